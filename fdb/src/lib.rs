@@ -1,0 +1,2 @@
+//! Who is where.
+#![forbid(unsafe_code)]

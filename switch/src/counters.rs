@@ -1,0 +1,285 @@
+//! The ledger: what datapath workers count and control reads.
+//!
+//! The unit is one wire frame; a super-frame counts as its segments. At rest, and summed over all workers,
+//! `received + copies = delivered + answered + drops`, exactly. Every drop has one [`DropReason`], which is one
+//! counter, one sentence and one test.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_utils::CachePadded;
+
+/// The way a frame was going when it was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// From the underlay to a port.
+    Inbound,
+    /// From a port to the underlay or to another port.
+    Outbound,
+}
+
+macro_rules! drop_reasons {
+    ($($variant:ident $name:literal $sentence:literal)*) => {
+        /// Why a frame was dropped.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum DropReason { $(#[doc = $sentence] $variant,)* }
+
+        impl DropReason {
+            /// Every reason, in the order of the ledger.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The name of the counter, as commands and metrics show it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What happened, as one sentence for a person.
+            #[must_use]
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$variant => $sentence,)* }
+            }
+        }
+    };
+}
+
+drop_reasons! {
+    Truncated "truncated" "The datagram is shorter than its tunnel header says."
+    Runt "runt" "The frame is shorter than an Ethernet header (14 octets)."
+    VxlanNoVni "vxlan_no_vni" "The VXLAN header has no valid VNI: its I flag is clear."
+    VxlanReserved "vxlan_reserved" "The VXLAN header has a reserved bit set, and vxlan_reserved is \"strict\"."
+    GeneveVersion "geneve_version" "The Geneve version is not 0."
+    GeneveControl "geneve_control" "The Geneve O bit marks a control packet, which is never delivered as a frame."
+    GeneveProtocol "geneve_protocol" "The Geneve payload is not Ethernet (0x6558)."
+    GeneveOptions "geneve_options" "The lengths of the Geneve options do not add up."
+    GeneveCritical "geneve_critical" "A Geneve option that must be understood is unknown here."
+    SrcMac "src_mac" "The source MAC address is zero or a group address."
+    ReservedMac "reserved_mac" "The frame is link-local control (01-80-C2-00-00-0X or PAUSE), which a switch does not forward."
+    Vlan "vlan" "The frame has a VLAN tag, and its network does not pass them."
+    UnknownPeer "unknown_peer" "The sender is neither a member nor a static peer of this network."
+    UnknownVni "unknown_vni" "No network here has this VNI."
+    NoDestination "no_destination" "Nobody else is on this network."
+    UnknownUnicast "unknown_unicast" "The destination is not in the FDB, and the network does not flood unknown unicast."
+    SplitHorizon "split_horizon" "The destination lies where the frame came from, or behind another tunnel."
+    BumRate "bum_rate" "The port sends more broadcast, multicast or unknown unicast than its limit."
+    PortSecurity "port_security" "The source MAC or IP address is not one that the port was given."
+    MacFrozen "mac_frozen" "The MAC address moved too often and is frozen at its last place."
+    PktTooBig "pkt_too_big" "The frame does not fit the path MTU to its peer."
+    IpTunnelEcn "ip_tunnel_ecn" "The underlay marked congestion on a packet that cannot carry the mark (RFC 6040)."
+    EncapLoop "encap_loop" "The frame is one of our own datagrams that came back through a port."
+    TapFull "tap_full" "The port's TAP device took no more frames."
+    TapGone "tap_gone" "The port's TAP device is down or gone."
+    SendError "send_error" "The kernel refused to send the datagram."
+    PeerDown "peer_down" "The peer that owns the destination is down."
+    Shutdown "shutdown" "The daemon was stopping."
+}
+
+macro_rules! counters {
+    ($(#[$outer:meta])* $name:ident, $view:ident { $($(#[$doc:meta])* $field:ident,)* }) => {
+        $(#[$outer])*
+        #[derive(Debug, Default)]
+        pub struct $name { $($(#[$doc])* pub $field: Counter,)* }
+
+        /// The values of these counters at one moment; they add.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct $view { $($(#[$doc])* pub $field: u64,)* }
+
+        impl $name {
+            /// Reads every counter.
+            #[must_use]
+            pub fn read(&self) -> $view {
+                $view { $($field: self.$field.get(),)* }
+            }
+        }
+
+        impl $view {
+            /// Adds the other values to these.
+            pub fn add(&mut self, other: &Self) {
+                $(self.$field += other.$field;)*
+            }
+
+            /// Names and values, in order.
+            #[must_use]
+            pub fn named(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($field), self.$field),)*]
+            }
+        }
+    };
+}
+
+/// A counter with one writer, its worker: an addition is a plain load and store.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`; only the worker that owns the counter may call this.
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    /// The value, from any thread.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+counters! {
+    /// The sides of the ledger's equation, in wire frames.
+    Ledger, LedgerView {
+        /// From ports.
+        received_from_ports,
+        /// From the underlay.
+        received_from_underlay,
+        /// Instances added by flooding.
+        copies,
+        /// Written to ports.
+        delivered_to_ports,
+        /// Sent to the underlay.
+        delivered_to_underlay,
+        /// ARP and ND requests answered here.
+        answered,
+    }
+}
+
+counters! {
+    /// Things that are no drop but worth telling.
+    Notices, NoticesView {
+        /// Frames with a wrong inner checksum, delivered as they were and never coalesced.
+        inner_checksum,
+        /// Learn events that control had no room for.
+        learn_lost,
+        /// Datagrams sent a second time after an error that belonged to another peer.
+        send_retried,
+        /// ICMP errors that the underlay sent back.
+        icmp_errors,
+    }
+}
+
+counters! {
+    /// How the work was batched; speed shows here first.
+    Batching, BatchingView {
+        /// Reads from TAPs, a super-frame each at best.
+        tap_reads,
+        /// Writes to TAPs.
+        tap_writes,
+        /// Messages received from the underlay, up to 64 KiB of datagrams each.
+        udp_reads,
+        /// Messages sent to the underlay.
+        udp_sends,
+        /// Times that the worker had nothing to do and blocked.
+        sleeps,
+        /// Lookups that the flow cache answered.
+        cache_hits,
+        /// Lookups that went to the shared FDB.
+        cache_misses,
+    }
+}
+
+/// All that one worker counts.
+#[derive(Debug)]
+pub struct WorkerCounters {
+    /// The ledger's equation.
+    pub ledger: Ledger,
+    /// Things that are no drop.
+    pub notices: Notices,
+    /// How the work was batched.
+    pub batching: Batching,
+    drops: Vec<[Counter; 2]>,
+}
+
+/// One worker's counters, on cache lines of their own.
+pub type PaddedCounters = CachePadded<WorkerCounters>;
+
+impl Default for WorkerCounters {
+    fn default() -> Self {
+        Self {
+            ledger: Ledger::default(),
+            notices: Notices::default(),
+            batching: Batching::default(),
+            drops: DropReason::ALL.iter().map(|_| Default::default()).collect(),
+        }
+    }
+}
+
+impl WorkerCounters {
+    /// Counts `frames` dropped wire frames.
+    pub fn drop(&self, reason: DropReason, direction: Direction, frames: u64) {
+        self.drops[reason as usize][direction as usize].add(frames);
+    }
+
+    /// The frames dropped for one reason in one direction.
+    #[must_use]
+    pub fn dropped(&self, reason: DropReason, direction: Direction) -> u64 {
+        self.drops[reason as usize][direction as usize].get()
+    }
+}
+
+/// The counters of all workers added up at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// The ledger's equation.
+    pub ledger: LedgerView,
+    /// Things that are no drop.
+    pub notices: NoticesView,
+    /// How the work was batched.
+    pub batching: BatchingView,
+    /// Dropped frames, one row a reason in the order of [`DropReason::ALL`]: inbound, outbound.
+    pub drops: Vec<[u64; 2]>,
+}
+
+impl Totals {
+    /// Adds up the counters of all workers.
+    pub fn of<'a>(workers: impl IntoIterator<Item = &'a WorkerCounters>) -> Self {
+        let mut totals = Self { drops: vec![[0; 2]; DropReason::ALL.len()], ..Self::default() };
+        for worker in workers {
+            totals.ledger.add(&worker.ledger.read());
+            totals.notices.add(&worker.notices.read());
+            totals.batching.add(&worker.batching.read());
+            for (row, &reason) in totals.drops.iter_mut().zip(DropReason::ALL) {
+                row[0] += worker.dropped(reason, Direction::Inbound);
+                row[1] += worker.dropped(reason, Direction::Outbound);
+            }
+        }
+        totals
+    }
+
+    /// All drops.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.drops.iter().flatten().sum()
+    }
+
+    /// Whether the ledger adds up; true whenever no frame is inside a worker.
+    #[must_use]
+    pub fn balanced(&self) -> bool {
+        let l = &self.ledger;
+        l.received_from_ports + l.received_from_underlay + l.copies
+            == l.delivered_to_ports + l.delivered_to_underlay + l.answered + self.dropped()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_own_name_and_a_sentence() {
+        let mut names: Vec<_> = DropReason::ALL.iter().map(|r| r.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), DropReason::ALL.len());
+        assert!(DropReason::ALL.iter().all(|r| r.sentence().ends_with('.')));
+    }
+
+    #[test]
+    fn totals_add_workers_up_and_see_an_imbalance() {
+        let workers = [WorkerCounters::default(), WorkerCounters::default()];
+        workers[0].ledger.received_from_ports.add(5);
+        workers[1].ledger.delivered_to_underlay.add(3);
+        assert!(!Totals::of(&workers).balanced());
+        workers[1].drop(DropReason::Vlan, Direction::Outbound, 2);
+        let totals = Totals::of(&workers);
+        assert!(totals.balanced());
+        assert_eq!(totals.drops[DropReason::Vlan as usize], [0, 2]);
+    }
+}

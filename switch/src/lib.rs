@@ -1,0 +1,5 @@
+//! The daemon and the command line of weft.
+
+pub mod clock;
+pub mod counters;
+pub mod topology;

@@ -1,0 +1,146 @@
+//! What a worker knows of the configuration: networks, ports and peers at one moment.
+//!
+//! Control makes a new [`Topology`] for each change and hands it to every worker; nobody changes one that is in use.
+//! It holds no device and no socket, so that the pure stages of the data path can be run without either.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use encap::{Format, MacAddr, Mtu, PortId, VtepAddr, Vni};
+use foldhash::fast::RandomState;
+use ipnet::IpNet;
+
+/// Networks, ports and peers at one moment.
+#[derive(Debug, Default)]
+pub struct Topology {
+    /// The networks of this node; a [`NetworkIndex`] is a place in this list.
+    pub networks: Vec<NetworkView>,
+    /// Which of them has a VNI.
+    pub by_vni: HashMap<Vni, NetworkIndex, RandomState>,
+    /// The ports that are up.
+    pub ports: HashMap<PortId, PortView, RandomState>,
+    /// The peers; a [`PeerIndex`] is a place in this list.
+    pub peers: Vec<PeerView>,
+    /// Which of them has a VTEP.
+    pub by_vtep: HashMap<VtepAddr, PeerIndex, RandomState>,
+    /// Which of them sends from an address.
+    pub by_source: HashMap<IpAddr, PeerIndex, RandomState>,
+    /// Peers that are prefixes, longest first: heard, never sent to.
+    pub prefixes: Vec<(IpNet, PeerIndex)>,
+    /// What all datagrams have in common.
+    pub encap: EncapView,
+}
+
+/// A place in [`Topology::networks`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NetworkIndex(pub u16);
+
+/// A place in [`Topology::peers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PeerIndex(pub u16);
+
+/// One network.
+#[derive(Debug)]
+pub struct NetworkView {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// Its identifier on the wire.
+    pub vni: Vni,
+    /// Whether frames with a VLAN tag pass.
+    pub vlan_pass: bool,
+    /// Whether unicast to unknown destinations is flooded.
+    pub flood_unknown: bool,
+    /// How long a learned MAC address is kept without being seen; zero keeps it for ever.
+    pub mac_age: Duration,
+    /// Its local ports that are up.
+    pub ports: Vec<PortId>,
+    /// The peers that get its flooded frames.
+    pub flood: Vec<PeerIndex>,
+}
+
+/// One local port.
+#[derive(Debug)]
+pub struct PortView {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// The network it is on.
+    pub network: NetworkIndex,
+    /// The worker that reads from it.
+    pub worker: usize,
+    /// The source addresses it may use; `None` = any.
+    pub guard: Option<Guard>,
+    /// Broadcast and unknown unicast frames a second; 0 = no limit. The burst is twice that.
+    pub bum_pps: u32,
+    /// Multicast frames a second; 0 = no limit. The burst is twice that.
+    pub multicast_pps: u32,
+}
+
+/// The source addresses that a port was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// The only source MAC address; `None` = any.
+    pub mac: Option<MacAddr>,
+    /// The only source IP addresses; empty = any.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// One peer.
+#[derive(Debug)]
+pub struct PeerView {
+    /// Its name, or its address where it has none.
+    pub name: Arc<str>,
+    /// Where datagrams for it go.
+    pub vtep: VtepAddr,
+    /// The encapsulation it is sent.
+    pub format: Format,
+    /// The IP MTU of the underlay path to it.
+    pub path_mtu: Mtu,
+    /// Whether a route to it exists.
+    pub up: bool,
+    /// Whether it is a prefix: heard, never sent to, nothing learned from it.
+    pub listen_only: bool,
+    /// The networks it is on.
+    pub networks: Vec<NetworkIndex>,
+}
+
+/// What all datagrams have in common.
+#[derive(Clone, Debug, Default)]
+pub struct EncapView {
+    /// Whether a reserved VXLAN bit drops the datagram.
+    pub vxlan_strict: bool,
+    /// Whether the outer DSCP is the inner one; else it is 0.
+    pub dscp_inherit: bool,
+    /// Our own underlay addresses and tunnel ports: a frame from a port that looks like our datagram is a loop.
+    pub own: Vec<VtepAddr>,
+}
+
+impl Topology {
+    /// The network with this VNI.
+    #[must_use]
+    pub fn network_of(&self, vni: Vni) -> Option<NetworkIndex> {
+        self.by_vni.get(&vni).copied()
+    }
+
+    /// The network at this place.
+    #[must_use]
+    pub fn network(&self, index: NetworkIndex) -> &NetworkView {
+        &self.networks[usize::from(index.0)]
+    }
+
+    /// The peer at this place.
+    #[must_use]
+    pub fn peer(&self, index: PeerIndex) -> &PeerView {
+        &self.peers[usize::from(index.0)]
+    }
+
+    /// The peer that sends from `ip`: an exact address first, then the longest prefix.
+    #[must_use]
+    pub fn peer_from(&self, ip: IpAddr) -> Option<PeerIndex> {
+        self.by_source
+            .get(&ip)
+            .or_else(|| self.prefixes.iter().find(|(net, _)| net.contains(&ip)).map(|(_, peer)| peer))
+            .copied()
+    }
+}

@@ -1,5 +1,8 @@
 //! The daemon and the command line of weft.
 
 pub mod clock;
+pub mod control;
 pub mod counters;
+pub mod events;
+pub mod io;
 pub mod topology;

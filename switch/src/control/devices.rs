@@ -1,0 +1,92 @@
+//! What control needs of the world: devices it can open and close, and workers it can tell about it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use encap::{MacAddr, Mtu, PortId, VtepAddr};
+use ipnet::IpNet;
+
+use crate::io::netns::NetnsRef;
+use crate::topology::Topology;
+
+/// A TAP as the configuration asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortSpec {
+    /// The port that the TAP will be.
+    pub id: PortId,
+    /// The name of the network device.
+    pub ifname: String,
+    /// Where the device lives; `None` = the daemon's own namespace.
+    pub netns: Option<NetnsRef>,
+    /// The device's MAC address; `None` = the kernel chooses.
+    pub mac: Option<MacAddr>,
+    /// The device's MTU.
+    pub mtu: Mtu,
+    /// The addresses that the device gets.
+    pub addresses: Vec<IpNet>,
+    /// The default gateway of the namespace, through this device.
+    pub gateway: Option<IpAddr>,
+}
+
+/// A TAP that was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenPort {
+    /// The device's MAC address.
+    pub mac: MacAddr,
+    /// The device's MTU.
+    pub mtu: Mtu,
+    /// The offloads that the kernel granted: `csum`, `tso`, `uso`.
+    pub offloads: Vec<&'static str>,
+    /// Identity (device and inode) of the namespace file at that moment, to notice a namesake later.
+    pub netns_identity: Option<(u64, u64)>,
+}
+
+/// Why a TAP could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError {
+    /// The namespace does not exist (yet): try again later.
+    #[error("network namespace {0} does not exist; the port waits for it")]
+    NamespaceMissing(NetnsRef),
+    /// Everything else, as a sentence with the next step.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// How the underlay reaches an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnderlayPath {
+    /// The MTU of the link that a datagram for it leaves through.
+    pub mtu: Mtu,
+}
+
+/// Devices and workers, as control drives them. The daemon implements it; tests have a twin in memory.
+pub trait Devices {
+    /// Makes (or takes over) a TAP, sets it up and keeps it under `spec.id`.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError::NamespaceMissing`] when the namespace is not there; nothing was made then.
+    fn open_port(&mut self, spec: &PortSpec) -> Result<OpenPort, PortError>;
+
+    /// Lets a TAP go; the device stays in its namespace when `keep` is set, else it is removed.
+    fn close_port(&mut self, id: PortId, keep: bool);
+
+    /// Sets the MTU of a port's device, if it still has the MTU `from` that was set before.
+    fn change_mtu(&mut self, id: PortId, from: Mtu, to: Mtu);
+
+    /// The MTU of a port's device as it is now; `None` when it cannot be read.
+    fn port_mtu(&self, id: PortId) -> Option<Mtu>;
+
+    /// The identity of a namespace file now; `None` when it does not exist.
+    fn netns_identity(&self, netns: &NetnsRef) -> Option<(u64, u64)>;
+
+    /// How the underlay reaches a VTEP; `None` = no route.
+    fn underlay_path(&self, vtep: VtepAddr) -> Option<UnderlayPath>;
+
+    /// Hands the new topology to every worker.
+    fn publish(&mut self, topology: Arc<Topology>);
+
+    /// The offloads of the underlay sockets, as `status` shows them: name and state, such as
+    /// `("udp_segment", "128")` or `("udp_gro", "off: not supported by this kernel")`.
+    fn offloads(&self) -> Vec<(&'static str, String)>;
+}

@@ -1,0 +1,3 @@
+//! Control: the single writer of the FDB, and everything that a person or a program can ask.
+
+pub mod devices;

@@ -1,0 +1,38 @@
+//! What workers tell control, over a bounded channel: a full channel loses the event and counts it.
+
+use std::io;
+
+use encap::{MacAddr, PortId, VtepAddr, Vni};
+
+/// Where a MAC address was seen.
+pub use fdb::Location;
+
+/// What a worker tells control.
+#[derive(Debug)]
+pub enum WorkerEvent {
+    /// A source MAC address that is new, moved, or due for a refresh of its age.
+    Learn {
+        /// The network.
+        vni: Vni,
+        /// The source MAC address.
+        mac: MacAddr,
+        /// Where the frame came from.
+        at: Location,
+    },
+    /// A TAP that is gone: its device or its namespace was deleted.
+    PortGone {
+        /// The port.
+        port: PortId,
+        /// What the kernel said.
+        error: io::Error,
+    },
+    /// An offload that the kernel refused; the plain path is used from now on, or again the offload.
+    Offload {
+        /// `udp_segment`, `udp_gro`, ...
+        name: &'static str,
+        /// The peer it concerns; `None` = all.
+        peer: Option<VtepAddr>,
+        /// `None` = works again; else what the kernel said.
+        refused: Option<io::Error>,
+    },
+}

@@ -1,0 +1,3 @@
+//! Safe devices over the system calls of `sys`: they know bytes, batches and addresses; never VNIs or tables.
+
+pub mod netns;

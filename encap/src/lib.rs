@@ -6,6 +6,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod checksum;
+pub mod coalesce;
+pub mod flow;
+pub mod inet;
+pub mod segment;
 pub mod types;
+pub mod vnet;
 
-pub use types::{Format, MacAddr, Mtu, PortId, VtepAddr, Vni};
+pub use types::{Format, MacAddr, Mtu, PortId, Vni, VtepAddr};

@@ -2,7 +2,8 @@
 //!
 //! The reverse of [`crate::segment`]: TCP segments that follow each other, and equal-sized UDP datagrams of a flow,
 //! become one super-frame, which the pod's kernel takes in one go. A frame joins only if cutting the super-frame again
-//! would give back its very octets, so nothing is lost by it.
+//! would give back its very octets (but for the IPv4 identification of packets that may not be fragmented, which means
+//! nothing, RFC 6864), so nothing is lost by it.
 //!
 //! 1. [`Coalescer::push`] looks at a frame. One that cannot be merged ends its flow's run and stands alone.
 //! 2. One that can is checked: IPv4 header and TCP or UDP checksum. A super-frame is written with `NEEDS_CSUM`, which
@@ -176,7 +177,7 @@ impl Coalescer {
                 break; // the flow has a newer write: nothing may be put before it
             }
             if run.continues(frame, layers, &candidate) {
-                run.append(body, &candidate, frame[layers.l4 + 13]);
+                run.append(body, &candidate);
                 return Pushed::Joined;
             }
             break;
@@ -371,7 +372,7 @@ impl Write {
 
     #[inline]
     #[allow(clippy::cast_possible_truncation)]
-    fn append(&mut self, body: Span, candidate: &Candidate, flags: u8) {
+    fn append(&mut self, body: Span, candidate: &Candidate) {
         if self.frames == 1 {
             let head = self.head.len() as u32;
             let first = &mut self.pieces[0];
@@ -387,7 +388,7 @@ impl Write {
         self.next_id = self.next_id.wrapping_add(1);
         self.ended = candidate.ends_run || candidate.body < usize::from(self.size);
         if candidate.ends_run {
-            self.head[self.layers.l4 + 13] |= flags & PSH;
+            self.head[self.layers.l4 + 13] |= PSH;
         }
     }
 

@@ -4,14 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// EtherType of IPv4.
-const IPV4: u16 = 0x0800;
-/// EtherType of IPv6.
-const IPV6: u16 = 0x86dd;
-/// EtherType of an 802.1Q tag.
-const VLAN: u16 = 0x8100;
-/// EtherType of an 802.1ad service tag.
-const SERVICE_VLAN: u16 = 0x88a8;
+use crate::ether::{self, Frame};
 
 /// IP protocol number of TCP.
 pub const TCP: u8 = 6;
@@ -59,18 +52,13 @@ impl Layers {
     #[must_use]
     #[inline]
     pub fn of(frame: &[u8]) -> Self {
-        let mut l3 = 14;
-        let mut ethertype = be16(frame, 12);
-        let tagged = ethertype == VLAN || ethertype == SERVICE_VLAN;
-        while (ethertype == VLAN || ethertype == SERVICE_VLAN) && l3 < 22 {
-            ethertype = be16(frame, l3 + 2);
-            l3 += 4;
-        }
+        let (tagged, ethertype, l3) =
+            Frame::new(frame).map_or((false, 0, frame.len()), |f| (f.is_tagged(), f.ethertype(), f.l3_offset()));
         let other =
             Self { net: Net::Other, tagged, ethertype, l3, l4: 0, end: frame.len(), transport: 0, tos: 0 };
         match ethertype {
-            IPV4 => Self::v4(frame, other).unwrap_or(other),
-            IPV6 => Self::v6(frame, other).unwrap_or(other),
+            ether::IPV4 => Self::v4(frame, other).unwrap_or(other),
+            ether::IPV6 => Self::v6(frame, other).unwrap_or(other),
             _ => other,
         }
     }
@@ -151,11 +139,6 @@ fn transport(frame: &[u8], l4: usize, end: usize, protocol: u8) -> u8 {
         _ => true,
     };
     if l4 + header <= end && consistent { protocol } else { 0 }
-}
-
-#[inline]
-fn be16(frame: &[u8], at: usize) -> u16 {
-    frame.get(at..at + 2).map_or(0, |b| u16::from_be_bytes([b[0], b[1]]))
 }
 
 #[cfg(test)]

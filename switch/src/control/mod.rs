@@ -1,3 +1,4 @@
 //! Control: the single writer of the FDB, and everything that a person or a program can ask.
 
+pub mod config;
 pub mod devices;

@@ -2,8 +2,6 @@
 //!
 //! One wrapper a system call, plain values in and out. What the values mean to the switch is `io`'s business.
 
-#![allow(unsafe_code)]
-
 use std::io;
 use std::mem::{self, MaybeUninit};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};

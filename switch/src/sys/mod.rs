@@ -1,4 +1,7 @@
-//! System calls: the only place with `unsafe`, one wrapper a call.
+//! System calls as plain functions: the only module that may use `unsafe`, and only `io` imports it.
+#![allow(unsafe_code)]
 
-pub mod mmsg;
-pub mod tun;
+pub(crate) mod mmsg;
+pub(crate) mod netlink;
+pub(crate) mod netns;
+pub(crate) mod tun;

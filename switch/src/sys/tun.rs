@@ -1,7 +1,5 @@
 //! The ioctls that make a TAP device.
 
-#![allow(unsafe_code)]
-
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd};

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use encap::{MacAddr, PortId, Vni, VtepAddr};
+use encap::{MacAddr, PortId, VtepAddr, Vni};
 
 /// Where a MAC address was seen.
 pub use fdb::Location;

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use encap::{Format, MacAddr, Mtu, PortId, Vni, VtepAddr};
+use encap::{Format, MacAddr, Mtu, PortId, VtepAddr, Vni};
 use foldhash::fast::RandomState;
 use ipnet::IpNet;
 

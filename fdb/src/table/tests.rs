@@ -180,6 +180,19 @@ fn moves_further_apart_do_not_freeze() {
 }
 
 #[test]
+fn the_window_ends_180_s_after_its_first_move() {
+    for (late, freezes) in [(Duration::from_nanos(1), true), (Duration::ZERO, false)] {
+        let mut lab = lab(Limits::default());
+        let start = lab.now;
+        for i in 0..=4 {
+            lab.table.learn(RED, mac(1), port(i % 2), start);
+        }
+        let fifth = lab.table.learn(RED, mac(1), port(1), start + MOVE_WINDOW - late);
+        assert_eq!(fifth, LearnOutcome::Moved { from: port(0), frozen: freezes });
+    }
+}
+
+#[test]
 fn thaw_lets_a_frozen_entry_move_at_once() {
     let mut lab = lab(Limits::default());
     lab.freeze(1);

@@ -1,5 +1,6 @@
 //! The daemon and the command line of weft.
 
+pub mod cli;
 pub mod clock;
 pub mod control;
 pub mod counters;

@@ -43,6 +43,9 @@ const DIRECTORY: &str = "/run";
 const PINGS: u32 = 30;
 /// How long the TCP client sends.
 const TRANSFER: Duration = Duration::from_secs(2);
+/// The most pods in all. Every pod has an ARP entry for every other, and the kernel keeps about 1,000 in all namespaces
+/// together (`gc_thresh3`).
+const MOST_PODS: u16 = 24;
 /// How long everything may take before the demo gives up.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
 /// How long the daemons may take to bring up their ports.
@@ -51,9 +54,9 @@ const START_LIMIT: Duration = Duration::from_secs(8);
 /// Arguments of `weft demo`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "It starts real daemons in namespaces of this machine, pings every pod from every pod, sends TCP\n\
-                        between two hosts, shows each node's FDB and ledger, and leaves nothing behind. It needs root, or\n\
-                        a system that lets users make namespaces.\n\nExample:\n  weft demo --nodes 4 --pods 1 --format geneve"
+    after_help = "It starts real daemons in namespaces of this machine, pings every pod from every pod, sends TCP between \
+                  two hosts, shows each node's FDB and ledger, and leaves nothing behind. It needs root, or a system \
+                  that lets users make namespaces.\n\nExample:\n  weft demo --nodes 4 --pods 1 --format geneve"
 )]
 pub(super) struct DemoArgs {
     /// How many nodes: hosts that run the daemon
@@ -85,6 +88,14 @@ impl From<DemoFormat> for Format {
 pub(super) use self::part::{PartArgs, run as run_part};
 
 pub(super) fn run(args: &DemoArgs) -> Outcome {
+    let pods = u16::from(args.nodes) * u16::from(args.pods);
+    if pods > MOST_PODS {
+        complain(format_args!(
+            "{} nodes with {} pods each are {pods} pods, and the demo takes {MOST_PODS}: ask for fewer --nodes or --pods",
+            args.nodes, args.pods
+        ));
+        return Outcome::Usage;
+    }
     if let Err(refusal) = enter() {
         complain(refusal);
         return Outcome::Failed;
@@ -116,11 +127,14 @@ fn enter() -> Result<(), String> {
         }
     }
     netns::enter_sandbox(Path::new(DIRECTORY)).map(drop).map_err(|error| {
-        let allow = forbidding_sysctl().unwrap_or_default();
-        format!(
-            "this system lets you make no network namespaces ({error}): run the demo as root: sudo {}{allow}",
-            command()
-        )
+        let remedy = if rustix::process::getuid().is_root() {
+            "root may not either, so this looks like a container: start it with `--cap-add SYS_ADMIN --cap-add NET_ADMIN \
+             --device /dev/net/tun --security-opt apparmor=unconfined`"
+                .to_owned()
+        } else {
+            format!("run it as root: sudo {}{}", command(), forbidding_sysctl().unwrap_or_default())
+        };
+        format!("the demo may not make network namespaces on this system ({error}): {remedy}")
     })
 }
 

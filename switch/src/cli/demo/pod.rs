@@ -12,9 +12,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::clock;
 use crate::io::link::{LinkSetup, Links};
 
-/// How long a ping waits for its echo; the first may have to wait for ARP.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// After so many lost in a row a target is given up, so that a broken demo ends soon.
+/// How long a ping waits for its echo: longer than ARP takes to ask again.
+const PATIENCE: Duration = Duration::from_millis(2500);
+/// How long it waits once a target was given up, so that a broken demo ends soon.
+const IMPATIENCE: Duration = Duration::from_millis(100);
+/// After so many lost in a row a target is given up.
 const GIVE_UP_AFTER: u32 = 2;
 /// How long TCP may stand still.
 const STALL: Duration = Duration::from_secs(5);
@@ -86,7 +88,14 @@ pub(super) fn answer(answers: &mut impl Write, answer: &Answer) -> anyhow::Resul
 fn carry_out(order: Order, answers: &mut impl Write) -> anyhow::Result<Answer> {
     match order {
         Order::Ping { targets, count } => {
-            let results = targets.into_iter().map(|to| ping(to, count));
+            let mut patience = PATIENCE;
+            let results = targets.into_iter().map(|to| {
+                let pinged = ping(to, count, patience)?;
+                if pinged.answered < count {
+                    patience = IMPATIENCE;
+                }
+                Ok(pinged)
+            });
             Ok(Answer::Pinged(results.collect::<io::Result<_>>().context("cannot ping")?))
         }
         Order::Serve { port } => {
@@ -105,12 +114,12 @@ fn carry_out(order: Order, answers: &mut impl Write) -> anyhow::Result<Answer> {
 }
 
 /// Pings one target, each echo after the one before it.
-fn ping(to: Ipv4Addr, count: u32) -> io::Result<Pinged> {
+fn ping(to: Ipv4Addr, count: u32, patience: Duration) -> io::Result<Pinged> {
     let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))?;
     socket.connect(&SocketAddr::from((to, 0)).into())?;
     let (mut times, mut lost_in_a_row) = (Vec::new(), 0);
     for sequence in 1..=count {
-        match echo(&socket, sequence)? {
+        match echo(&socket, sequence, patience)? {
             Some(time) => {
                 times.push(time);
                 lost_in_a_row = 0;
@@ -128,7 +137,7 @@ fn ping(to: Ipv4Addr, count: u32) -> io::Result<Pinged> {
 }
 
 /// One echo request; its round trip, or `None` when no reply came in time.
-fn echo(socket: &Socket, sequence: u32) -> io::Result<Option<Duration>> {
+fn echo(socket: &Socket, sequence: u32, patience: Duration) -> io::Result<Option<Duration>> {
     let request = echo_request(std::process::id(), sequence);
     let sent = clock::now();
     if let Err(error) = socket.send(&request) {
@@ -136,7 +145,7 @@ fn echo(socket: &Socket, sequence: u32) -> io::Result<Option<Duration>> {
         return if error.kind() == io::ErrorKind::HostUnreachable { Ok(None) } else { Err(error) };
     }
     loop {
-        let Some(left) = PATIENCE.checked_sub(clock::now().duration_since(sent)).filter(|t| !t.is_zero())
+        let Some(left) = patience.checked_sub(clock::now().duration_since(sent)).filter(|t| !t.is_zero())
         else {
             return Ok(None);
         };

@@ -270,8 +270,9 @@ mod tests {
     }
 
     #[test]
-    fn the_update_agrees_with_the_example_of_rfc_1624() {
+    fn the_update_agrees_with_the_example_of_rfc_1624_and_folds_every_carry() {
         assert_eq!(updated_checksum(0xdd2f, 0x5555, 0x3285), 0x0000);
+        assert_eq!(updated_checksum(0x0000, 0x0000, 0x0001), 0xfffe, "the first fold carries again");
     }
 
     proptest! {

@@ -88,7 +88,7 @@ impl<'a> Frame<'a> {
     const fn behind_tags(octets: &'a [u8], header: &'a [u8; HEADER_LEN]) -> Self {
         let mut frame = Self { octets, header, ethertype: outer_ethertype(header), tags: 0 };
         while is_tpid(frame.ethertype) && (frame.tags as usize) < MAX_TAGS {
-            let (_, rest) = octets.split_at(frame.l3_offset());
+            let Some((_, rest)) = octets.split_at_checked(frame.l3_offset()) else { break };
             let Some([_, _, high, low]) = rest.first_chunk() else { break };
             frame.ethertype = u16::from_be_bytes([*high, *low]);
             frame.tags += 1;

@@ -1,9 +1,15 @@
 //! The daemon and the command line of weft.
+//!
+//! A frame's way is in [`datapath`]; who knows what is in [`topology`] and [`control`]; devices are in [`io`].
 
+pub mod batch;
 pub mod cli;
 pub mod clock;
 pub mod control;
 pub mod counters;
+mod daemon;
+pub mod datapath;
 pub mod events;
 pub mod io;
+mod sys;
 pub mod topology;

@@ -116,7 +116,6 @@ impl Tap {
             addresses: setup.addresses.to_vec(),
             gateway: setup.gateway,
             up: true,
-            ..LinkSetup::default()
         };
         links.configure(index, &change)?;
         let link = links.by_index(index)?.ok_or_else(missing)?;

@@ -8,4 +8,4 @@
 
 pub mod types;
 
-pub use types::{Format, MacAddr, Mtu, PortId, VtepAddr, Vni};
+pub use types::{Format, MacAddr, Mtu, PortId, Vni, VtepAddr};

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use encap::{MacAddr, PortId, VtepAddr, Vni};
+use encap::{MacAddr, PortId, Vni, VtepAddr};
 
 /// Where a MAC address was seen.
 pub use fdb::Location;

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use encap::{Format, MacAddr, Mtu, PortId, VtepAddr, Vni};
+use encap::{Format, MacAddr, Mtu, PortId, Vni, VtepAddr};
 use foldhash::fast::RandomState;
 use ipnet::IpNet;
 

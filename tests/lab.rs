@@ -4,7 +4,7 @@ use weft_tests::pair::{pod_v4, pod_v6};
 use weft_tests::peer::{Joint, address_pod, kernel_vxlan, mtu_of};
 use weft_tests::tcp::assert_transfer;
 use weft_tests::traffic::{assert_mtu_edge, assert_pings, udp_burst};
-use weft_tests::{Injector, Lab, inject, ovs, pcap, wait};
+use weft_tests::{Injector, Lab, capture, inject, ovs, wait};
 
 #[test]
 #[ignore = "needs root: run by test.sh"]
@@ -17,14 +17,14 @@ fn two_kernels_reach_each_other_and_tshark_finds_no_fault() {
         kernel_vxlan(&b, a.address(v6), 7, &pod2, Joint::Bridge);
         address_pod(&pod1, 1);
         address_pod(&pod2, 2);
-        let capture = pcap::Capture::start(lab.hub(), "h2", &lab.dir().join("wire.pcap"), pcap::WHOLE);
+        let running = capture::Capture::start(lab.hub(), "h2", &lab.dir().join("wire.pcap"), capture::WHOLE);
         assert_pings(&pod1, pod_v4(2));
         assert_pings(&pod2, pod_v6(1));
         assert_mtu_edge(&pod1, pod_v4(2), mtu_of(&pod1, "eth0"));
         assert_transfer(&pod1, (&pod2, pod_v4(2)), 4 << 20);
         let burst = udp_burst(&pod2, (&pod1, pod_v6(1)), 500, std::time::Duration::ZERO, |n| 8 + n * 2);
         assert_eq!((burst.received, burst.corrupt), (500, 0));
-        assert_eq!(pcap::problems(&capture.stop()), Vec::<String>::new());
+        assert_eq!(capture::problems(&running.stop()), Vec::<String>::new());
         lab.underlay_saw_only_hosts();
     }
 }
@@ -73,7 +73,7 @@ fn an_injected_frame_leaves_through_the_pods_device_as_it_is() {
     pod.ip("link set far up");
     let injector = Injector::new(&pod);
     let file = lab.dir().join("far.pcap");
-    let capture = pcap::Capture::start(&pod, "far", &file, pcap::WHOLE);
+    let running = capture::Capture::start(&pod, "far", &file, capture::WHOLE);
     let strange = [
         inject::frame([2, 0, 0, 0, 0, 9], [0; 6], 0x88b5),
         inject::frame([1, 0x80, 0xc2, 0, 0, 0], [2, 0, 0, 0, 0, 1], 0x88b5),
@@ -81,7 +81,7 @@ fn an_injected_frame_leaves_through_the_pods_device_as_it_is() {
     ];
     strange.iter().for_each(|frame| injector.send(frame));
     wait::sleep_ms(300);
-    let bytes = std::fs::read(capture.stop()).expect("the capture");
+    let bytes = std::fs::read(running.stop()).expect("the capture");
     for frame in strange {
         assert!(bytes.windows(frame.len()).any(|window| window == frame), "{frame:02x?} did not come out");
     }

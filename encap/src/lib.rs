@@ -3,9 +3,31 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`types`] | the checked numbers: [`Vni`], [`MacAddr`], [`PortId`], [`VtepAddr`], [`Mtu`] |
+//! | [`ether`] | an Ethernet frame: addresses, VLAN tags, EtherType |
+//! | [`vxlan`], [`geneve`] | the two tunnel headers |
+//! | [`tunnel`] | either of them, why a datagram is no frame ([`DecodeError`]), MTU arithmetic |
+//! | [`ecn`] | congestion marks across a tunnel (RFC 6040) |
+//! | [`inet`], [`checksum`], [`flow`] | where the IP, TCP and UDP headers of a frame lie, their sums, their flow's hash |
+//! | [`vnet`] | the virtio-net header of a TAP: what a super-frame is |
+//! | [`segment`], [`coalesce`] | super-frame to segments, and back |
 
 #![forbid(unsafe_code)]
 
+pub mod checksum;
+pub mod coalesce;
+pub mod ecn;
+pub mod ether;
+pub mod flow;
+pub mod geneve;
+pub mod inet;
+pub mod segment;
+pub mod tunnel;
 pub mod types;
+pub mod vnet;
+pub mod vxlan;
 
+<<<<<<< HEAD
+=======
+pub use tunnel::DecodeError;
+>>>>>>> main
 pub use types::{Format, MacAddr, Mtu, PortId, Vni, VtepAddr};

@@ -1,9 +1,25 @@
-//! Who is where: the forwarding database (FDB) as pure state machines; `now` and randomness are arguments.
+//! Who is where: the forwarding database (FDB) as pure state machines; `now` is an argument.
+//!
+//! ```text
+//!   control ── Table ──writes──> Shared <──find, on a miss── FlowCache ── worker
+//!              (one writer)                 (one a worker)
+//! ```
+//!
+//! [`Table`] decides: learning, moves, limits, ageing. [`Shared`] is what it publishes, and [`FlowCache`] keeps answers
+//! of it per worker, each valid until something in its bucket changes.
 #![forbid(unsafe_code)]
 
 use std::fmt;
 
 use encap::{PortId, VtepAddr};
+
+mod cache;
+mod shared;
+pub mod table;
+
+pub use cache::FlowCache;
+pub use shared::{Found, Kind, Shared, Stamp};
+pub use table::{Counters, EntryView, LearnOutcome, Limits, Refusal, StaticError, Table};
 
 /// Where a MAC address lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

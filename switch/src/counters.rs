@@ -43,7 +43,7 @@ macro_rules! drop_reasons {
 }
 
 drop_reasons! {
-    Truncated "truncated" "The datagram is shorter than its tunnel header says."
+    Truncated "truncated" "The datagram or super-frame is shorter than its own headers say."
     Runt "runt" "The frame is shorter than an Ethernet header (14 octets)."
     VxlanNoVni "vxlan_no_vni" "The VXLAN header has no valid VNI: its I flag is clear."
     VxlanReserved "vxlan_reserved" "The VXLAN header has a reserved bit set, and vxlan_reserved is \"strict\"."

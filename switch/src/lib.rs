@@ -5,4 +5,5 @@ pub mod control;
 pub mod counters;
 pub mod events;
 pub mod io;
+mod sys;
 pub mod topology;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use tempfile::TempDir;
 
 use crate::netns::{Netns, PREFIX};
-use crate::pcap::{self, Capture};
+use crate::capture::{self, Capture};
 
 /// Octets of each packet that the lab's own capture keeps: Ethernet and the longest outer IP header.
 const SNAP: u32 = 96;
@@ -129,8 +129,8 @@ impl Lab {
     /// When a packet on the underlay has any other address in its outer header.
     #[track_caller]
     pub fn underlay_saw_only_hosts(&mut self) {
-        if let Some(capture) = self.capture.take() {
-            let strangers = pcap::foreign_addresses(&capture.stop());
+        if let Some(running) = self.capture.take() {
+            let strangers = capture::foreign_addresses(&running.stop());
             assert!(strangers.is_empty(), "addresses on the underlay that are no host's: {strangers:?}");
         }
     }

@@ -11,6 +11,7 @@
 //! a killed run left is removed by the next one. A helper that cannot do its work panics with what happened: that is
 //! the failure of the test.
 
+pub mod capture;
 pub mod command;
 pub mod inject;
 pub mod lab;

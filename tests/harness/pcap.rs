@@ -1,179 +1,107 @@
-//! Captures: taken by tcpdump, judged by tshark or by a look at the outer addresses.
+//! Reads classic pcap files: both byte orders, times in microseconds or nanoseconds. Not pcapng.
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::Duration;
 
-use rustix::process::Signal;
+use anyhow::{Context, Result, bail};
 
-use crate::command::{Process, try_run};
-use crate::netns::Netns;
-use crate::wait;
+/// Link type of Ethernet frames.
+pub const ETHERNET: u32 = 1;
 
-/// Octets of a whole packet, for a capture that tshark is to judge.
-pub const WHOLE: u32 = 262_144;
+const FILE_HEADER_LEN: usize = 24;
 
-/// A capture that is running.
-#[derive(Debug)]
+/// A capture file in memory.
+#[derive(Clone, Debug)]
 pub struct Capture {
-    tcpdump: Process,
-    file: PathBuf,
+    /// The link type of all packets, such as [`ETHERNET`].
+    pub link_type: u32,
+    /// The packets in the order of the file.
+    pub packets: Vec<Packet>,
 }
 
-impl Capture {
-    /// Captures what passes a device, `snap` octets of each packet, into a file.
-    #[must_use]
-    #[track_caller]
-    pub fn start(ns: &Netns, device: &str, file: &Path, snap: u32) -> Self {
-        let snap = format!("-s{snap}");
-        let path = file.to_str().expect("a path in UTF-8");
-        let words = [
-            "tcpdump",
-            "-i",
-            device,
-            "-n",
-            "--immediate-mode",
-            "-B",
-            "16384",
-            &snap,
-            "-Z",
-            "root",
-            "-w",
-            path,
-        ];
-        let tcpdump = ns.start(&words, &[], &file.with_extension("log"));
-        wait::until(wait::secs(10), "tcpdump to listen", || tcpdump.log().contains("listening on"));
-        Self { tcpdump, file: file.to_owned() }
-    }
-
-    /// Ends the capture; returns its file.
-    #[track_caller]
-    pub fn stop(mut self) -> PathBuf {
-        wait::sleep_ms(200);
-        self.tcpdump.signal(Signal::INT);
-        self.tcpdump.wait(wait::secs(10));
-        self.file.clone()
-    }
+/// One captured packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// When it was captured, since 1970.
+    pub time: Duration,
+    /// Its octets on the wire; more than `octets` when the capture cut it short.
+    pub wire_len: usize,
+    /// What was captured of it.
+    pub octets: Vec<u8>,
 }
 
-/// The packets that tshark finds malformed or with a wrong checksum, outside or inside, a line each.
+/// Reads a whole file.
 ///
-/// # Panics
+/// # Errors
 ///
-/// When tshark cannot read the file or sees no packet in it.
-#[must_use]
-#[track_caller]
-pub fn problems(file: &Path) -> Vec<String> {
-    let path = file.to_str().expect("a path in UTF-8");
-    let checks = ["ip.check_checksum:TRUE", "udp.check_checksum:TRUE", "tcp.check_checksum:TRUE"];
-    let mut base = vec!["tshark", "-n", "-r", path];
-    checks.iter().for_each(|check| base.extend(["-o", check]));
-    let bad = "_ws.malformed or ip.checksum.status == 0 or udp.checksum.status == 0 or tcp.checksum.status == 0 \
-               or icmp.checksum.status == 0 or icmpv6.checksum.status == 0";
-    let list = |filter: &str| {
-        let mut words = base.clone();
-        words.extend(["-Y", filter]);
-        let done = try_run(&words);
-        assert!(done.ok(), "tshark could not read {path}: {}", done.err);
-        done.out.lines().map(str::to_owned).collect::<Vec<_>>()
+/// A file that cannot be read, is no classic pcap, or ends inside a packet.
+pub fn read(path: &Path) -> Result<Capture> {
+    let file = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse(&file).with_context(|| format!("{} is not a whole pcap file", path.display()))
+}
+
+/// Reads the octets of a file.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn parse(file: &[u8]) -> Result<Capture> {
+    let (header, mut rest) =
+        file.split_at_checked(FILE_HEADER_LEN).context("it ends inside the file header")?;
+    let magic: [u8; 4] = header[..4].try_into()?;
+    let (order, tick): (fn([u8; 4]) -> u32, Duration) = match magic {
+        [0xa1, 0xb2, 0xc3, 0xd4] => (u32::from_be_bytes, Duration::from_micros(1)),
+        [0xd4, 0xc3, 0xb2, 0xa1] => (u32::from_le_bytes, Duration::from_micros(1)),
+        [0xa1, 0xb2, 0x3c, 0x4d] => (u32::from_be_bytes, Duration::from_nanos(1)),
+        [0x4d, 0x3c, 0xb2, 0xa1] => (u32::from_le_bytes, Duration::from_nanos(1)),
+        _ => bail!("magic number {magic:02x?}"),
     };
-    assert!(!list("vxlan or geneve").is_empty(), "no tunnel packet in {path}");
-    list(bad)
-}
-
-/// The addresses in the outer headers (IPv4, IPv6, ARP) of a capture that do not belong to the underlay.
-///
-/// # Panics
-///
-/// When the file is no capture of Ethernet.
-#[must_use]
-#[track_caller]
-pub fn foreign_addresses(file: &Path) -> BTreeSet<IpAddr> {
-    let bytes = std::fs::read(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four octets"));
-    assert!(bytes.len() >= 24 && word(0) == 0xa1b2_c3d4 && word(20) == 1, "{}: no capture", file.display());
-    let (mut at, mut found) = (24, BTreeSet::new());
-    while at + 16 <= bytes.len() {
-        let end = at + 16 + word(at + 8) as usize;
-        if end > bytes.len() {
-            break;
-        }
-        outer_addresses(&bytes[at + 16..end], &mut found);
-        at = end;
+    // The upper bits tell the length of an FCS.
+    let link_type = order(header[20..24].try_into()?) & 0xffff;
+    let mut packets = Vec::new();
+    while let Some((record, behind)) = rest.split_first_chunk::<16>() {
+        let field = |at: usize| order([record[at], record[at + 1], record[at + 2], record[at + 3]]);
+        let time = Duration::from_secs(field(0).into()) + tick * field(4);
+        let (octets, behind) =
+            behind.split_at_checked(field(8) as usize).context("it ends inside a packet")?;
+        packets.push(Packet { time, wire_len: field(12) as usize, octets: octets.to_vec() });
+        rest = behind;
     }
-    found.retain(|address| !of_underlay(*address));
-    found
-}
-
-/// Whether hosts use this address between themselves.
-fn of_underlay(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.octets()[..3] == [10, 99, 0] || v4.octets()[0] == 224 || v4.is_unspecified(),
-        IpAddr::V6(v6) => v6.segments()[0] == 0xfd99 || v6.segments()[0] == 0xff02 || v6.is_unspecified(),
+    if !rest.is_empty() {
+        bail!("{} octets behind the last packet", rest.len());
     }
-}
-
-/// Adds source and destination of the outermost header.
-fn outer_addresses(packet: &[u8], found: &mut BTreeSet<IpAddr>) {
-    let v4 = |at: usize| packet.get(at..at + 4).map(|b| IpAddr::from(<[u8; 4]>::try_from(b).expect("4")));
-    let v6 = |at: usize| packet.get(at..at + 16).map(|b| IpAddr::from(<[u8; 16]>::try_from(b).expect("16")));
-    match packet.get(12..14) {
-        Some([0x08, 0x00]) => found.extend(v4(26).into_iter().chain(v4(30))),
-        Some([0x08, 0x06]) => found.extend(v4(28).into_iter().chain(v4(38))),
-        Some([0x86, 0xdd]) => found.extend(v6(22).into_iter().chain(v6(38))),
-        _ => {}
-    }
+    Ok(Capture { link_type, packets })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
-
     use super::*;
 
-    /// A capture file with these packets.
-    fn capture(packets: &[Vec<u8>]) -> tempfile::NamedTempFile {
-        let mut bytes =
-            vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0];
-        for packet in packets {
-            bytes.extend([0; 8]);
-            bytes.extend((packet.len() as u32).to_le_bytes());
-            bytes.extend((packet.len() as u32).to_le_bytes());
-            bytes.extend(packet);
-        }
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(file.path(), bytes).expect("written");
+    fn file(magic: u32, words: fn(u32) -> [u8; 4]) -> Vec<u8> {
+        let header = [magic, 0x0002_0004, 0, 0, 65535, 0x3000_0001];
+        let record = [7, 5, 3, 60];
+        let mut file: Vec<u8> = header.into_iter().chain(record).flat_map(words).collect();
+        file.extend_from_slice(b"abc");
         file
     }
 
     #[test]
-    fn a_pod_address_in_an_outer_header_is_found() {
-        let packet = |source: Ipv4Addr| {
-            let mut packet = vec![0; 12];
-            packet.extend([0x08, 0x00]);
-            packet.extend([0x45; 12]);
-            packet.extend(source.octets());
-            packet.extend([10, 99, 0, 2]);
-            packet
-        };
-        let pod = Ipv4Addr::new(10, 32, 0, 1);
-        let host = Ipv4Addr::new(10, 99, 0, 1);
-        assert!(foreign_addresses(capture(&[packet(host)]).path()).is_empty());
-        let found = foreign_addresses(capture(&[packet(host), packet(pod)]).path());
-        assert_eq!(found.into_iter().collect::<Vec<_>>(), [IpAddr::V4(pod)]);
+    fn both_orders_and_both_resolutions_are_read() {
+        for (magic, nanos) in [(0xa1b2_c3d4, 5000), (0xa1b2_3c4d, 5)] {
+            for order in [u32::to_be_bytes, u32::to_le_bytes] {
+                let capture = parse(&file(magic, order)).unwrap();
+                let packet = Packet { time: Duration::new(7, nanos), wire_len: 60, octets: b"abc".to_vec() };
+                assert_eq!((capture.link_type, capture.packets), (ETHERNET, vec![packet]));
+            }
+        }
     }
 
     #[test]
-    fn ipv6_and_arp_are_looked_into_too() {
-        let pod: Ipv6Addr = "fd32::1".parse().expect("an address");
-        let mut ip = vec![0; 12];
-        ip.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 0, 17, 64]);
-        ip.extend(pod.octets());
-        ip.extend([0; 16]);
-        let mut arp = vec![0; 12];
-        arp.extend([0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, 10, 32, 0, 9, 0, 0, 0, 0, 0, 0]);
-        arp.extend([10, 99, 0, 2]);
-        let found = foreign_addresses(capture(&[ip, arp]).path());
-        assert_eq!(found.len(), 2, "{found:?}");
+    fn a_file_cut_short_or_of_another_kind_is_an_error() {
+        let whole = file(0xa1b2_c3d4, u32::to_be_bytes);
+        for len in (0..24).chain(25..whole.len()) {
+            assert!(parse(&whole[..len]).is_err(), "{len} octets");
+        }
+        assert!(parse(&file(0x0a0d_0d0a, u32::to_be_bytes)).is_err());
     }
 }

@@ -1,3 +1,5 @@
 //! Safe devices over the system calls of `sys`: they know bytes, batches and addresses; never VNIs or tables.
 
+pub mod link;
 pub mod netns;
+pub mod owner;

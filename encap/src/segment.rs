@@ -1,0 +1,184 @@
+//! One super-frame in, MTU-sized segments out.
+//!
+//! A pod's kernel hands over up to 64 KiB of TCP or UDP payload behind one set of headers ([`crate::vnet`]). The
+//! underlay carries segments, so each gets the headers again, as the kernel's own segmentation would write them: IPv4
+//! identification + 1 a segment, lengths and checksums its own, TCP sequence numbers advanced, FIN and PSH on the last
+//! segment only, CWR on the first only.
+//!
+//! The reverse is [`crate::coalesce`].
+
+use crate::checksum::Sum;
+use crate::inet::{Layers, Net, TCP, UDP};
+use crate::vnet::{Gso, Unfinished, VnetHeader};
+
+const FIN: u8 = 0x01;
+const PSH: u8 = 0x08;
+const CWR: u8 = 0x80;
+
+/// Why a super-frame cannot be cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SegmentError {
+    /// The header asks for no segmentation, or for segments of no octets.
+    #[error("no segment size")]
+    NoSize,
+    /// The headers are not those that the kind of segmentation needs, or do not fit the frame.
+    #[error("the headers do not fit the kind of segmentation")]
+    Headers,
+}
+
+/// A super-frame that was checked: cutting it cannot fail any more.
+#[derive(Clone, Copy, Debug)]
+pub struct SuperFrame<'a> {
+    frame: &'a [u8],
+    v4: bool,
+    protocol: u8,
+    l3: usize,
+    l4: usize,
+    payload: usize,
+    size: usize,
+    pseudo: Sum,
+}
+
+impl<'a> SuperFrame<'a> {
+    /// Checks a frame and what its virtio-net header says of it.
+    ///
+    /// # Errors
+    ///
+    /// - [`SegmentError::NoSize`]: the header says nothing of segments.
+    /// - [`SegmentError::Headers`]: IP and TCP or UDP are not where they must be.
+    pub fn new(frame: &'a [u8], header: &VnetHeader) -> Result<Self, SegmentError> {
+        let Some((gso, size @ 1..)) = header.gso else { return Err(SegmentError::NoSize) };
+        let layers = Layers::of(frame);
+        let (net, protocol) = match gso {
+            Gso::TcpV4 => (Net::V4, TCP),
+            Gso::TcpV6 => (Net::V6, TCP),
+            Gso::Udp => (layers.net, UDP),
+        };
+        // The checksum's start is the L4 header, also behind IPv6 extension headers.
+        let l4 = header.unfinished.map_or(layers.l4, |u| usize::from(u.start));
+        let ip_header = if layers.net == Net::V4 { 20 } else { 40 };
+        let l4_header = match protocol {
+            TCP => frame.get(l4 + 12).map_or(0, |offset| usize::from(offset >> 4) * 4),
+            _ => 8,
+        };
+        let l4_min = if protocol == TCP { 20 } else { 8 };
+        let payload = l4 + l4_header;
+        if layers.net != net
+            || net == Net::Other
+            || l4 < layers.l3 + ip_header
+            || l4_header < l4_min
+            || payload > layers.end
+        {
+            return Err(SegmentError::Headers);
+        }
+        let pseudo = Sum::of(layers.address_octets(frame)).and_u16(u16::from(protocol));
+        let (v4, l3) = (net == Net::V4, layers.l3);
+        Ok(Self {
+            frame: &frame[..layers.end],
+            v4,
+            protocol,
+            l3,
+            l4,
+            payload,
+            size: usize::from(size),
+            pseudo,
+        })
+    }
+
+    /// How many segments there are; at least one.
+    #[must_use]
+    pub fn segments(&self) -> usize {
+        (self.frame.len() - self.payload).div_ceil(self.size).max(1)
+    }
+
+    /// The octets of a segment, headers included: all are equal but the last, which may be shorter.
+    #[must_use]
+    pub fn segment_len(&self, index: usize) -> usize {
+        let left = (self.frame.len() - self.payload).saturating_sub(index * self.size);
+        self.payload + left.min(self.size)
+    }
+
+    /// Writes segment `index` to `out`, which must have [`SuperFrame::segment_len`] octets.
+    ///
+    /// # Panics
+    ///
+    /// When `out` is shorter than that; the length is the caller's to get right.
+    ///
+    /// # Cost
+    ///
+    /// One copy and one checksum of the payload.
+    pub fn write(&self, index: usize, out: &mut [u8]) {
+        let at = self.payload + index * self.size;
+        let body = &self.frame[at..at + self.segment_len(index) - self.payload];
+        let (head, tail) = out.split_at_mut(self.payload);
+        head.copy_from_slice(&self.frame[..self.payload]);
+        tail[..body.len()].copy_from_slice(body);
+        self.fix_ip(head, index, body.len());
+        self.fix_transport(&mut head[self.l4..], index, body);
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // a segment is smaller than its super-frame, whose length fitted
+    fn fix_ip(&self, head: &mut [u8], index: usize, body: usize) {
+        let packet = self.payload - self.l3 + body;
+        let ip = &mut head[self.l3..self.l4];
+        if self.v4 {
+            ip[2..4].copy_from_slice(&(packet as u16).to_be_bytes());
+            let id = u16::from_be_bytes([ip[4], ip[5]]).wrapping_add(index as u16);
+            ip[4..6].copy_from_slice(&id.to_be_bytes());
+            ip[10..12].fill(0);
+            let sum = Sum::of(ip).complement();
+            ip[10..12].copy_from_slice(&sum);
+        } else {
+            ip[4..6].copy_from_slice(&((packet - 40) as u16).to_be_bytes());
+        }
+    }
+
+    #[allow(clippy::cast_possible_truncation)]
+    fn fix_transport(&self, l4: &mut [u8], index: usize, body: &[u8]) {
+        let length = (l4.len() + body.len()) as u16;
+        let field = if self.protocol == TCP {
+            let sequence = u32::from_be_bytes([l4[4], l4[5], l4[6], l4[7]]);
+            let sequence = sequence.wrapping_add((index * self.size) as u32);
+            l4[4..8].copy_from_slice(&sequence.to_be_bytes());
+            if index + 1 < self.segments() {
+                l4[13] &= !(FIN | PSH);
+            }
+            if index > 0 {
+                l4[13] &= !CWR;
+            }
+            16
+        } else {
+            l4[4..6].copy_from_slice(&length.to_be_bytes());
+            6
+        };
+        l4[field..field + 2].fill(0);
+        // The header's length is a multiple of four, so the body starts at an even place of the sum.
+        let sum = self.pseudo.and_u16(length).and(l4).and(body).complement();
+        let sum = if self.protocol == UDP { nonzero(sum) } else { sum };
+        l4[field..field + 2].copy_from_slice(&sum);
+    }
+}
+
+/// Finishes the checksum of a plain frame that a kernel left to its NIC. A place outside the frame changes nothing.
+///
+/// # Cost
+///
+/// One checksum over the frame from `unfinished.start` on.
+pub fn finish_checksum(frame: &mut [u8], unfinished: Unfinished) {
+    let start = usize::from(unfinished.start);
+    let field = start + usize::from(unfinished.offset);
+    if start > frame.len() || field + 2 > frame.len() {
+        return;
+    }
+    let sum = Sum::of(&frame[start..]).complement();
+    // UDP says "no checksum" with zero, so its zero is sent as ones (RFC 768); to TCP they are the same.
+    let sum = if unfinished.offset == 6 { nonzero(sum) } else { sum };
+    frame[field..field + 2].copy_from_slice(&sum);
+}
+
+fn nonzero(sum: [u8; 2]) -> [u8; 2] {
+    if sum == [0, 0] { [0xff, 0xff] } else { sum }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+use super::*;
+use crate::coalesce::{Coalescer, Offload, Span};
+use proptest::prelude::*;
+
+/// What a pod's kernel would hand over, as a test describes it.
+#[derive(Clone, Debug)]
+struct Shape {
+    v6: bool,
+    udp: bool,
+    tagged: bool,
+    options: usize,
+    size: u16,
+    payload: Vec<u8>,
+    id: u16,
+    sequence: u32,
+    flags: u8,
+}
+
+impl Shape {
+    fn build(&self) -> (Vec<u8>, VnetHeader) {
+        let mut frame = vec![2; 12];
+        if self.tagged {
+            frame.extend([0x81, 0, 0, 5]);
+        }
+        let l4_len = if self.udp { 8 } else { 20 + self.options * 4 };
+        let l3 = frame.len() + 2;
+        let length = u16::try_from(l4_len + self.payload.len()).unwrap();
+        if self.v6 {
+            frame.extend([0x86, 0xdd, 0x60, 0, 0, 1]);
+            frame.extend(length.to_be_bytes());
+            frame.extend([if self.udp { UDP } else { TCP }, 64]);
+            frame.extend([0xfd; 32]);
+        } else {
+            frame.extend([8, 0, 0x45, 0]);
+            frame.extend((length + 20).to_be_bytes());
+            frame.extend(self.id.to_be_bytes());
+            frame.extend([0, 0, 64, if self.udp { UDP } else { TCP }, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+            let sum = Sum::of(&frame[l3..]).complement();
+            frame[l3 + 10..l3 + 12].copy_from_slice(&sum);
+        }
+        let l4 = frame.len();
+        frame.extend([0x30, 0x39, 0, 80]);
+        if self.udp {
+            frame.extend(length.to_be_bytes());
+            frame.extend([0, 0]);
+        } else {
+            frame.extend(self.sequence.to_be_bytes());
+            frame.extend([
+                1,
+                2,
+                3,
+                4,
+                u8::try_from(5 + self.options).unwrap() << 4,
+                self.flags,
+                5,
+                6,
+                0,
+                0,
+                0,
+                0,
+            ]);
+            frame.extend(std::iter::repeat_n(1, self.options * 4));
+        }
+        let header_len = u16::try_from(frame.len()).unwrap();
+        frame.extend(&self.payload);
+        let (offset, protocol) = if self.udp { (6, UDP) } else { (16, TCP) };
+        let layers = Layers::of(&frame);
+        let pseudo =
+            Sum::of(layers.address_octets(&frame)).and_u16(u16::from(protocol)).and_u16(length).fold();
+        frame[l4 + offset..l4 + offset + 2].copy_from_slice(&pseudo);
+        let gso = match (self.udp, self.v6) {
+            (true, _) => Gso::Udp,
+            (_, true) => Gso::TcpV6,
+            _ => Gso::TcpV4,
+        };
+        let unfinished =
+            Some(Unfinished { start: u16::try_from(l4).unwrap(), offset: u16::try_from(offset).unwrap() });
+        (frame, VnetHeader { gso: Some((gso, self.size)), unfinished, verified: false, header_len })
+    }
+}
+
+fn cut(frame: &[u8], header: &VnetHeader) -> Vec<Vec<u8>> {
+    let whole = SuperFrame::new(frame, header).expect("a frame that can be cut");
+    (0..whole.segments())
+        .map(|i| {
+            let mut out = vec![0; whole.segment_len(i)];
+            whole.write(i, &mut out);
+            out
+        })
+        .collect()
+}
+
+fn is_checksum_valid(frame: &[u8]) -> bool {
+    let layers = Layers::of(frame);
+    let l4 = &frame[layers.l4..layers.end];
+    let ip = layers.net == Net::V6 || Sum::of(&frame[layers.l3..layers.l4]).is_valid();
+    let pseudo = Sum::of(layers.address_octets(frame)).and_u16(u16::from(layers.transport));
+    ip && pseudo.and_u16(u16::try_from(l4.len()).unwrap()).and(l4).is_valid()
+}
+
+fn shapes() -> impl Strategy<Value = Shape> {
+    let flags = prop_oneof![Just(0x10u8), Just(0x18)];
+    let payload = (1usize..9000, any::<u8>())
+        .prop_map(|(len, seed)| (0..len).map(|i| (i % 251) as u8 ^ seed).collect::<Vec<u8>>());
+    (any::<[bool; 3]>(), 0usize..=10, 80u16..1460, payload, any::<u16>(), any::<u32>(), flags).prop_map(
+        |([v6, udp, tagged], options, size, payload, id, sequence, flags)| Shape {
+            v6,
+            udp,
+            tagged,
+            options,
+            size,
+            payload,
+            id,
+            sequence,
+            flags,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn segments_carry_the_payload_and_right_checksums(shape in shapes()) {
+        let (frame, header) = shape.build();
+        let segments = cut(&frame, &header);
+        let mut payload: Vec<u8> = Vec::new();
+        for segment in &segments {
+            prop_assert!(is_checksum_valid(segment));
+            let layers = Layers::of(segment);
+            prop_assert_eq!(layers.end, segment.len());
+            prop_assert!(segment.len() - layers.payload(segment) <= usize::from(shape.size));
+            payload.extend(&segment[layers.payload(segment)..]);
+        }
+        prop_assert_eq!(payload, shape.payload);
+    }
+
+    #[test]
+    fn coalescing_gives_back_what_was_cut(shape in shapes()) {
+        let (frame, header) = shape.build();
+        let segments = cut(&frame, &header);
+        prop_assume!(segments.len() <= crate::coalesce::MAX_PIECES);
+        let mut buffer = Vec::new();
+        let mut coalescer = Coalescer::new(Offload { tcp: true, udp: true });
+        let spans: Vec<_> = segments.iter().map(|segment| {
+            buffer.extend([0xee; 8]); // a tunnel header lies between
+            buffer.extend(segment);
+            Span::new(buffer.len() - segment.len(), segment.len())
+        }).collect();
+        for span in spans {
+            coalescer.push(1, &buffer, span, &Layers::of(span.of(&buffer)));
+        }
+        let writes = coalescer.finish();
+        prop_assert_eq!(writes.len(), 1);
+        let mut whole = writes[0].head().to_vec();
+        writes[0].pieces().iter().for_each(|piece| whole.extend(piece.of(&buffer)));
+        if segments.len() == 1 {
+            prop_assert_eq!(&whole, &segments[0]);
+            prop_assert!(writes[0].vnet().verified);
+        } else {
+            prop_assert_eq!(&whole, &frame);
+            prop_assert_eq!(writes[0].vnet(), &header);
+            prop_assert_eq!(writes[0].frames() as usize, segments.len());
+        }
+    }
+
+    #[test]
+    fn any_header_before_any_octets_is_refused_or_cut(
+        octets in proptest::collection::vec(any::<u8>(), 0..200), raw in any::<[u8; 10]>(), kind in 0usize..3,
+    ) {
+        let mut frame = octets;
+        if frame.len() > 20 && kind < 2 {
+            frame[12..15].copy_from_slice([[8, 0, 0x45], [0x86, 0xdd, 0x60]][kind].as_slice());
+        }
+        if let Ok(header) = VnetHeader::decode(&raw) {
+            if let Ok(whole) = SuperFrame::new(&frame, &header) {
+                for index in 0..whole.segments() {
+                    whole.write(index, &mut vec![0; whole.segment_len(index)]);
+                }
+            }
+            if let Some(unfinished) = header.unfinished {
+                finish_checksum(&mut frame, unfinished);
+            }
+        }
+    }
+}
+
+fn tcp(flags: u8) -> Shape {
+    Shape {
+        v6: false,
+        udp: false,
+        tagged: false,
+        options: 3,
+        size: 1000,
+        payload: vec![7; 2500],
+        id: 0xffff,
+        sequence: u32::MAX - 500,
+        flags,
+    }
+}
+
+#[test]
+fn fin_and_psh_are_on_the_last_segment_and_cwr_on_the_first() {
+    let (frame, header) = tcp(FIN | PSH | CWR | 0x10).build();
+    let flags: Vec<u8> = cut(&frame, &header).iter().map(|s| s[34 + 13]).collect();
+    assert_eq!(flags, [CWR | 0x10, 0x10, FIN | PSH | 0x10]);
+}
+
+#[test]
+fn identification_and_sequence_advance_and_wrap() {
+    let (frame, header) = tcp(0x10).build();
+    let segments = cut(&frame, &header);
+    let ids: Vec<_> = segments.iter().map(|s| u16::from_be_bytes([s[18], s[19]])).collect();
+    assert_eq!(ids, [0xffff, 0, 1]);
+    let sequences: Vec<_> =
+        segments.iter().map(|s| u32::from_be_bytes([s[38], s[39], s[40], s[41]])).collect();
+    assert_eq!(sequences, [u32::MAX - 500, 499, 1499]);
+}
+
+#[test]
+fn a_finished_checksum_is_right_also_where_udp_would_be_zero() {
+    let (mut frame, header) = tcp(0x10).build();
+    finish_checksum(&mut frame, header.unfinished.unwrap());
+    assert!(is_checksum_valid(&frame));
+    // A UDP datagram whose sum comes out as zero is sent as ones.
+    let mut shape = Shape { udp: true, payload: vec![0, 0], ..tcp(0) };
+    for word in 0..=u16::MAX {
+        shape.payload = word.to_be_bytes().to_vec();
+        let (mut frame, header) = shape.build();
+        finish_checksum(&mut frame, header.unfinished.unwrap());
+        assert_ne!(frame[34 + 6..34 + 8], [0, 0]);
+    }
+}
+
+#[test]
+fn a_plain_frame_is_no_super_frame() {
+    let (frame, header) = tcp(0x10).build();
+    let refused = |header: VnetHeader| SuperFrame::new(&frame, &header).unwrap_err();
+    assert_eq!(refused(VnetHeader { gso: None, ..header }), SegmentError::NoSize);
+    assert_eq!(refused(VnetHeader { gso: Some((Gso::TcpV4, 0)), ..header }), SegmentError::NoSize);
+    assert_eq!(refused(VnetHeader { gso: Some((Gso::TcpV6, 9)), ..header }), SegmentError::Headers);
+}

@@ -1,0 +1,69 @@
+//! One connection to the daemon's socket.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::control::protocol::{Reply, Request};
+
+/// A connected client.
+pub(super) struct Client {
+    stream: BufReader<UnixStream>,
+    path: PathBuf,
+}
+
+/// Why the daemon did not answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ClientError {
+    #[error("no daemon on {0}: the socket does not exist; start it with `weft run`, or name its --socket")]
+    Missing(PathBuf),
+    #[error("no daemon on {0}: nobody listens on the socket any more; start it with `weft run`")]
+    Refused(PathBuf),
+    #[error("may not open {0}: join the socket's group, or use sudo")]
+    Denied(PathBuf),
+    #[error("the daemon on {0} did not answer in time: look at its log, or give it longer with --timeout")]
+    Timeout(PathBuf),
+    #[error("the daemon on {path} does not answer: {error}; is it stopping?")]
+    Io { path: PathBuf, error: io::Error },
+    #[error("what answers on {path} is no weft, or another version of it: {error}")]
+    Garbage { path: PathBuf, error: serde_json::Error },
+}
+
+impl ClientError {
+    fn from_io(path: &Path, error: io::Error) -> Self {
+        let path = path.to_owned();
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Missing(path),
+            io::ErrorKind::ConnectionRefused => Self::Refused(path),
+            io::ErrorKind::PermissionDenied => Self::Denied(path),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::Timeout(path),
+            _ => Self::Io { path, error },
+        }
+    }
+}
+
+impl Client {
+    /// Connects; `timeout` holds for each write and read.
+    pub(super) fn connect(path: &Path, timeout: Duration) -> Result<Self, ClientError> {
+        let failed = |error| ClientError::from_io(path, error);
+        let stream = UnixStream::connect(path).map_err(failed)?;
+        stream.set_read_timeout(Some(timeout)).map_err(failed)?;
+        stream.set_write_timeout(Some(timeout)).map_err(failed)?;
+        Ok(Self { stream: BufReader::new(stream), path: path.to_owned() })
+    }
+
+    /// Asks one thing and waits for the answer.
+    pub(super) fn ask(&mut self, request: &Request) -> Result<Reply, ClientError> {
+        let failed = |error| ClientError::from_io(&self.path, error);
+        let garbage = |error| ClientError::Garbage { path: self.path.clone(), error };
+        let mut line = serde_json::to_vec(request).map_err(garbage)?;
+        line.push(b'\n');
+        self.stream.get_mut().write_all(&line).map_err(failed)?;
+        line.clear();
+        if self.stream.read_until(b'\n', &mut line).map_err(failed)? == 0 {
+            return Err(failed(io::ErrorKind::UnexpectedEof.into()));
+        }
+        serde_json::from_slice(&line).map_err(garbage)
+    }
+}

@@ -1,0 +1,212 @@
+//! The command line: one file a command, each a client of the daemon's API.
+//!
+//! Data goes to standard output, messages to standard error. Exit codes: 0 ok, 1 failed, 2 usage, 3 the daemon cannot be
+//! reached, 4 it runs, but degraded (`status` only).
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
+
+use self::client::{Client, ClientError};
+use crate::control::protocol::{ErrorCode, Reply, Request};
+
+mod client;
+mod config;
+mod drops;
+mod fdb;
+mod network;
+mod peer;
+mod port;
+mod reload;
+mod run;
+mod status;
+mod table;
+
+/// An overlay switch in user space: pods on several hosts share a network over VXLAN or Geneve.
+#[derive(Debug, Parser)]
+#[command(
+    name = "weft",
+    version,
+    max_term_width = 80,
+    after_help = "Examples:\n  weft config check /etc/weft/weft.toml   is the file right?\n  \
+                  weft run                                the daemon, in the foreground\n  \
+                  weft status                             does everything work?\n  \
+                  weft -j fdb show | jq .entries          who is where, for a script\n\n\
+                  Exit codes: 0 ok, 1 failed, 2 usage, 3 the daemon cannot be reached, 4 degraded."
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+struct Global {
+    /// Print JSON: one object that names its schema
+    #[arg(short, long, global = true)]
+    json: bool,
+    /// The daemon's socket ([node] socket in its configuration)
+    #[arg(long, global = true, env = "WEFT_SOCKET", value_name = "PATH", default_value = "/run/weft/weft.sock")]
+    socket: PathBuf,
+    /// How many seconds to wait for the daemon
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    timeout: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon in the foreground
+    Run(run::RunArgs),
+    /// Show whether everything works, and what does not (exit code 4)
+    #[command(after_help = "Example:\n  weft status || echo 'something is wrong'")]
+    Status,
+    /// List, add and remove peers: the other hosts
+    Peer(peer::PeerArgs),
+    /// List, add and remove ports: the TAP devices of pods
+    Port(port::PortArgs),
+    /// List networks
+    Network(network::NetworkArgs),
+    /// Show and change the forwarding database: which MAC address is where
+    Fdb(fdb::FdbArgs),
+    /// Show where every frame went, and why frames were dropped
+    Drops(drops::DropsArgs),
+    /// Check a configuration file, without the daemon
+    Config(config::ConfigArgs),
+    /// Make the daemon read its configuration again, as SIGHUP does
+    #[command(after_help = "Networks, ports, peers, [encap] and [log] change while frames flow. A file with an error\n\
+                            changes nothing. What the command line added stays.\n\nExample:\n  \
+                            weft config check /etc/weft/weft.toml && weft reload")]
+    Reload,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Ok = 0,
+    Failed = 1,
+    Usage = 2,
+    Unreachable = 3,
+    Degraded = 4,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        Self::from(outcome as u8)
+    }
+}
+
+/// Runs the command that the arguments of this process name; answers the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let global = &cli.global;
+    let outcome = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Status => status::run(global),
+        Command::Peer(args) => peer::run(global, args),
+        Command::Port(args) => port::run(global, args),
+        Command::Network(args) => network::run(global, args),
+        Command::Fdb(args) => fdb::run(global, args),
+        Command::Drops(args) => drops::run(global, args),
+        Command::Config(args) => config::run(global, &args),
+        Command::Reload => reload::run(global),
+    };
+    outcome.into()
+}
+
+/// Asks the daemon, and prints the reply: as JSON, or as `text` writes it; `text` answers `None` for a reply that does not
+/// fit the request.
+fn ask(global: &Global, request: &Request, text: impl FnOnce(&Reply) -> Option<String>) -> Outcome {
+    ask_noting(global, request, |_| {}, text)
+}
+
+/// As [`ask`]; `note` sees the reply first.
+fn ask_noting(
+    global: &Global,
+    request: &Request,
+    note: impl FnOnce(&Reply),
+    text: impl FnOnce(&Reply) -> Option<String>,
+) -> Outcome {
+    let reply = match Client::connect(&global.socket, global.timeout).and_then(|mut c| c.ask(request)) {
+        Ok(reply) => reply,
+        Err(error) => return unreachable(&error),
+    };
+    if let Reply::Error(error) = &reply {
+        complain(&error.message);
+        return if error.code == ErrorCode::Usage { Outcome::Usage } else { Outcome::Failed };
+    }
+    note(&reply);
+    if global.json {
+        return print_json(&reply);
+    }
+    match text(&reply) {
+        Some(text) => print(&text),
+        None => {
+            complain(
+                "the daemon's reply does not fit the request: is it another version? Compare \
+                 `weft --version` with `weft status`",
+            );
+            Outcome::Failed
+        }
+    }
+}
+
+/// Asks for a change, and prints what was done.
+fn change(global: &Global, request: &Request) -> Outcome {
+    ask(global, request, |reply| match reply {
+        Reply::Done(done) => Some(format!("{}\n", done.message)),
+        _ => None,
+    })
+}
+
+fn unreachable(error: &ClientError) -> Outcome {
+    complain(error);
+    Outcome::Unreachable
+}
+
+/// Writes a message for a person.
+fn complain(message: impl Display) {
+    // There is nobody left to tell when standard error is closed.
+    let _ = writeln!(io::stderr(), "weft: {message}");
+}
+
+fn print_json(value: &impl Serialize) -> Outcome {
+    match serde_json::to_string(value) {
+        Ok(text) => print(&format!("{text}\n")),
+        Err(error) => {
+            complain(format_args!("the reply cannot be written as JSON: {error}"));
+            Outcome::Failed
+        }
+    }
+}
+
+/// Writes data; a reader that has seen enough, such as `head`, is no error.
+fn print(text: &str) -> Outcome {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Outcome::Ok,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Outcome::Ok,
+        Err(error) => {
+            complain(format_args!("cannot write to standard output: {error}"));
+            Outcome::Failed
+        }
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.strip_suffix('s').unwrap_or(text).parse::<f64>().ok();
+    number
+        .filter(|n| *n > 0.0)
+        .and_then(|n| Duration::try_from_secs_f64(n).ok())
+        .ok_or_else(|| "a number of seconds above 0, such as 5 or 0.5".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

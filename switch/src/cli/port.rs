@@ -1,0 +1,115 @@
+//! `weft port`: the TAP devices of pods.
+
+use std::net::IpAddr;
+
+use clap::{Args, Subcommand};
+use encap::MacAddr;
+use ipnet::IpNet;
+
+use super::table;
+use super::{Global, Outcome, ask, change};
+use crate::control::protocol::{PortAdd, PortState, Ports, Reply, Request};
+use crate::io::netns::NetnsRef;
+
+/// Arguments of `weft port`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  weft port list\n  weft port add web --network pods --netns /run/netns/web \\\n      \
+                        --mac 02:00:00:00:00:01 --address 10.32.0.5/12\n  weft port del web")]
+pub(super) struct PortArgs {
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Debug, Default, Subcommand)]
+enum Action {
+    /// List ports (the default)
+    #[default]
+    List,
+    /// Add a port until the daemon ends; the configuration keeps one for good
+    #[command(after_help = "A namespace that does not exist yet is waited for.\n\nExample:\n  \
+                            weft port add web --network pods --netns pid:4242 --address 10.32.0.5/12")]
+    Add(AddArgs),
+    /// Remove a port and its device
+    Del {
+        /// The port's name
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct AddArgs {
+    /// The port's name, unique on this node
+    name: String,
+    /// Its network, by name or VNI
+    #[arg(long)]
+    network: String,
+    /// The name of its device [default: the port's name]
+    #[arg(long)]
+    ifname: Option<String>,
+    /// The namespace of its device [default: the daemon's own]
+    #[arg(long, value_name = "PATH|pid:N")]
+    netns: Option<NetnsRef>,
+    /// Its MAC address, then the only one it may use [default: the kernel chooses]
+    #[arg(long)]
+    mac: Option<MacAddr>,
+    /// An address of its device; may be repeated
+    #[arg(long = "address", value_name = "CIDR")]
+    addresses: Vec<IpNet>,
+    /// The default gateway of its namespace
+    #[arg(long, value_name = "IP")]
+    gateway: Option<IpAddr>,
+}
+
+pub(super) fn run(global: &Global, args: PortArgs) -> Outcome {
+    match args.action.unwrap_or_default() {
+        Action::List => ask(global, &Request::PortList, |reply| match reply {
+            Reply::Ports(ports) => Some(render(ports)),
+            _ => None,
+        }),
+        Action::Add(add) => change(global, &Request::PortAdd(add.into())),
+        Action::Del { name } => change(global, &Request::PortDel { name }),
+    }
+}
+
+impl From<AddArgs> for PortAdd {
+    fn from(args: AddArgs) -> Self {
+        let AddArgs { name, network, ifname, netns, mac, addresses, gateway } = args;
+        Self { name, network, ifname, netns, mac, addresses, gateway }
+    }
+}
+
+pub(super) fn render(ports: &Ports) -> String {
+    if ports.entries.is_empty() {
+        return "No ports: add one with `weft port add`, or [[port]] to the configuration.\n".to_owned();
+    }
+    let rows: Vec<_> = ports
+        .entries
+        .iter()
+        .map(|p| {
+            [
+                p.name.clone(),
+                p.network.clone(),
+                state(p.state).to_owned(),
+                p.ifname.clone(),
+                table::or_dash(p.mac),
+                p.mtu.to_string(),
+                table::list(&p.addresses),
+            ]
+        })
+        .collect();
+    let mut text = table::render(["NAME", "NETWORK", "STATE", "IFNAME", "MAC", "MTU", "ADDRESSES"], &rows);
+    for port in &ports.entries {
+        if let Some(reason) = &port.reason {
+            text.push_str(&format!("\n{} is {}: {reason}\n", port.name, state(port.state)));
+        }
+    }
+    text
+}
+
+const fn state(state: PortState) -> &'static str {
+    match state {
+        PortState::Up => "up",
+        PortState::Down => "down",
+        PortState::Waiting => "waiting",
+    }
+}

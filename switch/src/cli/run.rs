@@ -1,0 +1,36 @@
+//! `weft run`: the daemon.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Outcome, complain};
+use crate::control::config::Config;
+
+/// Arguments of `weft run`.
+#[derive(Debug, Args)]
+#[command(after_help = "The daemon stays in the foreground and logs to standard error. SIGHUP or `weft reload` reads\n\
+                        the configuration again, SIGTERM or Ctrl-C ends it. It needs CAP_NET_ADMIN (and CAP_SYS_ADMIN for\n\
+                        ports in other namespaces).\n\nExample:\n  sudo weft run --config configs/minimal.toml")]
+pub(super) struct RunArgs {
+    /// The configuration
+    #[arg(long, value_name = "FILE", default_value = "/etc/weft/weft.toml")]
+    config: PathBuf,
+}
+
+pub(super) fn run(args: &RunArgs) -> Outcome {
+    let config = match Config::load(&args.config) {
+        Ok(config) => config,
+        Err(error) => {
+            complain(error);
+            return Outcome::Failed;
+        }
+    };
+    match crate::daemon::run(config, &args.config) {
+        Ok(()) => Outcome::Ok,
+        Err(error) => {
+            complain(format_args!("{error:#}"));
+            Outcome::Failed
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The Unix socket that commands and scripts talk to: JSON lines, see [`super::protocol`].
+//!
+//! The socket belongs to the daemon's user and group (mode 0660, directory 0750): whoever may open it may ask, and only
+//! root and the daemon's own user may change anything. A connection that does nothing for [`TIMEOUT`] is closed, so
+//! that [`MAX_CLIENTS`] idle ones cannot keep others out for long.
+//!
+//! Requests become [`Call`]s on a channel; whoever owns [`super::Control`] answers them, one after the other.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::protocol::{Reply, Request};
+
+/// The longest request, in octets, its newline included.
+pub const MAX_REQUEST: usize = 1 << 20;
+/// How long a client may take to send a request, and to take the next piece of a reply.
+pub const TIMEOUT: Duration = Duration::from_secs(5);
+/// The most clients at a time.
+pub const MAX_CLIENTS: usize = 64;
+/// Requests that may wait for the control thread: one a client, as each waits for its reply.
+pub const QUEUE: usize = MAX_CLIENTS;
+
+/// One request on its way to the owner of [`super::Control`], and the way back of its reply.
+#[derive(Debug)]
+pub struct Call {
+    /// What the client asks.
+    pub request: Request,
+    /// Where the answer goes; the client may be gone by then.
+    pub reply: oneshot::Sender<Reply>,
+}
+
+/// The bound socket; dropping it removes the file, if it is still this one.
+#[derive(Debug)]
+pub struct Api {
+    listener: UnixListener,
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+/// Why the socket could not be made; nothing was changed then, but for a missing directory.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Somebody answers on it.
+    #[error(
+        "another weft runs and answers on {0}: stop it, or give this one its own socket ([node] socket in the \
+         configuration)"
+    )]
+    InUse(PathBuf),
+    /// A file that is no socket has the name.
+    #[error("{0} exists and is no socket: remove it, or change [node] socket in the configuration")]
+    NotASocket(PathBuf),
+    /// The system refused.
+    #[error("cannot make the socket {path}: {error}; check the directory, or change [node] socket")]
+    Io {
+        /// The socket or its directory.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+impl Api {
+    /// Makes the socket, and its directory if that is missing; a socket that nobody answers on any more is replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`]: the socket is in use, is no socket, or could not be made.
+    pub fn bind(path: &Path) -> Result<Self, BindError> {
+        let failed = |error| BindError::Io { path: path.to_owned(), error };
+        if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty() && !p.exists()) {
+            fs::DirBuilder::new().recursive(true).mode(0o750).create(parent).map_err(failed)?;
+        }
+        remove_stale(path)?;
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(failed)?;
+        let identity = identity(path).map_err(failed)?;
+        Ok(Self { listener, path: path.to_owned(), identity })
+    }
+
+    /// Serves clients until the receiver of `calls` is gone.
+    pub async fn serve(&self, calls: mpsc::Sender<Call>) {
+        let free = Arc::new(Semaphore::new(MAX_CLIENTS));
+        while !calls.is_closed() {
+            let stream = tokio::select! {
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a client; trying again in 100 ms");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        continue;
+                    }
+                },
+                () = calls.closed() => return,
+            };
+            match free.clone().try_acquire_owned() {
+                Ok(slot) => {
+                    let calls = calls.clone();
+                    tokio::spawn(async move {
+                        if let Err(error) = Client::new(stream).run(&calls).await {
+                            tracing::debug!(%error, "an API client went away");
+                        }
+                        drop(slot);
+                    });
+                }
+                Err(_) => refuse(&stream),
+            }
+        }
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|now| now == self.identity) {
+            // Best effort: the next start replaces a socket that nobody answers on.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|m| (m.dev(), m.ino()))
+}
+
+/// Makes way for a new socket, unless somebody still answers on the old one.
+fn remove_stale(path: &Path) -> Result<(), BindError> {
+    let failed = |error| BindError::Io { path: path.to_owned(), error };
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+        Ok(meta) if !meta.file_type().is_socket() => return Err(BindError::NotASocket(path.to_owned())),
+        Ok(_) => {}
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(failed)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(failed(error)),
+        Ok(_) | Err(_) => Err(BindError::InUse(path.to_owned())),
+    }
+}
+
+/// Tells one client too many so, without waiting for it.
+fn refuse(stream: &UnixStream) {
+    let reply =
+        Reply::failed(format!("{MAX_CLIENTS} clients are connected, which is the limit: try again later"));
+    let _ = stream.try_write(encode(&reply).as_slice());
+}
+
+fn encode(reply: &Reply) -> Vec<u8> {
+    let mut line = serde_json::to_vec(reply).unwrap_or_else(|error| {
+        tracing::error!(%error, "a reply cannot be written as JSON");
+        br#"{"schema":"weft.error/1","code":"failed","message":"the reply cannot be written as JSON"}"#
+            .to_vec()
+    });
+    line.push(b'\n');
+    line
+}
+
+/// One connection.
+struct Client {
+    reader: BufReader<OwnedReadHalf>,
+    writer: OwnedWriteHalf,
+    /// Whether it may change anything.
+    trusted: bool,
+}
+
+impl Client {
+    fn new(stream: UnixStream) -> Self {
+        let own = rustix::process::geteuid().as_raw();
+        let trusted = stream.peer_cred().is_ok_and(|peer| may_change(peer.uid(), own));
+        let (reader, writer) = stream.into_split();
+        Self { reader: BufReader::new(reader), writer, trusted }
+    }
+
+    async fn run(&mut self, calls: &mpsc::Sender<Call>) -> io::Result<()> {
+        loop {
+            let line = match self.read_line().await? {
+                Line::Request(line) => line,
+                Line::End => return Ok(()),
+                Line::TooLong => {
+                    let text =
+                        format!("the request is longer than {MAX_REQUEST} octets: split it into several");
+                    return self.write(&Reply::usage(text)).await;
+                }
+            };
+            let reply = match serde_json::from_slice::<Request>(&line) {
+                Err(error) => Reply::usage(format!(
+                    "the request is not understood: {error}; send one JSON object a line"
+                )),
+                Ok(request) if request.is_change() && !self.trusted => Reply::denied(
+                    "only root and the user that runs weft may change anything: use sudo, or ask only",
+                ),
+                Ok(request) => ask(calls, request).await,
+            };
+            self.write(&reply).await?;
+        }
+    }
+
+    async fn read_line(&mut self) -> io::Result<Line> {
+        let mut line = Vec::new();
+        let mut limited = (&mut self.reader).take(MAX_REQUEST as u64);
+        let read = timeout(TIMEOUT, limited.read_until(b'\n', &mut line)).await;
+        match read.map_err(|_| io::ErrorKind::TimedOut)?? {
+            0 => Ok(Line::End),
+            _ if line.ends_with(b"\n") || line.len() < MAX_REQUEST => Ok(Line::Request(line)),
+            _ => Ok(Line::TooLong),
+        }
+    }
+
+    /// The time limit is one of progress, so that a long reply to a busy reader gets through.
+    async fn write(&mut self, reply: &Reply) -> io::Result<()> {
+        let line = encode(reply);
+        let mut rest = line.as_slice();
+        while !rest.is_empty() {
+            let written = timeout(TIMEOUT, self.writer.write(rest)).await;
+            match written.map_err(|_| io::ErrorKind::TimedOut)?? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                n => rest = &rest[n..],
+            }
+        }
+        Ok(())
+    }
+}
+
+enum Line {
+    Request(Vec<u8>),
+    TooLong,
+    End,
+}
+
+/// Whether a client may change anything: root, and who runs the daemon.
+const fn may_change(client_uid: u32, own_uid: u32) -> bool {
+    client_uid == 0 || client_uid == own_uid
+}
+
+async fn ask(calls: &mpsc::Sender<Call>, request: Request) -> Reply {
+    let (reply, answer) = oneshot::channel();
+    let stopping = || Reply::failed("weft is stopping: start it again and repeat the command");
+    if calls.send(Call { request, reply }).await.is_err() {
+        return stopping();
+    }
+    answer.await.unwrap_or_else(|_| stopping())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,526 @@
+//! What clients and the daemon say to each other: JSON, one request a line, one reply a line.
+//!
+//! A reply names its `schema`; fields may be added to a schema, but none is renamed, removed or given another meaning
+//! without a new number. Ages and durations are whole seconds unless the name says otherwise, sizes are octets.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use encap::{Format, MacAddr, Mtu, Vni};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::io::netns::NetnsRef;
+
+/// What a client asks for.
+///
+/// # Examples
+///
+/// ```
+/// use weft::control::protocol::Request;
+///
+/// let request: Request = serde_json::from_str(r#"{"request":"fdb_show","network":"pods"}"#)?;
+/// assert!(!request.is_change());
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// How the daemon is: [`Status`].
+    Status,
+    /// All networks: [`Networks`].
+    NetworkList,
+    /// All ports: [`Ports`].
+    PortList,
+    /// Adds a port until the daemon ends.
+    PortAdd(PortAdd),
+    /// Removes a port and its device.
+    PortDel {
+        /// The port's name.
+        name: String,
+    },
+    /// All peers: [`Peers`].
+    PeerList,
+    /// Adds a static peer until the daemon ends.
+    PeerAdd(PeerAdd),
+    /// Removes a static peer.
+    PeerDel {
+        /// The peer's address or prefix.
+        address: String,
+    },
+    /// Entries of the FDB: [`Fdb`].
+    FdbShow {
+        /// Only this MAC address.
+        #[serde(default)]
+        mac: Option<MacAddr>,
+        /// Only this network, by name or VNI.
+        #[serde(default)]
+        network: Option<String>,
+    },
+    /// Adds a static entry until the daemon ends.
+    FdbAdd {
+        /// The MAC address.
+        mac: MacAddr,
+        /// The network, by name or VNI.
+        network: String,
+        /// The place it lives at.
+        at: FdbTarget,
+    },
+    /// Removes an entry, static or learned.
+    FdbDel {
+        /// The MAC address.
+        mac: MacAddr,
+        /// The network, by name or VNI; may be left out when only one network has the address.
+        #[serde(default)]
+        network: Option<String>,
+    },
+    /// Forgets what was learned; static entries stay.
+    FdbFlush {
+        /// Only this network, by name or VNI.
+        #[serde(default)]
+        network: Option<String>,
+    },
+    /// Lets a frozen MAC address move again.
+    FdbThaw {
+        /// The MAC address.
+        mac: MacAddr,
+        /// Only in this network, by name or VNI.
+        #[serde(default)]
+        network: Option<String>,
+    },
+    /// The ledger: [`Drops`].
+    Drops,
+    /// Reads the configuration file again.
+    Reload,
+}
+
+impl Request {
+    /// Whether this changes the daemon, which only root and the daemon's own user may do.
+    #[must_use]
+    pub const fn is_change(&self) -> bool {
+        !matches!(
+            self,
+            Self::Status
+                | Self::NetworkList
+                | Self::PortList
+                | Self::PeerList
+                | Self::FdbShow { .. }
+                | Self::Drops
+        )
+    }
+}
+
+/// Where a static FDB entry points.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FdbTarget {
+    /// The name of a local port.
+    Port(String),
+    /// The address of a static peer.
+    Dst(IpAddr),
+}
+
+/// A port to add; what is left out gets the defaults of the configuration file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortAdd {
+    /// Its name, unique on this node.
+    pub name: String,
+    /// Its network, by name or VNI.
+    pub network: String,
+    /// The name of its device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ifname: Option<String>,
+    /// The namespace of its device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub netns: Option<NetnsRef>,
+    /// Its MAC address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<MacAddr>,
+    /// Its addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpNet>,
+    /// The default gateway of its namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<IpAddr>,
+}
+
+/// A static peer to add.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerAdd {
+    /// Its underlay address; or a prefix, which is heard and never sent to.
+    pub address: String,
+    /// The networks it is on, by name or VNI.
+    pub networks: Vec<String>,
+    /// What it is sent; default: `[encap] format`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// Its UDP port; default: our own port of that format.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+}
+
+/// What the daemon answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "schema")]
+pub enum Reply {
+    /// How the daemon is.
+    #[serde(rename = "weft.status/1")]
+    Status(Status),
+    /// All networks.
+    #[serde(rename = "weft.network/1")]
+    Networks(Networks),
+    /// All ports.
+    #[serde(rename = "weft.port/1")]
+    Ports(Ports),
+    /// All peers.
+    #[serde(rename = "weft.peer/1")]
+    Peers(Peers),
+    /// Entries of the FDB.
+    #[serde(rename = "weft.fdb/1")]
+    Fdb(Fdb),
+    /// The ledger.
+    #[serde(rename = "weft.drops/1")]
+    Drops(Drops),
+    /// A change was made.
+    #[serde(rename = "weft.done/1")]
+    Done(Done),
+    /// The request was not carried out, and nothing changed.
+    #[serde(rename = "weft.error/1")]
+    Error(ErrorReply),
+}
+
+impl Reply {
+    /// A change was made; `message` says which.
+    #[must_use]
+    pub fn done(message: impl Into<String>, changed: usize) -> Self {
+        Self::Done(Done { message: message.into(), changed: changed as u64 })
+    }
+
+    /// The request itself is wrong.
+    #[must_use]
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::Error(ErrorReply { code: ErrorCode::Usage, message: message.into() })
+    }
+
+    /// The request could not be carried out.
+    #[must_use]
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::Error(ErrorReply { code: ErrorCode::Failed, message: message.into() })
+    }
+
+    /// The client may not ask this.
+    #[must_use]
+    pub fn denied(message: impl Into<String>) -> Self {
+        Self::Error(ErrorReply { code: ErrorCode::Denied, message: message.into() })
+    }
+}
+
+/// A change that was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// What was done, for a person.
+    pub message: String,
+    /// How many things changed.
+    pub changed: u64,
+}
+
+/// A request that was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorReply {
+    /// The kind of error.
+    pub code: ErrorCode,
+    /// What happened, to what, why, and what to do next.
+    pub message: String,
+}
+
+/// The kind of an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// The request itself is wrong.
+    Usage,
+    /// The request could not be carried out.
+    Failed,
+    /// The client may not ask this.
+    Denied,
+}
+
+/// Whether all is well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// Everything works.
+    Ok,
+    /// Something does not work, or works more slowly.
+    Degraded,
+}
+
+/// How the daemon is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The node's name.
+    pub node: String,
+    /// The daemon's version.
+    pub version: String,
+    /// Seconds since it started.
+    pub uptime_s: u64,
+    /// Whether all is well.
+    pub state: Health,
+    /// What is not.
+    pub degraded: Vec<DegradedSubject>,
+    /// How many workers forward frames.
+    pub workers: usize,
+    /// The offloads of the underlay sockets, and their state.
+    pub offloads: BTreeMap<String, String>,
+    /// How many of everything there are.
+    pub counts: BTreeMap<String, u64>,
+    /// How the work was batched since the start.
+    pub batching: BTreeMap<String, u64>,
+}
+
+/// Something that does not work, or works more slowly, and what it concerns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DegradedSubject {
+    /// What is wrong.
+    pub cause: String,
+    /// Seconds since then.
+    pub since_s: u64,
+    /// What it concerns, such as `port web` or `peer 10.0.0.9`.
+    pub subject: String,
+}
+
+/// All networks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Networks {
+    /// One each.
+    pub entries: Vec<NetworkEntry>,
+}
+
+/// One network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkEntry {
+    /// Its name.
+    pub name: String,
+    /// Its VNI.
+    pub vni: Vni,
+    /// The IP MTU of its ports.
+    pub mtu: Mtu,
+    /// The names of its ports.
+    pub ports: Vec<String>,
+    /// The names of its peers.
+    pub peers: Vec<String>,
+    /// Its entries in the FDB.
+    pub macs: u64,
+    /// The most it may have.
+    pub max_macs: u64,
+    /// How long a learned entry is kept without being seen; 0 = for ever.
+    pub mac_age_s: u64,
+    /// What happens to unicast for unknown destinations: `flood` or `drop`.
+    pub unknown_unicast: String,
+    /// What happens to frames with a VLAN tag: `drop` or `pass`.
+    pub vlan: String,
+}
+
+/// All ports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ports {
+    /// One each.
+    pub entries: Vec<PortEntry>,
+}
+
+/// One port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortEntry {
+    /// Its name.
+    pub name: String,
+    /// The name of its device.
+    pub ifname: String,
+    /// The name of its network.
+    pub network: String,
+    /// The namespace of its device; `null` = the daemon's own.
+    pub netns: Option<NetnsRef>,
+    /// Its MAC address; `null` = not known before it is up.
+    pub mac: Option<MacAddr>,
+    /// Its configured addresses.
+    pub addresses: Vec<IpNet>,
+    /// The IP MTU of its device.
+    pub mtu: Mtu,
+    /// Whether it works.
+    pub state: PortState,
+    /// Why it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The offloads that the kernel granted.
+    pub offloads: Vec<String>,
+    /// Whether it was added by the command line and goes when the daemon ends.
+    pub runtime: bool,
+}
+
+/// Whether a port works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PortState {
+    /// It works.
+    Up,
+    /// Its device could not be made, or was deleted by somebody.
+    Down,
+    /// Its namespace does not exist yet.
+    Waiting,
+}
+
+/// All peers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peers {
+    /// One each.
+    pub entries: Vec<PeerEntry>,
+}
+
+/// One peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerEntry {
+    /// Its name: its address, as a static peer has no other.
+    pub name: String,
+    /// Its underlay address or prefix.
+    pub address: String,
+    /// Its UDP port.
+    pub port: u16,
+    /// What it is sent.
+    pub format: Format,
+    /// How it became a peer.
+    pub kind: PeerKind,
+    /// Whether it can be reached.
+    pub state: PeerState,
+    /// The IP MTU of the underlay path; `null` without a route, and for a prefix.
+    pub path_mtu: Option<Mtu>,
+    /// The IP size that a pod may send through it; `null` as above.
+    pub mtu: Option<Mtu>,
+    /// The round-trip time; `null` = not measured.
+    pub rtt_us: Option<u64>,
+    /// What does not work.
+    pub degraded: Vec<Degraded>,
+    /// The names of the networks it is on.
+    pub networks: Vec<String>,
+    /// Whether it was added by the command line and goes when the daemon ends.
+    pub runtime: bool,
+}
+
+/// How a peer became one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PeerKind {
+    /// A weft node, known from gossip.
+    Member,
+    /// From the configuration or the command line.
+    Static,
+}
+
+/// Whether a peer can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PeerState {
+    /// A static peer with a route.
+    Up,
+    /// A member that did not answer lately.
+    Suspect,
+    /// No route, or a dead member.
+    Down,
+}
+
+/// Something about a peer that does not work, or works more slowly.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Degraded {
+    /// What is wrong.
+    pub cause: String,
+    /// Seconds since then.
+    pub since_s: u64,
+}
+
+/// Entries of the FDB.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fdb {
+    /// One each, by network and MAC address.
+    pub entries: Vec<FdbEntry>,
+}
+
+/// One entry of the FDB.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FdbEntry {
+    /// The MAC address.
+    pub mac: MacAddr,
+    /// The VNI of its network.
+    pub vni: Vni,
+    /// The name of its network.
+    pub network: String,
+    /// How it came here.
+    pub state: FdbState,
+    /// The local port it is behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<String>,
+    /// The underlay address of the VTEP it is behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dst: Option<IpAddr>,
+    /// The node that made the entry.
+    pub owner: String,
+    /// Raised whenever the entry changes.
+    pub seq: u64,
+    /// Seconds since it was last seen; for a static entry since it was made.
+    pub age_s: u64,
+    /// Seconds until the entry may move again; absent = it is not frozen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen_s: Option<u64>,
+}
+
+/// How an FDB entry came here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FdbState {
+    /// Learned from a local port.
+    Local,
+    /// Learned from a peer.
+    Remote,
+    /// From the configuration or the command line, wherever it lives.
+    Static,
+}
+
+/// The ledger: at rest `received + copies = delivered + answered + all drops`, in wire frames.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drops {
+    /// From ports and from the underlay.
+    pub received: u64,
+    /// To ports and to the underlay.
+    pub delivered: u64,
+    /// ARP and ND requests answered here.
+    pub answered: u64,
+    /// Instances added by flooding.
+    pub copies: u64,
+    /// Every reason with its frames.
+    pub drops: BTreeMap<String, DropCount>,
+    /// Things that are no drop but worth telling.
+    pub notices: BTreeMap<String, u64>,
+    /// What the kernel lost before weft saw it: outside the equation.
+    pub lost_before: BTreeMap<String, u64>,
+    /// `received` and `delivered` by side.
+    pub sides: BTreeMap<String, u64>,
+}
+
+impl Drops {
+    /// All drops, of all reasons and both directions.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.drops.values().map(|d| d.inbound + d.outbound).sum()
+    }
+}
+
+/// The frames dropped for one reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropCount {
+    /// From the underlay to a port.
+    pub inbound: u64,
+    /// From a port.
+    pub outbound: u64,
+}
+
+#[cfg(test)]
+mod tests;

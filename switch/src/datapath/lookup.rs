@@ -1,0 +1,129 @@
+//! What the stages ask the FDB: where a destination is, and whether a source was seen before.
+//!
+//! Both answers are kept per worker and stand while the generation of the entry's bucket does, so that a hit takes no
+//! lock. A change of the topology forgets them all.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use encap::{MacAddr, PortId, Vni};
+use fdb::{FlowCache, Kind, Location, Shared};
+
+use crate::counters::{DropReason, WorkerCounters};
+use crate::events::WorkerEvent;
+use crate::topology::{PeerIndex, Topology};
+
+/// An address that control did not take is told again after this time.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// Refreshes in the lifetime of an entry; an entry is forgotten at most this fraction too early.
+const REFRESHES: u32 = 10;
+
+/// Where a destination lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Behind a local port.
+    Port(PortId),
+    /// Behind a peer.
+    Peer(PeerIndex),
+    /// Behind a port or a VTEP that is down.
+    Lost(DropReason),
+    /// Nobody knows.
+    Unknown,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    at: Location,
+    frozen: bool,
+    again: Instant,
+}
+
+/// One worker's view of the FDB.
+#[derive(Debug)]
+pub struct Lookup {
+    shared: Arc<Shared>,
+    places: FlowCache<Place>,
+    seen: FlowCache<Seen>,
+}
+
+impl Lookup {
+    /// A view of `shared` that remembers nothing yet.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, places: FlowCache::new(), seen: FlowCache::new() }
+    }
+
+    /// Forgets everything: the topology has changed.
+    pub fn clear(&mut self) {
+        self.places.clear();
+        self.seen.clear();
+    }
+
+    /// Where `mac` lives.
+    ///
+    /// # Cost
+    ///
+    /// A hit: a few ns, no lock. A miss: one read lock of one shard.
+    #[inline]
+    pub fn place(&mut self, topology: &Topology, counters: &WorkerCounters, vni: Vni, mac: MacAddr) -> Place {
+        if let Some(place) = self.places.get(&self.shared, vni, mac) {
+            counters.batching.cache_hits.add(1);
+            return place;
+        }
+        counters.batching.cache_misses.add(1);
+        let (found, stamp) = self.shared.find(vni, mac);
+        let place = match found.map(|found| found.location) {
+            None => Place::Unknown,
+            Some(Location::Local(port)) if topology.ports.contains_key(&port) => Place::Port(port),
+            Some(Location::Local(_)) => Place::Lost(DropReason::TapGone),
+            Some(Location::Remote(vtep)) => match topology.by_vtep.get(&vtep) {
+                Some(&peer) if topology.peer(peer).up => Place::Peer(peer),
+                _ => Place::Lost(DropReason::PeerDown),
+            },
+        };
+        self.places.insert(vni, mac, stamp, place);
+        place
+    }
+
+    /// Notes that `mac` sent a frame from `from`, and tells control when that is news or due for a refresh.
+    ///
+    /// # Errors
+    ///
+    /// [`DropReason::MacFrozen`] when the address is frozen at another place.
+    #[inline]
+    pub fn observe(
+        &mut self,
+        (vni, mac): (Vni, MacAddr),
+        from: Location,
+        age: Duration,
+        now: Instant,
+        tell: impl FnOnce(WorkerEvent),
+    ) -> Result<(), DropReason> {
+        let seen = self.seen.get(&self.shared, vni, mac).filter(|seen| seen.at == from && now < seen.again);
+        let frozen = match seen {
+            Some(seen) => seen.frozen,
+            None => self.look_again((vni, mac), from, age, now, tell),
+        };
+        if frozen { Err(DropReason::MacFrozen) } else { Ok(()) }
+    }
+
+    fn look_again(
+        &mut self,
+        (vni, mac): (Vni, MacAddr),
+        from: Location,
+        age: Duration,
+        now: Instant,
+        tell: impl FnOnce(WorkerEvent),
+    ) -> bool {
+        let (found, stamp) = self.shared.find(vni, mac);
+        let here = found.is_some_and(|found| found.location == from);
+        let frozen = found.is_some_and(|found| found.frozen) && !here;
+        if !frozen && !found.is_some_and(|found| found.kind == Kind::Static) {
+            tell(WorkerEvent::Learn { vni, mac, at: from });
+        }
+        let refresh = if age.is_zero() { Duration::from_secs(3600) } else { age / REFRESHES };
+        let again = now + if here { refresh } else { ASK_AGAIN };
+        self.seen.insert(vni, mac, stamp, Seen { at: from, frozen, again });
+        frozen
+    }
+}

@@ -1,0 +1,54 @@
+//! The data path: what happens to a frame, in packet order.
+//!
+//! | module | direction |
+//! |---|---|
+//! | [`outbound`] | port -> underlay or another port: numbered stages, pure |
+//! | [`inbound`] | underlay -> ports: the mirror, pure |
+//! | [`lookup`], [`guard`], [`limit`], [`verdict`] | what the stages ask: the FDB, the port guard, the flood limits |
+//! | [`worker`] | the loop: read, outbound, send; receive, inbound, write; the only module here that does I/O |
+//!
+//! The stages take time, topology and counters as a [`Context`] and hand what they make to a [`Sink`], so that tests
+//! and benches run them without a device.
+
+pub mod guard;
+pub mod inbound;
+pub mod limit;
+pub mod lookup;
+pub mod outbound;
+pub mod verdict;
+pub mod worker;
+
+use std::time::Instant;
+
+use encap::PortId;
+use encap::vnet::VnetHeader;
+
+use crate::batch::Route;
+use crate::counters::WorkerCounters;
+use crate::events::WorkerEvent;
+use crate::topology::Topology;
+
+/// What the stages know of the world at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Networks, ports and peers.
+    pub topology: &'a Topology,
+    /// The ledger.
+    pub counters: &'a WorkerCounters,
+    /// The time when the burst was read.
+    pub now: Instant,
+    /// How many UDP source ports flows are spread over; at least one.
+    pub source_ports: u16,
+}
+
+/// Where the stages put what they make. Whoever implements it counts what it delivers, or why it did not.
+pub trait Sink {
+    /// Room for a datagram of `len` octets, to be filled by the caller.
+    fn datagram(&mut self, route: Route, len: usize) -> &mut [u8];
+
+    /// Writes a frame or super-frame, worth `frames` wire frames, to a local port as it is.
+    fn deliver(&mut self, port: PortId, vnet: &VnetHeader, frame: &[u8], frames: u64);
+
+    /// Tells control something; never waits.
+    fn tell(&mut self, event: WorkerEvent);
+}

@@ -1,0 +1,71 @@
+use std::net::UdpSocket as StdSocket;
+
+use rtnetlink::packet_route::RouteNetlinkMessage as Message;
+use rtnetlink::{LinkMessageBuilder, LinkVxlan};
+
+use super::super::netns::run_in;
+use super::*;
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+#[test]
+#[cfg(target_endian = "little")]
+fn a_line_of_proc_is_read() {
+    let line = " 3345: 0100007F:12B5 00000000:0000 07 00000000:00000000 00:00000000 00000000  1000        0 48213 2 00 0";
+    assert_eq!(parse_socket(line), Some(UdpSocket { address: ip("127.0.0.1"), port: 4789, inode: 48213 }));
+    let v6 = "3: 000080FE00000000000000000100A0C0:17C1 0:0 07 0:0 00:0 0 0 0 9 2 0 0";
+    assert_eq!(parse_socket(v6), Some(UdpSocket { address: ip("fe80::c0a0:1"), port: 6081, inode: 9 }));
+    assert_eq!(parse_socket("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when"), None);
+    assert_eq!(parse_socket(""), None);
+}
+
+#[test]
+fn the_unspecified_address_keeps_everybody_off() {
+    for (held, wanted, expected) in [
+        ("10.0.0.1", "10.0.0.1", true),
+        ("10.0.0.1", "10.0.0.2", false),
+        ("0.0.0.0", "10.0.0.1", true),
+        ("10.0.0.1", "0.0.0.0", true),
+        ("::", "10.0.0.1", true),
+        ("0.0.0.0", "fd00::1", false),
+        ("::", "fd00::1", true),
+        ("fd00::1", "10.0.0.1", false),
+    ] {
+        assert_eq!(overlap(ip(held), ip(wanted)), expected, "{held} against {wanted}");
+    }
+}
+
+#[test]
+fn a_process_is_named_with_its_pid() {
+    let socket = StdSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let owner = udp_port_owner(ip("127.0.0.1"), port).unwrap();
+    assert!(owner.ends_with(&format!("(pid {})", std::process::id())), "{owner}");
+    drop(socket);
+    assert_eq!(udp_port_owner(ip("127.0.0.1"), port), None);
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_kernel_device_is_named_with_its_vni() {
+    let netns = super::super::netns::tests::fresh();
+    let owner = run_in(&netns, || {
+        let link = LinkMessageBuilder::<LinkVxlan>::new("vx0").id(7).port(4789).up().build();
+        Links::open()?.create(Message::NewLink(link), false, || "cannot create vx0".to_owned())?;
+        Ok(udp_port_owner(ip("10.0.0.1"), 4789))
+    });
+    assert_eq!(owner.unwrap().as_deref(), Some("kernel VXLAN device vx0 (VNI 7)"));
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn only_the_own_namespace_counts() {
+    let netns = super::super::netns::tests::fresh();
+    let socket = run_in(&netns, || StdSocket::bind("0.0.0.0:4789")).unwrap();
+    assert!(run_in(&netns, || Ok(udp_port_owner(ip("10.0.0.1"), 4789).is_some())).unwrap());
+    let elsewhere = run_in(&super::super::netns::tests::fresh(), || Ok(udp_port_owner(ip("10.0.0.1"), 4789)));
+    assert_eq!(elsewhere.unwrap(), None);
+    drop(socket);
+}

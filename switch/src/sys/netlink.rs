@@ -1,0 +1,105 @@
+//! A blocking rtnetlink socket: one request, all its answers.
+//!
+//! The kernel answers inside `send`, so blocking costs nothing, and callers need no async runtime. The socket stays
+//! in the network namespace that its thread was in when it was opened.
+
+use std::cell::Cell;
+use std::io;
+
+use rtnetlink::packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::sys::protocols::NETLINK_ROUTE;
+use rtnetlink::sys::{Socket, SocketAddr};
+
+/// What a request is meant to do; the flags of its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    /// One object.
+    Get,
+    /// Every object.
+    Dump,
+    /// Change or delete something.
+    Change,
+    /// Make something that must not exist.
+    Create,
+}
+
+impl Verb {
+    const fn flags(self) -> u16 {
+        NLM_F_REQUEST
+            | match self {
+                Self::Get => NLM_F_ACK,
+                Self::Dump => NLM_F_DUMP,
+                Self::Change => NLM_F_ACK,
+                Self::Create => NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
+            }
+    }
+}
+
+/// A netlink socket of the namespace that it was opened in.
+pub(crate) struct Rtnetlink {
+    socket: Socket,
+    sequence: Cell<u32>,
+}
+
+impl Rtnetlink {
+    /// Opens a socket in the calling thread's network namespace.
+    pub(crate) fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        Ok(Self { socket, sequence: Cell::new(0) })
+    }
+
+    /// Sends one request and collects its answers up to the acknowledgement or the end of the dump.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's refusal as the OS error that it is; `InvalidData` when an answer cannot be read.
+    pub(crate) fn request(
+        &self,
+        verb: Verb,
+        message: RouteNetlinkMessage,
+    ) -> io::Result<Vec<RouteNetlinkMessage>> {
+        let sequence = self.sequence.get().wrapping_add(1);
+        self.sequence.set(sequence);
+        let mut request = NetlinkMessage::from(message);
+        request.header.flags = verb.flags();
+        request.header.sequence_number = sequence;
+        request.finalize();
+        let mut octets = vec![0; request.buffer_len()];
+        request.serialize(&mut octets);
+        self.socket.send(&octets, 0)?;
+
+        let mut answers = Vec::new();
+        while !self.receive(sequence, &mut answers)? {}
+        Ok(answers)
+    }
+
+    /// Takes one datagram of answers; true = that was the last one.
+    fn receive(&self, sequence: u32, answers: &mut Vec<RouteNetlinkMessage>) -> io::Result<bool> {
+        let (octets, _) = self.socket.recv_from_full()?;
+        let mut rest = octets.as_slice();
+        while !rest.is_empty() {
+            let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
+                .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string()))?;
+            let length = usize::try_from(message.header.length).unwrap_or(usize::MAX).next_multiple_of(4);
+            rest = rest.get(length..).unwrap_or_default();
+            if message.header.sequence_number != sequence {
+                continue; // left over from a request that failed half way
+            }
+            match message.payload {
+                NetlinkPayload::InnerMessage(answer) => answers.push(answer),
+                NetlinkPayload::Error(error) => match error.code {
+                    Some(code) => return Err(io::Error::from_raw_os_error(code.get().abs())),
+                    None => return Ok(true),
+                },
+                NetlinkPayload::Done(_) => return Ok(true),
+                _ => {}
+            }
+        }
+        Ok(false)
+    }
+}

@@ -54,7 +54,9 @@ fn mentions(code: &str, word: &str) -> bool {
 /// Whether a file of the package `weft` uses one of its modules, in whatever way the path is written.
 fn uses(source: &Source, module: &str) -> bool {
     let code = flat(&source.code);
-    ["crate::", "super::", "super::super::", "weft::"].iter().any(|from| mentions(&code, &format!("{from}{module}")))
+    ["crate::", "super::", "super::super::", "weft::"]
+        .iter()
+        .any(|from| mentions(&code, &format!("{from}{module}")))
         || groups(&code).iter().any(|inner| mentions(inner, module) && !inner.contains("std::"))
 }
 
@@ -81,7 +83,8 @@ fn groups(code: &str) -> Vec<String> {
             }
         }
         // `io::tap` names the module `io`; a name further down the path names none.
-        let heads: Vec<_> = names.split(',').map(|name| name.trim().split("::").next().unwrap_or("")).collect();
+        let heads: Vec<_> =
+            names.split(',').map(|name| name.trim().split("::").next().unwrap_or("")).collect();
         found.push(heads.join(", "));
     }
     found
@@ -176,7 +179,8 @@ fn every_drop_reason_is_provoked_by_a_test() {
         .filter_map(|source| tests_of(&source).map(str::to_owned))
         .collect();
     let tested = |reason: &&DropReason| {
-        mentions(&tests, &format!("DropReason::{reason:?}")) || tests.contains(&format!("\"{}\"", reason.name()))
+        mentions(&tests, &format!("DropReason::{reason:?}"))
+            || tests.contains(&format!("\"{}\"", reason.name()))
     };
     let missing: Vec<_> =
         DropReason::ALL.iter().filter(|reason| !tested(reason)).map(|reason| reason.name()).collect();

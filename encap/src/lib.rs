@@ -26,8 +26,5 @@ pub mod types;
 pub mod vnet;
 pub mod vxlan;
 
-<<<<<<< HEAD
-=======
 pub use tunnel::DecodeError;
->>>>>>> main
 pub use types::{Format, MacAddr, Mtu, PortId, Vni, VtepAddr};

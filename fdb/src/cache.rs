@@ -8,9 +8,9 @@ use foldhash::fast::RandomState;
 
 use crate::shared::{Key, Shared, Stamp};
 
-/// Sets of two answers. A worker looks up both addresses of a frame; with 1,000 of them alive at once one in fifty
-/// shares its set with two others, and pays a miss (one read lock) at times. With an answer of 16 octets the cache
-/// takes 160 KiB, so that the part in use stays in the second-level cache of a core.
+/// Sets of two answers. Seen in turn, which is the worst order, 1,000 addresses hit 96 % of the time, and 2,000 hit
+/// 90 %; a miss is one read lock. With an answer of 16 octets the cache takes 160 KiB, of which the part in use stays
+/// in the second-level cache of a core.
 const SETS: usize = 2048;
 
 /// Answers of the FDB, or anything derived from them, kept by one worker.
@@ -120,6 +120,11 @@ mod tests {
     fn get(cache: &FlowCache<u32>, shared: &Shared, i: u32) -> Option<u32> {
         let Key { vni, mac } = key(i);
         cache.get(shared, vni, mac)
+    }
+
+    #[test]
+    fn with_answers_of_16_octets_the_cache_takes_160_kib() {
+        assert_eq!(SETS * size_of::<Set<[u32; 4]>>(), 160 * 1024);
     }
 
     #[test]

@@ -130,6 +130,12 @@ impl Shared {
         self.changed(key);
     }
 
+    /// The memory that the map takes: hash maps have a control octet a place, and fill 7 of 8 places before they grow.
+    #[cfg(test)]
+    pub(crate) fn octets(&self) -> usize {
+        self.map.capacity() * 8 / 7 * (size_of::<(Key, Entry)>() + 1)
+    }
+
     /// After the map: see the invariant of the module.
     fn changed(&self, key: Key) {
         self.generations[usize::from(self.bucket(key))].fetch_add(1, Ordering::Release);

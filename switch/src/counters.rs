@@ -156,6 +156,14 @@ counters! {
 }
 
 counters! {
+    /// What the kernel lost before a worker saw it: outside the ledger.
+    LostBefore, LostBeforeView {
+        /// Datagrams that found a receive socket full (`SO_RXQ_OVFL`).
+        udp_overflow,
+    }
+}
+
+counters! {
     /// How the work was batched; speed shows here first.
     Batching, BatchingView {
         /// Reads from TAPs, a super-frame each at best.
@@ -184,6 +192,8 @@ pub struct WorkerCounters {
     pub notices: Notices,
     /// How the work was batched.
     pub batching: Batching,
+    /// What the kernel lost before.
+    pub lost_before: LostBefore,
     drops: Vec<[Counter; 2]>,
 }
 
@@ -196,6 +206,7 @@ impl Default for WorkerCounters {
             ledger: Ledger::default(),
             notices: Notices::default(),
             batching: Batching::default(),
+            lost_before: LostBefore::default(),
             drops: DropReason::ALL.iter().map(|_| Default::default()).collect(),
         }
     }
@@ -203,7 +214,7 @@ impl Default for WorkerCounters {
 
 impl WorkerCounters {
     /// Counts `frames` dropped wire frames.
-    pub fn drop(&self, reason: DropReason, direction: Direction, frames: u64) {
+    pub fn count_drop(&self, reason: DropReason, direction: Direction, frames: u64) {
         self.drops[reason as usize][direction as usize].add(frames);
     }
 
@@ -223,6 +234,8 @@ pub struct Totals {
     pub notices: NoticesView,
     /// How the work was batched.
     pub batching: BatchingView,
+    /// What the kernel lost before.
+    pub lost_before: LostBeforeView,
     /// Dropped frames, one row a reason in the order of [`DropReason::ALL`]: inbound, outbound.
     pub drops: Vec<[u64; 2]>,
 }
@@ -235,6 +248,7 @@ impl Totals {
             totals.ledger.add(&worker.ledger.read());
             totals.notices.add(&worker.notices.read());
             totals.batching.add(&worker.batching.read());
+            totals.lost_before.add(&worker.lost_before.read());
             for (row, &reason) in totals.drops.iter_mut().zip(DropReason::ALL) {
                 row[0] += worker.dropped(reason, Direction::Inbound);
                 row[1] += worker.dropped(reason, Direction::Outbound);
@@ -277,7 +291,7 @@ mod tests {
         workers[0].ledger.received_from_ports.add(5);
         workers[1].ledger.delivered_to_underlay.add(3);
         assert!(!Totals::of(&workers).balanced());
-        workers[1].drop(DropReason::Vlan, Direction::Outbound, 2);
+        workers[1].count_drop(DropReason::Vlan, Direction::Outbound, 2);
         let totals = Totals::of(&workers);
         assert!(totals.balanced());
         assert_eq!(totals.drops[DropReason::Vlan as usize], [0, 2]);

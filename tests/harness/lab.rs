@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use tempfile::TempDir;
 
-use crate::netns::{Netns, PREFIX};
 use crate::capture::{self, Capture};
+use crate::netns::{Netns, PREFIX};
 
 /// Octets of each packet that the lab's own capture keeps: Ethernet and the longest outer IP header.
 const SNAP: u32 = 96;

@@ -13,6 +13,7 @@
 
 pub mod capture;
 pub mod command;
+pub mod corpus;
 pub mod inject;
 pub mod lab;
 pub mod netns;

@@ -41,6 +41,13 @@ impl Config {
         self
     }
 
+    /// Adds sections.
+    #[must_use]
+    pub fn with(mut self, sections: &str) -> Self {
+        self.rest.push_str(sections);
+        self
+    }
+
     /// The text of the file on this host.
     #[must_use]
     pub fn text(&self, host: &Host) -> String {
@@ -103,8 +110,16 @@ impl Node {
     #[must_use]
     #[track_caller]
     pub fn spawn(host: &Host, config: &Config) -> Self {
+        Self::spawn_by(&[], host, config)
+    }
+
+    /// As [`Node::spawn`], but started by another program that gets the daemon's command line as its last words.
+    #[must_use]
+    #[track_caller]
+    pub fn spawn_by(wrapper: &[&str], host: &Host, config: &Config) -> Self {
         let file = write_config(host, config);
-        let words = [binary().to_str().expect("UTF-8"), "run", "--config", file.to_str().expect("UTF-8")];
+        let mut words = wrapper.to_vec();
+        words.extend([utf8(binary()), "run", "--config", utf8(&file)]);
         let env = [("RUST_BACKTRACE", "1"), ("NO_COLOR", "1")];
         let process = host.ns.start(&words, &env, &host.dir.join("weft.log"));
         Self { process, socket: format!("{}/weft.sock", host.dir.display()), host: host.clone() }
@@ -133,7 +148,7 @@ impl Node {
     /// Runs a command of the CLI against this daemon; it may fail.
     #[track_caller]
     pub fn cli(&self, words: &[&str]) -> Finished {
-        let mut all = vec![binary().to_str().expect("UTF-8")];
+        let mut all = vec![utf8(binary())];
         all.extend(words);
         all.extend(["--socket", &self.socket]);
         try_run(&all)
@@ -284,6 +299,10 @@ pub fn count(value: &Value) -> u64 {
 fn imbalance(ledger: &Value) -> u64 {
     let sum = |keys: &[&str]| keys.iter().map(|key| count(&ledger[*key])).sum::<u64>();
     sum(&["received", "copies"]).abs_diff(sum(&["delivered", "answered", "drops"]))
+}
+
+fn utf8(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
 }
 
 fn write_config(host: &Host, config: &Config) -> PathBuf {

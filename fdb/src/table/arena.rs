@@ -159,6 +159,11 @@ impl Arena {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn octets(&self) -> usize {
+        self.nodes.capacity() * size_of::<Node>()
+    }
+
     fn link(&mut self, chain: Chain, id: u32) -> &mut Link {
         &mut self.nodes[id as usize].links[chain as usize]
     }

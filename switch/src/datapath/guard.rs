@@ -69,8 +69,9 @@ impl Guard {
             }
         }
         let own_option = kind - NEIGHBOR_SOLICITATION + 1; // 1: source, 2: target link-layer address
-        while let [option, eights @ 1.., ..] = *options {
-            let Some((body, rest)) = options.split_at_checked(usize::from(eights) * 8) else { return false };
+        while let [option, eights, ..] = *options {
+            let octets = usize::from(eights).max(1) * 8;
+            let Some((body, rest)) = options.split_at_checked(octets) else { return false };
             if option == own_option && body.get(2..8) != Some(&frame.src().octets()) {
                 return false;
             }

@@ -55,7 +55,7 @@ pub fn handle_message<S: Sink>(
     let datagrams = message.len.div_ceil(message.stride.max(1)).max(1);
     cx.counters.ledger.received_from_underlay.add(datagrams as u64);
     let Some(peer) = cx.topology.peer_from(message.from) else {
-        cx.counters.drop(DropReason::UnknownPeer, Direction::Inbound, datagrams as u64);
+        cx.counters.count_drop(DropReason::UnknownPeer, Direction::Inbound, datagrams as u64);
         return;
     };
     let mut arrival = Arrival { cx, lookup, coalescer, sink, peer, ecn: Ecn::from_tos(message.tos) };
@@ -63,7 +63,7 @@ pub fn handle_message<S: Sink>(
         let at = index * message.stride;
         let span = Span::new(message.start + at, message.stride.min(message.len - at));
         if let Err(reason) = arrival.forward(message.format, span, buffer) {
-            cx.counters.drop(reason, Direction::Inbound, 1);
+            cx.counters.count_drop(reason, Direction::Inbound, 1);
         }
     }
 }

@@ -33,6 +33,13 @@ impl TokenBucket {
         Self { rate, tokens: Self::burst(rate), filled: now }
     }
 
+    /// Changes the rate; a bucket whose rate stays keeps its tokens.
+    pub fn set_rate(&mut self, rate: u32, now: Instant) {
+        if rate != self.rate {
+            *self = Self::new(rate, now);
+        }
+    }
+
     /// Takes up to `frames` tokens and returns how many there were.
     pub fn take(&mut self, frames: u64, now: Instant) -> u64 {
         if self.rate == 0 {

@@ -45,6 +45,12 @@ impl PortState {
             multicast: TokenBucket::new(view.multicast_pps, now),
         }
     }
+
+    /// Takes over the limits of a changed configuration; a limit that stays keeps what is in its bucket.
+    pub fn set_limits(&mut self, view: &PortView, now: Instant) {
+        self.bum.set_rate(view.bum_pps, now);
+        self.multicast.set_rate(view.multicast_pps, now);
+    }
 }
 
 /// A frame that was read, and what is known of it.
@@ -81,7 +87,7 @@ pub fn handle_frame<S: Sink>(
         Err(_) => Err(DropReason::Truncated),
     };
     if let Err(reason) = result {
-        cx.counters.drop(reason, Direction::Outbound, count);
+        cx.counters.count_drop(reason, Direction::Outbound, count);
     }
 }
 
@@ -197,7 +203,7 @@ fn flood<S: Sink>(
     finish_checksum(sent);
     for &peer in &network.flood {
         if let Err(reason) = send_remote(cx, cx.topology.peer(peer), network, sent, sink) {
-            cx.counters.drop(reason, Direction::Outbound, sent.frames);
+            cx.counters.count_drop(reason, Direction::Outbound, sent.frames);
         }
     }
     Ok(())

@@ -35,6 +35,8 @@ pub struct Link {
     pub up: bool,
     /// The kernel's word for what it is, such as `veth`, `bridge` or `tun`; `None` for hardware and loopback.
     pub kind: Option<String>,
+    /// Frames that it could not take: for a TAP, those that found its queue full.
+    pub dropped: u64,
 }
 
 /// What [`Links::configure`] sets; what is absent stays as it is.
@@ -116,6 +118,24 @@ impl Links {
             _ => None,
         });
         carrier.map_or(Ok(None), |index| self.by_index(index))
+    }
+
+    /// The addresses of a link that others can reach it by: no link-local ones.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel answers.
+    pub fn addresses(&self, index: u32) -> io::Result<Vec<IpAddr>> {
+        let answers = self.netlink.request(Verb::Dump, Message::GetAddress(AddressMessage::default()))?;
+        let addresses = answers.iter().filter_map(|answer| match answer {
+            Message::NewAddress(message) if message.header.index == index => local_address(message),
+            _ => None,
+        });
+        let is_global = |ip: &IpAddr| match ip {
+            IpAddr::V4(ip) => !ip.is_link_local(),
+            IpAddr::V6(ip) => !ip.is_unicast_link_local(),
+        };
+        Ok(addresses.filter(is_global).collect())
     }
 
     /// Every link of the namespace, as the kernel's own messages.
@@ -342,6 +362,7 @@ fn read_link(message: &LinkMessage) -> Link {
         mtu: 0,
         up: message.header.flags.contains(LinkFlags::Up),
         kind: None,
+        dropped: 0,
     };
     for attribute in &message.attributes {
         match attribute {
@@ -350,6 +371,7 @@ fn read_link(message: &LinkMessage) -> Link {
             LinkAttribute::Address(octets) => {
                 link.mac = <[u8; 6]>::try_from(octets.as_slice()).ok().map(MacAddr::new);
             }
+            LinkAttribute::Stats64(stats) => link.dropped = stats.tx_dropped,
             LinkAttribute::LinkInfo(infos) => {
                 link.kind = infos.iter().find_map(|info| match info {
                     LinkInfo::Kind(kind) => Some(kind.to_string()),

@@ -3,3 +3,7 @@
 pub mod link;
 pub mod netns;
 pub mod owner;
+pub mod poll;
+pub mod sender;
+pub mod tap;
+pub mod udp;

@@ -91,7 +91,7 @@ fn encode_address(to: SocketAddr, name: &mut MaybeUninit<libc::sockaddr_in6>) ->
             };
             // SAFETY: sockaddr_in is smaller than sockaddr_in6 and needs no stricter alignment.
             unsafe { name.as_mut_ptr().cast::<libc::sockaddr_in>().write(value) };
-            mem::size_of::<libc::sockaddr_in>() as libc::socklen_t
+            size_of::<libc::sockaddr_in>() as libc::socklen_t
         }
         SocketAddr::V6(to) => {
             name.write(libc::sockaddr_in6 {
@@ -101,7 +101,7 @@ fn encode_address(to: SocketAddr, name: &mut MaybeUninit<libc::sockaddr_in6>) ->
                 sin6_addr: libc::in6_addr { s6_addr: to.ip().octets() },
                 sin6_scope_id: to.scope_id(),
             });
-            mem::size_of::<libc::sockaddr_in6>() as libc::socklen_t
+            size_of::<libc::sockaddr_in6>() as libc::socklen_t
         }
     }
 }
@@ -125,8 +125,8 @@ fn encode_control(message: &SendMessage<'_>, control: &mut MaybeUninit<Control>)
 
 /// Appends one control message to `buffer` at `at`; returns where the next one goes.
 fn put(buffer: &mut [u8; CONTROL], at: usize, (level, kind): (i32, i32), data: &[u8]) -> usize {
-    const HEADER: usize = mem::size_of::<libc::cmsghdr>();
-    let word = mem::size_of::<usize>();
+    const HEADER: usize = size_of::<libc::cmsghdr>();
+    let word = size_of::<usize>();
     buffer[at..at + word].copy_from_slice(&(HEADER + data.len()).to_ne_bytes());
     buffer[at + word..at + word + 4].copy_from_slice(&level.to_ne_bytes());
     buffer[at + word + 4..at + HEADER].copy_from_slice(&kind.to_ne_bytes());
@@ -193,7 +193,7 @@ pub fn recvmmsg(socket: BorrowedFd<'_>, buffer: &mut RecvBuffer) -> io::Result<u
         // SAFETY: all-zero is a valid msghdr (null pointers, zero lengths).
         let mut header: libc::msghdr = unsafe { mem::zeroed() };
         header.msg_name = names[i].as_mut_ptr().cast();
-        header.msg_namelen = mem::size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+        header.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
         header.msg_iov = vectors[i].as_mut_ptr();
         header.msg_iovlen = 1;
         header.msg_control = controls[i].as_mut_ptr().cast();
@@ -242,14 +242,14 @@ fn decode_address(name: &libc::sockaddr_in6) -> SocketAddr {
 }
 
 fn decode_control(mut control: &[u8], from: SocketAddr, start: usize, len: usize) -> Received {
-    const HEADER: usize = mem::size_of::<libc::cmsghdr>();
+    const HEADER: usize = size_of::<libc::cmsghdr>();
     let mut received = Received { from, start, len, stride: len, tos: 0, lost: None };
     while let Some((header, rest)) = control.split_first_chunk::<HEADER>() {
-        let word = mem::size_of::<usize>();
+        let word = size_of::<usize>();
         let number = |at: usize| {
             i32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
         };
-        let mut length = [0; mem::size_of::<usize>()];
+        let mut length = [0; size_of::<usize>()];
         length.copy_from_slice(&header[..word]);
         let Some(data_len) = usize::from_ne_bytes(length).checked_sub(HEADER) else { break };
         let Some(data) = rest.get(..data_len) else { break };
@@ -277,9 +277,9 @@ pub fn take_error(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     // SAFETY: all-zero is a valid msghdr (null pointers, zero lengths).
     let mut header: libc::msghdr = unsafe { mem::zeroed() };
     header.msg_name = name.as_mut_ptr().cast();
-    header.msg_namelen = mem::size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+    header.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
     header.msg_control = control.as_mut_ptr().cast();
-    header.msg_controllen = mem::size_of::<[Control; 4]>();
+    header.msg_controllen = size_of::<[Control; 4]>();
     // SAFETY: the header points to memory of the stated lengths that outlives the call; no payload is asked for.
     let got =
         unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT) };
@@ -303,7 +303,7 @@ pub fn set_option(socket: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> 
             level,
             name,
             (&raw const value).cast(),
-            mem::size_of::<i32>() as libc::socklen_t,
+            size_of::<i32>() as libc::socklen_t,
         )
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }

@@ -1,0 +1,314 @@
+//! The daemon put together: sockets, workers, control, API; and taken apart again when it is told to end.
+//!
+//! 1. [`run`] finds the underlay addresses and binds their ports, before anything else is touched.
+//! 2. Workers start on threads of their own; they talk to control by bounded channels.
+//! 3. Control runs on this thread: requests of the API, events of workers, signals, and a tick each second.
+//! 4. At the end ports are let go, then the workers stop, then the devices close.
+
+use std::io::IsTerminal;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use crossbeam_channel::bounded;
+use encap::Format;
+use encap::coalesce::Offload;
+use fdb::{Limits, Shared, Table};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tracing_subscriber::EnvFilter;
+
+use self::devices::HostDevices;
+use crate::clock;
+use crate::control::api::{self, Api, Call};
+use crate::control::config::{Config, LogConfig, LogFormat, Poll, Workers};
+use crate::control::{Control, Setup};
+use crate::counters::PaddedCounters;
+use crate::datapath::worker::{Parts, Polling, Update, Worker};
+use crate::events::WorkerEvent;
+use crate::io::link::{Links, source_address_to};
+use crate::io::poll::Waker;
+use crate::io::udp::{self, BindError, Receiver, SendSockets};
+use crate::io::{owner, tap};
+
+mod devices;
+
+/// Events that may wait for control; learning more addresses than this at once takes another round.
+const EVENTS: usize = 4096;
+/// Topologies that may wait for a worker.
+const UPDATES: usize = 64;
+
+type LogHandle = tracing_subscriber::reload::Handle<EnvFilter, tracing_subscriber::Registry>;
+
+/// Runs the daemon until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// What kept it from starting, or from going on, with the next step for a person.
+pub fn run(config: Config, path: &Path) -> Result<()> {
+    let log = start_log(&config.log)?;
+    let addresses = underlay_addresses(&config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let api = {
+        let _inside = runtime.enter();
+        Api::bind(&config.node.socket)?
+    };
+    let fabric = Fabric::start(&config, &addresses)?;
+    let result = runtime.block_on(serve(config, path.to_owned(), addresses, fabric, &api, &log));
+    // What is still in the runtime belongs to clients that are gone.
+    runtime.shutdown_background();
+    result
+}
+
+fn start_log(config: &LogConfig) -> Result<LogHandle> {
+    use tracing_subscriber::prelude::*;
+    let filter = EnvFilter::try_new(&config.level).context("[log] level")?;
+    let (filter, handle) = tracing_subscriber::reload::Layer::new(filter);
+    let json = match config.format {
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
+        LogFormat::Text => false,
+        LogFormat::Json => true,
+    };
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let registry = tracing_subscriber::registry().with(filter);
+    if json {
+        registry.with(layer.json().flatten_event(true)).init();
+    } else {
+        registry.with(layer.with_ansi(std::io::stderr().is_terminal())).init();
+    }
+    Ok(handle)
+}
+
+/// The underlay addresses: configured, those of the interface, or the source address of the default route.
+fn underlay_addresses(config: &Config) -> Result<Vec<IpAddr>> {
+    if !config.underlay.address.is_empty() {
+        return Ok(config.underlay.address.clone());
+    }
+    if let Some(name) = &config.underlay.interface {
+        let links = Links::open()?;
+        let link = links.by_name(name)?.ok_or_else(|| {
+            anyhow!("[underlay] interface = \"{name}\" does not exist; ip link shows what there is")
+        })?;
+        let all = links.addresses(link.index)?;
+        let mut addresses: Vec<_> = all.iter().copied().find(IpAddr::is_ipv4).into_iter().collect();
+        addresses.extend(all.iter().copied().find(IpAddr::is_ipv6));
+        if addresses.is_empty() {
+            bail!("[underlay] interface = \"{name}\" has no address; give it one, or set [underlay] address");
+        }
+        return Ok(addresses);
+    }
+    // Any public address does: nothing is sent, the kernel only says what it would use.
+    let anywhere = ["192.0.2.1", "2001:db8::1"].map(|ip| ip.parse::<IpAddr>());
+    let found: Vec<IpAddr> =
+        anywhere.into_iter().flatten().filter_map(|ip| source_address_to(ip).ok()).collect();
+    let first = found.first().copied().ok_or_else(|| {
+        anyhow!("no default route tells the underlay address; set [underlay] address to this host's address")
+    })?;
+    Ok(vec![first])
+}
+
+/// The moving parts that exist before control does.
+struct Fabric {
+    devices: HostDevices,
+    shared: Arc<Shared>,
+    counters: Vec<Arc<PaddedCounters>>,
+    events: crossbeam_channel::Receiver<WorkerEvent>,
+    workers: Vec<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Fabric {
+    fn start(config: &Config, addresses: &[IpAddr]) -> Result<Self> {
+        let count = worker_count(config.datapath.workers);
+        let gro = config.datapath.udp_gro && udp::probe_gro();
+        let segments = udp::probe_segments(config.datapath.udp_segment);
+        let mut receivers = bind_receivers(config, addresses, count, gro)?;
+        let sockets = Arc::new(
+            SendSockets::bind(addresses, config.underlay.source_ports)
+                .with_context(|| format!("cannot open the send sockets on {addresses:?}"))?,
+        );
+        let shared = Arc::new(Shared::new());
+        let (event_sender, events) = bounded(EVENTS);
+        let mut devices = HostDevices::new(config, addresses, (segments, gro), buffer_size(&receivers));
+        let mut counters = Vec::new();
+        let mut workers = Vec::new();
+        for index in 0..count {
+            let (update_sender, updates) = bounded::<Update>(UPDATES);
+            let waker = Arc::new(Waker::new()?);
+            let own = Arc::new(PaddedCounters::default());
+            let worker = Worker::new(Parts {
+                index,
+                counters: Arc::clone(&own),
+                shared: Arc::clone(&shared),
+                receivers: receivers.pop().unwrap_or_default(),
+                sockets: Arc::clone(&sockets),
+                source_ports: config.underlay.source_ports,
+                segments,
+                offload: Offload { tcp: config.datapath.tso, udp: config.datapath.tso && config.datapath.uso },
+                polling: match config.datapath.poll {
+                    Poll::Adaptive => Polling::Adaptive,
+                    Poll::Interrupt => Polling::Interrupt,
+                    Poll::Busy => Polling::Busy,
+                },
+                updates,
+                events: event_sender.clone(),
+                waker: Arc::clone(&waker),
+            })?;
+            devices.add_worker(update_sender, waker);
+            counters.push(own);
+            let thread = std::thread::Builder::new().name(format!("worker-{index}"));
+            workers.push(thread.spawn(move || worker.run())?);
+        }
+        Ok(Self { devices, shared, counters, events, workers })
+    }
+}
+
+/// One worker for each two CPUs: the pods need the other half.
+fn worker_count(workers: Workers) -> usize {
+    match workers {
+        Workers::Fixed(count) => usize::from(count),
+        Workers::Auto => std::thread::available_parallelism().map_or(1, |cpus| (cpus.get() / 2).clamp(1, 4)),
+    }
+}
+
+/// For each worker the receive sockets of both encapsulations on every underlay address.
+fn bind_receivers(
+    config: &Config,
+    addresses: &[IpAddr],
+    workers: usize,
+    gro: bool,
+) -> Result<Vec<Vec<(Format, Receiver)>>> {
+    let mut all: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
+    let ports = [(Format::Vxlan, config.underlay.vxlan_port), (Format::Geneve, config.underlay.geneve_port)];
+    for &address in addresses {
+        for (format, port) in ports {
+            let sockets = Receiver::bind(SocketAddr::new(address, port), workers, gro)
+                .map_err(|error| explain_bind(error, format))?;
+            for (worker, socket) in all.iter_mut().zip(sockets) {
+                worker.push((format, socket));
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn explain_bind(error: BindError, format: Format) -> anyhow::Error {
+    match error {
+        BindError::InUse { address } => {
+            let owner = owner::udp_port_owner(address.ip(), address.port());
+            let owner = owner.unwrap_or_else(|| "somebody who cannot be found out".to_owned());
+            anyhow!(
+                "UDP {address} is in use by {owner}: stop that, or choose another [underlay] {format}_port (all \
+                 peers must then send to it)"
+            )
+        }
+        BindError::Failed { address, error } if error.kind() == std::io::ErrorKind::AddrNotAvailable => anyhow!(
+            "this host does not have the underlay address {}: correct [underlay] address; ip address shows what \
+             there is",
+            address.ip()
+        ),
+        error @ BindError::Failed { .. } => error.into(),
+    }
+}
+
+fn buffer_size(receivers: &[Vec<(Format, Receiver)>]) -> usize {
+    receivers.iter().flatten().map(|(_, receiver)| receiver.buffer_size()).min().unwrap_or(0)
+}
+
+/// Control's own loop.
+async fn serve(
+    config: Config,
+    path: PathBuf,
+    addresses: Vec<IpAddr>,
+    fabric: Fabric,
+    api: &Api,
+    log: &LogHandle,
+) -> Result<()> {
+    let Fabric { devices, shared, counters, events, workers } = fabric;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (calls_in, mut calls) = mpsc::channel::<Call>(api::QUEUE);
+    let mut events = forward(events)?;
+    let load = Box::new(move || Config::load(&path));
+    let table = Table::new(Limits::default(), shared);
+    let setup = Setup { config, load, devices, table, counters, addresses };
+    let mut control = Control::new(setup, clock::now());
+    let node = control.config().node.name.clone();
+    tracing::info!(event = "started", node, version = env!("CARGO_PKG_VERSION"), "weft is up");
+    let serving = api.serve(calls_in);
+    tokio::pin!(serving);
+    loop {
+        let tick = tokio::time::sleep_until(control.poll_timeout().into());
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => {
+                // A refusal is logged where it is made, and the old configuration stays.
+                let _ = control.reload_file(clock::now());
+            }
+            Some(call) = calls.recv() => {
+                let reply = control.handle_request(call.request, clock::now());
+                // The client may have gone away meanwhile.
+                let _ = call.reply.send(reply);
+            }
+            event = events.recv() => match event {
+                Some(event) => control.handle_event(event, clock::now()),
+                None => break,
+            },
+            () = tick => control.handle_timeout(clock::now()),
+            () = &mut serving => {}
+        }
+        follow_log(log, &control.config().log);
+        if workers.iter().any(JoinHandle::is_finished) {
+            break;
+        }
+    }
+    tracing::info!(event = "stopping", "weft ends");
+    control.shutdown();
+    control.devices_mut().stop_workers();
+    finish(workers)
+}
+
+/// Waits for the workers; one that ended by itself is the error.
+fn finish(workers: Vec<JoinHandle<std::io::Result<()>>>) -> Result<()> {
+    for worker in workers {
+        match worker.join() {
+            Ok(result) => result.context("a worker could not go on")?,
+            Err(_) => bail!("a worker panicked; the log has its message. Please report it"),
+        }
+    }
+    Ok(())
+}
+
+/// Brings the workers' events, which come by a channel that never blocks them, to the runtime.
+fn forward(events: crossbeam_channel::Receiver<WorkerEvent>) -> Result<mpsc::Receiver<WorkerEvent>> {
+    let (sender, receiver) = mpsc::channel(EVENTS);
+    std::thread::Builder::new().name("events".to_owned()).spawn(move || {
+        for event in events {
+            if sender.blocking_send(event).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(receiver)
+}
+
+/// The log level is the one part of `[log]` that can change while it is written.
+fn follow_log(log: &LogHandle, config: &LogConfig) {
+    let wanted = EnvFilter::try_new(&config.level);
+    let current = log.with_current(ToString::to_string);
+    if let (Ok(wanted), Ok(current)) = (wanted, current)
+        && wanted.to_string() != current
+    {
+        // The subscriber lives as long as the process.
+        let _ = log.reload(wanted);
+    }
+}
+
+/// What ports ask of their TAPs.
+fn wanted_offloads(config: &Config) -> tap::Wanted {
+    tap::Wanted { tso: config.datapath.tso, uso: config.datapath.uso }
+}

@@ -1,0 +1,202 @@
+//! The host's devices, as control asks for them: TAPs in namespaces, routes, and the workers.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use encap::{Mtu, PortId, VtepAddr};
+
+use super::wanted_offloads;
+use crate::control::config::{Config, UnderlayMtu};
+use crate::control::devices::{Devices, OpenPort, PortError, PortSpec, UnderlayPath};
+use crate::datapath::worker::Update;
+use crate::io::link::{Link, LinkSetup, Links};
+use crate::io::netns::{Netns, NetnsRef, run_in};
+use crate::io::poll::Waker;
+use crate::io::tap::{Setup, Tap, Wanted};
+use crate::topology::Topology;
+
+/// How long a worker may take to make room for a new topology; it takes microseconds unless it is stuck.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The devices of this host and the workers that use them.
+pub(super) struct HostDevices {
+    wanted: Wanted,
+    addresses: Vec<IpAddr>,
+    fixed_mtu: Option<Mtu>,
+    segments: (u16, u16),
+    gro: (bool, bool),
+    buffer_size: usize,
+    ports: HashMap<PortId, Port>,
+    workers: Vec<(Sender<Update>, Arc<Waker>)>,
+}
+
+struct Port {
+    tap: Arc<Tap>,
+    namespace: Option<Netns>,
+    index: u32,
+}
+
+impl HostDevices {
+    pub(super) fn new(
+        config: &Config,
+        addresses: &[IpAddr],
+        (segments, gro): (u16, bool),
+        buffer_size: usize,
+    ) -> Self {
+        let fixed_mtu = match config.underlay.mtu {
+            UnderlayMtu::Auto => None,
+            UnderlayMtu::Fixed(mtu) => Some(mtu),
+        };
+        Self {
+            wanted: wanted_offloads(config),
+            addresses: addresses.to_vec(),
+            fixed_mtu,
+            segments: (config.datapath.udp_segment, segments),
+            gro: (config.datapath.udp_gro, gro),
+            buffer_size,
+            ports: HashMap::new(),
+            workers: Vec::new(),
+        }
+    }
+
+    pub(super) fn add_worker(&mut self, updates: Sender<Update>, waker: Arc<Waker>) {
+        self.workers.push((updates, waker));
+    }
+
+    /// Tells the workers to end: their channels are closed.
+    pub(super) fn stop_workers(&mut self) {
+        for (updates, waker) in self.workers.drain(..) {
+            drop(updates);
+            waker.wake();
+        }
+    }
+
+    fn with_link<T: Send>(
+        &self,
+        id: PortId,
+        work: impl FnOnce(&Links, &Link) -> std::io::Result<T> + Send,
+    ) -> Option<T> {
+        let port = self.ports.get(&id)?;
+        let inside = move || {
+            let links = Links::open()?;
+            let link = links.by_index(port.index)?.ok_or(std::io::ErrorKind::NotFound)?;
+            work(&links, &link)
+        };
+        match &port.namespace {
+            Some(namespace) => run_in(namespace, inside).ok(),
+            None => inside().ok(),
+        }
+    }
+
+    fn own_address_for(&self, peer: IpAddr) -> Option<IpAddr> {
+        self.addresses.iter().copied().find(|own| own.is_ipv4() == peer.is_ipv4())
+    }
+}
+
+impl Devices for HostDevices {
+    fn open_port(&mut self, spec: &PortSpec) -> Result<OpenPort, PortError> {
+        let namespace = match &spec.netns {
+            None => None,
+            Some(name) => Some(name.open().map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => PortError::NamespaceMissing(name.clone()),
+                _ => PortError::Failed(format!("cannot enter network namespace {name}: {error}")),
+            })?),
+        };
+        let setup = Setup {
+            ifname: &spec.ifname,
+            mac: spec.mac,
+            mtu: spec.mtu,
+            addresses: &spec.addresses,
+            gateway: spec.gateway,
+            wanted: self.wanted,
+        };
+        let (tap, link) =
+            Tap::open(namespace.as_ref(), &setup).map_err(|error| PortError::Failed(error.to_string()))?;
+        // It outlives a crash, so that the next start takes it over with its addresses and routes.
+        tap.set_persist(true).map_err(|error| PortError::Failed(error.to_string()))?;
+        let mac = link.mac.ok_or_else(|| PortError::Failed(format!("TAP {} has no MAC address", link.name)))?;
+        let open = OpenPort {
+            mac,
+            mtu: Mtu::new(link.mtu).unwrap_or(spec.mtu),
+            offloads: tap.granted().names(),
+            netns_identity: namespace.as_ref().map(Netns::identity),
+        };
+        let index = tap.index();
+        self.ports.insert(spec.id, Port { tap: Arc::new(tap), namespace, index });
+        Ok(open)
+    }
+
+    fn close_port(&mut self, id: PortId, keep: bool) {
+        if let Some(port) = self.ports.remove(&id) {
+            // The device goes when the last worker has let go of it; one that was deleted is gone already.
+            let _ = port.tap.set_persist(keep);
+        }
+    }
+
+    fn change_mtu(&mut self, id: PortId, from: Mtu, to: Mtu) {
+        self.with_link(id, |links, link| {
+            let setup = LinkSetup { mtu: Some(to), ..LinkSetup::default() };
+            if link.mtu == u32::from(from) { links.configure(link.index, &setup) } else { Ok(()) }
+        });
+    }
+
+    fn port_mtu(&self, id: PortId) -> Option<Mtu> {
+        self.with_link(id, |_, link| Ok(link.mtu)).and_then(|mtu| Mtu::new(mtu).ok())
+    }
+
+    fn netns_identity(&self, netns: &NetnsRef) -> Option<(u64, u64)> {
+        netns.identity()
+    }
+
+    fn underlay_path(&self, vtep: VtepAddr) -> Option<UnderlayPath> {
+        let own = self.own_address_for(vtep.ip())?;
+        let mtu = Links::open().ok()?.link_mtu_to(vtep.ip(), own).ok()??;
+        Some(UnderlayPath { mtu: self.fixed_mtu.unwrap_or(mtu) })
+    }
+
+    fn underlay_mtu(&self) -> Option<Mtu> {
+        if self.fixed_mtu.is_some() {
+            return self.fixed_mtu;
+        }
+        let links = Links::open().ok()?;
+        let mtus = self.addresses.iter().filter_map(|&address| links.by_address(address).ok()?);
+        mtus.map(|link| Mtu::new(link.mtu).unwrap_or(Mtu::MAX)).min()
+    }
+
+    fn publish(&mut self, topology: Arc<Topology>) {
+        let taps = self.ports.iter().map(|(&id, port)| (id, Arc::clone(&port.tap))).collect();
+        let update = Update { topology, taps: Arc::new(taps) };
+        for (updates, waker) in &self.workers {
+            // Only a worker that has ended takes none, and then the daemon ends, too.
+            let _ = updates.send_timeout(update.clone(), PATIENCE);
+            waker.wake();
+        }
+    }
+
+    fn offloads(&self) -> Vec<(&'static str, String)> {
+        let (asked, got) = self.segments;
+        let segments = match got {
+            0 if asked == 0 => "off: [datapath] udp_segment = 0".to_owned(),
+            0 => "off: not supported by this kernel".to_owned(),
+            got => got.to_string(),
+        };
+        let gro = match self.gro {
+            (false, _) => "off: [datapath] udp_gro = false",
+            (true, false) => "off: not supported by this kernel",
+            (true, true) => "on",
+        };
+        vec![
+            ("udp_segment", segments),
+            ("udp_gro", gro.to_owned()),
+            ("receive_buffer", format!("{} KiB", self.buffer_size / 1024)),
+        ]
+    }
+
+    fn lost_before(&self) -> Vec<(&'static str, u64)> {
+        let dropped = self.ports.keys().filter_map(|&id| self.with_link(id, |_, link| Ok(link.dropped)));
+        vec![("tap_dropped", dropped.sum())]
+    }
+}

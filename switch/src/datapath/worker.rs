@@ -1,0 +1,423 @@
+//! The loop of one worker thread: read, outbound, send; receive, inbound, write.
+//!
+//! 1. [`Worker::run`] takes a new topology if there is one, then waits for devices by the polling policy.
+//! 2. `read_port`: a burst from one TAP through [`outbound`], then the send batch leaves.
+//! 3. `receive`: a burst from one socket through [`inbound`], then the coalesced frames are written.
+//!
+//! A worker never waits for control, and control never touches what a worker owns: both talk by bounded channels.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender as EventSender};
+use encap::coalesce::{Coalescer, Offload};
+use encap::vnet::{self, VnetHeader};
+use encap::{Format, PortId};
+use fdb::Shared;
+
+use super::inbound::{self, Message};
+use super::lookup::Lookup;
+use super::outbound::{self, PortState};
+use super::{Context, Sink};
+use crate::batch::{Route, SendBatch};
+use crate::clock;
+use crate::counters::{Direction, DropReason, PaddedCounters};
+use crate::events::WorkerEvent;
+use crate::io::poll::{self, Poll, Token, Waker};
+use crate::io::sender::Sender;
+use crate::io::tap::{MAX_READ, Tap};
+use crate::io::udp::{self, RecvBuffer, SendSockets};
+use crate::topology::Topology;
+
+/// Frames read from one TAP before others get their turn.
+const BURST: usize = 64;
+/// Octets in the send batch after which it leaves: what was copied in is still in the cache then.
+const FLUSH_OCTETS: usize = 256 << 10;
+/// How long an adaptive worker looks again and again after sparse traffic, before it blocks.
+const SPIN: Duration = Duration::from_micros(50);
+/// Frames in one round up to which traffic counts as sparse.
+const SPARSE: usize = 4;
+
+const WAKER: Token = u64::MAX;
+/// Tokens from here on are receive sockets; below, ports.
+const SOCKETS: Token = 1 << 32;
+
+/// What a worker does when there is nothing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Polling {
+    /// Looks again for a moment after sparse traffic, then blocks.
+    Adaptive,
+    /// Blocks at once.
+    Interrupt,
+    /// Never blocks: the lowest latency for a whole CPU.
+    Busy,
+}
+
+/// What control hands to a worker.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// Networks, ports and peers.
+    pub topology: Arc<Topology>,
+    /// The TAPs of all ports of the topology: any worker may write to any of them.
+    pub taps: Arc<HashMap<PortId, Arc<Tap>>>,
+}
+
+/// Everything that a worker is made of.
+pub struct Parts {
+    /// The worker's number, as ports name it.
+    pub index: usize,
+    /// Its own counters.
+    pub counters: Arc<PaddedCounters>,
+    /// The FDB.
+    pub shared: Arc<Shared>,
+    /// Receive sockets and the encapsulation that comes in by each.
+    pub receivers: Vec<(Format, udp::Receiver)>,
+    /// The sockets that it sends by.
+    pub sockets: Arc<SendSockets>,
+    /// How many source ports there are.
+    pub source_ports: u16,
+    /// The most datagrams in one message, 0 = never more than one.
+    pub segments: u16,
+    /// What to coalesce for ports.
+    pub offload: Offload,
+    /// What to do when there is nothing to do.
+    pub polling: Polling,
+    /// New topologies; closed = stop.
+    pub updates: Receiver<Update>,
+    /// What to tell control.
+    pub events: EventSender<WorkerEvent>,
+    /// Wakes the worker when an update is there.
+    pub waker: Arc<Waker>,
+}
+
+/// One worker.
+pub struct Worker {
+    index: usize,
+    counters: Arc<PaddedCounters>,
+    lookup: Lookup,
+    coalescer: Coalescer,
+    receivers: Vec<(Format, udp::Receiver)>,
+    source_ports: u16,
+    polling: Polling,
+    updates: Receiver<Update>,
+    waker: Arc<Waker>,
+    poll: Poll,
+    ready: Vec<poll::Ready>,
+    topology: Arc<Topology>,
+    ports: HashMap<PortId, (PortState, Arc<Tap>)>,
+    outlet: Outlet,
+    read_buffer: Box<[u8]>,
+    recv_buffer: RecvBuffer,
+    last_traffic: Option<Instant>,
+}
+
+/// Where frames leave a worker: TAPs, the send batch, and the events for control.
+struct Outlet {
+    counters: Arc<PaddedCounters>,
+    taps: Arc<HashMap<PortId, Arc<Tap>>>,
+    batch: SendBatch,
+    sender: Sender<OwnedSockets>,
+    events: EventSender<WorkerEvent>,
+    now: Instant,
+}
+
+/// Send sockets that are shared with the other workers.
+struct OwnedSockets(Arc<SendSockets>);
+
+impl udp::Transmit for OwnedSockets {
+    fn send(&mut self, source: u16, messages: &[udp::SendMessage<'_>]) -> io::Result<usize> {
+        (&*self.0).send(source, messages)
+    }
+
+    fn take_error(&mut self, source: u16, family: std::net::SocketAddr) -> Option<std::net::SocketAddr> {
+        (&*self.0).take_error(source, family)
+    }
+}
+
+impl Worker {
+    /// A worker with no ports yet.
+    ///
+    /// # Errors
+    ///
+    /// The system's refusal of a file descriptor.
+    pub fn new(parts: Parts) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        poll.add(&*parts.waker, WAKER)?;
+        for (token, (_, receiver)) in (SOCKETS..).zip(&parts.receivers) {
+            poll.add(receiver, token)?;
+        }
+        let outlet = Outlet {
+            counters: Arc::clone(&parts.counters),
+            taps: Arc::default(),
+            batch: SendBatch::new(usize::from(parts.segments)),
+            sender: Sender::new(OwnedSockets(parts.sockets), parts.segments > 0),
+            events: parts.events,
+            now: clock::now(),
+        };
+        Ok(Self {
+            index: parts.index,
+            counters: parts.counters,
+            lookup: Lookup::new(parts.shared),
+            coalescer: Coalescer::new(parts.offload),
+            receivers: parts.receivers,
+            source_ports: parts.source_ports.max(1),
+            polling: parts.polling,
+            updates: parts.updates,
+            waker: parts.waker,
+            poll,
+            ready: Vec::with_capacity(64),
+            topology: Arc::default(),
+            ports: HashMap::new(),
+            outlet,
+            read_buffer: vec![0; MAX_READ].into_boxed_slice(),
+            recv_buffer: RecvBuffer::default(),
+            last_traffic: None,
+        })
+    }
+
+    /// Works until the channel of updates is closed.
+    ///
+    /// # Errors
+    ///
+    /// Only what makes further work impossible: the readiness list itself failed.
+    pub fn run(mut self) -> io::Result<()> {
+        loop {
+            let timeout = self.patience();
+            if timeout.is_none() {
+                self.counters.batching.sleeps.add(1);
+            }
+            self.ready.clear();
+            self.ready.extend(self.poll.wait(timeout)?);
+            let now = clock::now();
+            self.outlet.now = now;
+            let mut frames = 0;
+            for i in 0..self.ready.len() {
+                let ready = self.ready[i];
+                frames += match ready.token {
+                    WAKER => {
+                        self.waker.acknowledge();
+                        if self.take_updates().is_err() {
+                            return Ok(());
+                        }
+                        0
+                    }
+                    #[allow(clippy::cast_possible_truncation)] // made from a usize
+                    SOCKETS.. => self.receive((ready.token - SOCKETS) as usize),
+                    #[allow(clippy::cast_possible_truncation)] // made from a u32
+                    _ => self.read_port(PortId::new(ready.token as u32)),
+                };
+            }
+            self.note_traffic(frames, now);
+        }
+    }
+
+    /// How long the next wait may last.
+    fn patience(&self) -> Option<Duration> {
+        match self.polling {
+            Polling::Interrupt => None,
+            Polling::Busy => Some(Duration::ZERO),
+            Polling::Adaptive => self.last_traffic.map(|_| Duration::ZERO),
+        }
+    }
+
+    /// Remembers sparse traffic, after which more is looked for without blocking.
+    fn note_traffic(&mut self, frames: usize, now: Instant) {
+        match (frames, self.last_traffic) {
+            (1..=SPARSE, _) => self.last_traffic = Some(now),
+            (0, Some(last)) if now - last < SPIN => poll::yield_now(),
+            (0, None) if self.polling == Polling::Busy => poll::yield_now(),
+            _ => self.last_traffic = None,
+        }
+    }
+
+    /// Takes the newest topology.
+    fn take_updates(&mut self) -> Result<(), crossbeam_channel::TryRecvError> {
+        loop {
+            match self.updates.try_recv() {
+                Ok(update) => self.apply(update),
+                Err(crossbeam_channel::TryRecvError::Empty) => return Ok(()),
+                Err(stop) => return Err(stop),
+            }
+        }
+    }
+
+    fn apply(&mut self, update: Update) {
+        let Update { topology, taps } = update;
+        let mine = |id: &PortId| topology.ports.get(id).is_some_and(|port| port.worker == self.index);
+        self.ports.retain(|id, (_, tap)| {
+            let stays = mine(id) && taps.get(id).is_some_and(|now| Arc::ptr_eq(now, tap));
+            if !stays {
+                // A device that is gone has left the list by itself.
+                let _ = self.poll.remove(&**tap);
+            }
+            stays
+        });
+        for (&id, tap) in taps.iter().filter(|(id, _)| mine(id)) {
+            let view = &topology.ports[&id];
+            if let Some((state, _)) = self.ports.get_mut(&id) {
+                state.set_limits(view, self.outlet.now);
+            } else if self.poll.add(&**tap, Token::from(id.get())).is_ok() {
+                self.ports.insert(id, (PortState::new(id, view, self.outlet.now), Arc::clone(tap)));
+            }
+        }
+        self.outlet.taps = taps;
+        self.topology = topology;
+        self.lookup.clear();
+    }
+
+    /// Reads a burst from one TAP; returns how many frames or super-frames there were.
+    fn read_port(&mut self, id: PortId) -> usize {
+        let Some((state, tap)) = self.ports.get_mut(&id) else { return 0 };
+        let cx = Context {
+            topology: &self.topology,
+            counters: &self.counters,
+            now: self.outlet.now,
+            source_ports: self.source_ports,
+        };
+        let mut frames = 0;
+        let mut gone = None;
+        while frames < BURST {
+            match tap.read(&mut self.read_buffer) {
+                Ok(Some(len)) => {
+                    frames += 1;
+                    self.counters.batching.tap_reads.add(1);
+                    let (header, frame) = self.read_buffer[..len].split_at_mut(vnet::LEN.min(len));
+                    match VnetHeader::decode(header) {
+                        Ok(vnet) => {
+                            outbound::handle_frame(
+                                &cx,
+                                &mut self.lookup,
+                                state,
+                                (&vnet, frame),
+                                &mut self.outlet,
+                            );
+                        }
+                        Err(_) => {
+                            self.counters.ledger.received_from_ports.add(1);
+                            self.counters.count_drop(DropReason::Truncated, Direction::Outbound, 1);
+                        }
+                    }
+                    if self.outlet.batch.octets() >= FLUSH_OCTETS {
+                        self.outlet.flush();
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    gone = Some(error);
+                    break;
+                }
+            }
+        }
+        self.outlet.flush();
+        if let Some(error) = gone {
+            self.lose_port(id, error);
+        }
+        frames
+    }
+
+    /// A TAP that cannot be read is not looked at again until control says so.
+    fn lose_port(&mut self, id: PortId, error: io::Error) {
+        if let Some((_, tap)) = self.ports.remove(&id) {
+            let _ = self.poll.remove(&*tap);
+        }
+        self.outlet.tell(WorkerEvent::PortGone { port: id, error });
+    }
+
+    /// Receives a burst from one socket; returns how many messages there were.
+    fn receive(&mut self, index: usize) -> usize {
+        let Some((format, receiver)) = self.receivers.get_mut(index) else { return 0 };
+        // An error that came back for an earlier datagram is not this socket's: it never sends.
+        let Ok(lost) = receiver.receive(&mut self.recv_buffer) else { return 0 };
+        self.counters.lost_before.udp_overflow.add(u64::from(lost));
+        let cx = Context {
+            topology: &self.topology,
+            counters: &self.counters,
+            now: self.outlet.now,
+            source_ports: self.source_ports,
+        };
+        let (received, buffer) = self.recv_buffer.received();
+        let count = received.len();
+        self.counters.batching.udp_reads.add(count as u64);
+        for message in received {
+            let message = Message {
+                from: message.from.ip(),
+                format: *format,
+                start: message.start,
+                len: message.len,
+                stride: message.stride,
+                tos: message.tos,
+            };
+            inbound::handle_message(
+                &cx,
+                &mut self.lookup,
+                &mut self.coalescer,
+                (&message, buffer),
+                &mut self.outlet,
+            );
+        }
+        for write in self.coalescer.finish() {
+            let port = PortId::new(write.target());
+            let result = self.outlet.taps.get(&port).map(|tap| tap.write_run(write, buffer));
+            self.outlet.count_delivery(result, Direction::Inbound, u64::from(write.frames()));
+        }
+        self.coalescer.clear();
+        count
+    }
+}
+
+impl Outlet {
+    /// Sends what is in the batch.
+    fn flush(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        let report = self.sender.send(&self.batch, self.now);
+        self.batch.clear();
+        self.counters.ledger.delivered_to_underlay.add(report.sent);
+        self.counters.batching.udp_sends.add(report.messages);
+        if report.failed > 0 {
+            self.counters.count_drop(DropReason::SendError, Direction::Outbound, report.failed);
+        }
+        self.counters.notices.send_retried.add(report.retried);
+        self.counters.notices.icmp_errors.add(report.icmp_errors);
+        for (peer, refused) in report.offload {
+            self.tell(WorkerEvent::Offload { name: "udp_segment", peer: Some(peer.into()), refused });
+        }
+    }
+
+    fn count_delivery(&self, result: Option<io::Result<()>>, direction: Direction, frames: u64) {
+        match result {
+            Some(Ok(())) => {
+                self.counters.ledger.delivered_to_ports.add(frames);
+                self.counters.batching.tap_writes.add(1);
+            }
+            Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.counters.count_drop(DropReason::TapFull, direction, frames);
+            }
+            _ => self.counters.count_drop(DropReason::TapGone, direction, frames),
+        }
+    }
+}
+
+impl Sink for Outlet {
+    #[inline]
+    fn datagram(&mut self, route: Route, len: usize) -> &mut [u8] {
+        if self.batch.is_full() {
+            self.flush();
+        }
+        self.batch.datagram(route, len)
+    }
+
+    fn deliver(&mut self, port: PortId, vnet: &VnetHeader, frame: &[u8], frames: u64) {
+        let result = self.taps.get(&port).map(|tap| tap.write(vnet, frame));
+        self.count_delivery(result, Direction::Outbound, frames);
+    }
+
+    fn tell(&mut self, event: WorkerEvent) {
+        if self.events.try_send(event).is_err() {
+            self.counters.notices.learn_lost.add(1);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Readiness of many devices, and a way to wake who waits for it.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+
+/// What a device is registered under, chosen by who registers it.
+pub type Token = u64;
+
+/// A device that has something to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ready {
+    /// The device.
+    pub token: Token,
+    /// Whether it reported an error; a read tells which.
+    pub error: bool,
+}
+
+/// The devices that one worker waits for.
+pub struct Poll {
+    epoll: OwnedFd,
+    events: Vec<epoll::Event>,
+}
+
+impl Poll {
+    /// Waits for nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// The system's refusal of a file descriptor.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?, events: Vec::with_capacity(64) })
+    }
+
+    /// Adds a device that is to be reported while it can be read.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says, such as `EEXIST` for a device that is there already.
+    pub fn add(&self, device: impl AsFd, token: Token) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(token);
+        Ok(epoll::add(&self.epoll, device, data, epoll::EventFlags::IN)?)
+    }
+
+    /// Removes a device.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says, such as `ENOENT` for a device that is not there.
+    pub fn remove(&self, device: impl AsFd) -> io::Result<()> {
+        Ok(epoll::delete(&self.epoll, device)?)
+    }
+
+    /// The devices that can be read now; waits for the first one at most `timeout`, `None` = for ever.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says; a signal is no error and looks like a time-out.
+    pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<impl Iterator<Item = Ready> + use<'_>> {
+        self.events.clear();
+        let timeout = timeout.map(|t| Timespec {
+            tv_sec: i64::try_from(t.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(t.subsec_nanos()),
+        });
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let failed = epoll::EventFlags::ERR | epoll::EventFlags::HUP;
+        Ok(self.events.iter().map(move |event| {
+            let flags = event.flags;
+            Ready { token: event.data.u64(), error: flags.intersects(failed) }
+        }))
+    }
+}
+
+/// Wakes a worker from another thread.
+#[derive(Debug)]
+pub struct Waker {
+    event: OwnedFd,
+}
+
+impl Waker {
+    /// A waker that nobody used yet.
+    ///
+    /// # Errors
+    ///
+    /// The system's refusal of a file descriptor.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)? })
+    }
+
+    /// Wakes the worker now, or before its next wait.
+    pub fn wake(&self) {
+        // The only refusal is a full counter, and then the worker has been woken.
+        let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+    }
+
+    /// Takes the wake-ups that have come so far.
+    pub fn acknowledge(&self) {
+        let _ = rustix::io::read(&self.event, &mut [0u8; 8]);
+    }
+}
+
+impl AsFd for Waker {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+}
+
+/// Lets others run on this CPU.
+pub fn yield_now() {
+    rustix::thread::sched_yield();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wake_up_is_seen_once() {
+        let (mut poll, waker) = (Poll::new().unwrap(), Waker::new().unwrap());
+        poll.add(&waker, 7).unwrap();
+        waker.wake();
+        let ready: Vec<_> = poll.wait(None).unwrap().collect();
+        assert_eq!(ready, [Ready { token: 7, error: false }]);
+        waker.acknowledge();
+        assert_eq!(poll.wait(Some(Duration::ZERO)).unwrap().count(), 0);
+    }
+}

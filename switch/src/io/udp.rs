@@ -1,0 +1,286 @@
+//! The underlay: receive sockets with GRO, send sockets with segmentation offload, and the plain ways when the kernel
+//! refuses either.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::sys::mmsg;
+
+pub use crate::sys::mmsg::{Received, RecvBuffer, SendMessage};
+
+/// What is asked of a socket's buffers; the kernel may give less without privilege.
+const BUFFER: usize = 8 << 20;
+const UDP_NO_CHECK6_RX: i32 = 102;
+const UDP_SEGMENT: i32 = 103;
+/// `IP_PMTUDISC_PROBE`: DF is set, and what the kernel believes of the path is ignored, because one forged ICMP
+/// would poison it for ten minutes.
+const PMTUDISC_PROBE: i32 = 3;
+const TTL: u32 = 64;
+
+/// A socket that datagrams for one address and port come in by.
+#[derive(Debug)]
+pub struct Receiver {
+    socket: Socket,
+    lost: u32,
+}
+
+/// Why a receive socket could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Somebody else has the port.
+    #[error("UDP {address} is in use")]
+    InUse {
+        /// The address and port.
+        address: SocketAddr,
+    },
+    /// Anything else.
+    #[error("cannot bind UDP {address}: {error}")]
+    Failed {
+        /// The address and port.
+        address: SocketAddr,
+        /// What the kernel said.
+        error: io::Error,
+    },
+}
+
+impl Receiver {
+    /// Opens `count` sockets on one address and port, which share what comes in by flow.
+    ///
+    /// The port is first bound alone, because a shared bind would not notice a second daemon.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`]; no socket is left open then.
+    pub fn bind(address: SocketAddr, count: usize, gro: bool) -> Result<Vec<Self>, BindError> {
+        let explain = |error: io::Error| match error.kind() {
+            io::ErrorKind::AddrInUse => BindError::InUse { address },
+            _ => BindError::Failed { address, error },
+        };
+        drop(bound(address, false).map_err(explain)?);
+        (0..count).map(|_| Self::open(address, gro).map_err(explain)).collect()
+    }
+
+    fn open(address: SocketAddr, gro: bool) -> io::Result<Self> {
+        let socket = bound(address, true)?;
+        grow(&socket, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF);
+        let option = |level, name| mmsg::set_option(socket.as_fd(), level, name, 1);
+        option(libc::SOL_SOCKET, libc::SO_RXQ_OVFL)?;
+        if address.is_ipv4() {
+            option(libc::IPPROTO_IP, libc::IP_RECVTOS)?;
+        } else {
+            option(libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS)?;
+            // RFC 6936: a peer may send a tunnel's datagrams over IPv6 without a checksum.
+            option(libc::SOL_UDP, UDP_NO_CHECK6_RX)?;
+        }
+        if gro {
+            mmsg::enable_udp_gro(socket.as_fd())?;
+        }
+        Ok(Self { socket, lost: 0 })
+    }
+
+    /// Receives what is there, up to the buffer's size, without waiting; returns the number of datagrams that the
+    /// kernel dropped before because the socket was full.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says; an empty socket is no error, the buffer has no message then.
+    pub fn receive(&mut self, buffer: &mut RecvBuffer) -> io::Result<u32> {
+        match mmsg::recvmmsg(self.socket.as_fd(), buffer) {
+            Ok(_) => {
+                let lost = buffer.received().0.iter().filter_map(|message| message.lost).last();
+                let before = std::mem::replace(&mut self.lost, lost.unwrap_or(self.lost));
+                Ok(self.lost.wrapping_sub(before))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The size of the receive buffer that the kernel gave, in octets as it counts them.
+    #[must_use]
+    pub fn buffer_size(&self) -> usize {
+        self.socket.recv_buffer_size().unwrap_or(0)
+    }
+}
+
+impl AsFd for Receiver {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Whether the kernel can coalesce on receive (`UDP_GRO`, Linux 5.0).
+#[must_use]
+pub fn probe_gro() -> bool {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP));
+    socket.is_ok_and(|socket| mmsg::enable_udp_gro(socket.as_fd()).is_ok())
+}
+
+/// The most segments that the kernel cuts one message into: `wanted`, 64, or 0 where it cannot at all.
+///
+/// A message of that many one-octet segments is sent to a socket of our own on the loopback interface.
+#[must_use]
+pub fn probe_segments(wanted: u16) -> u16 {
+    let Ok((sender, to)) = loopback_pair() else { return 0 };
+    [wanted, 64]
+        .into_iter()
+        .filter(|&segments| segments > 0 && segments <= wanted)
+        .find(|&segments| {
+            let data = vec![0; usize::from(segments)];
+            let message = SendMessage { to, data: &data, segment: Some(1), tos: 0 };
+            mmsg::sendmmsg(sender.as_fd(), &[message]).is_ok()
+        })
+        .unwrap_or(0)
+}
+
+/// A socket to send from, and the address of one that swallows what it gets while the first lives.
+fn loopback_pair() -> io::Result<(Socket, SocketAddr)> {
+    let sender = bound(SocketAddr::from(([127, 0, 0, 1], 0)), false)?;
+    mmsg::set_option(sender.as_fd(), libc::SOL_UDP, UDP_SEGMENT, 0)?;
+    let to = sender.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    Ok((sender, to))
+}
+
+fn bound(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_port(shared)?;
+    socket.bind(&SockAddr::from(address))?;
+    Ok(socket)
+}
+
+/// Asks for a large buffer, with privilege first.
+fn grow(socket: &Socket, force: i32, plain: i32) {
+    let size = i32::try_from(BUFFER).unwrap_or(i32::MAX);
+    if mmsg::set_option(socket.as_fd(), libc::SOL_SOCKET, force, size).is_err() {
+        // Less is no error: what was got shows in `status`.
+        let _ = mmsg::set_option(socket.as_fd(), libc::SOL_SOCKET, plain, size);
+    }
+}
+
+/// The sockets that datagrams leave by: `source_ports` for each underlay address, shared by all workers.
+#[derive(Debug)]
+pub struct SendSockets {
+    v4: Vec<Socket>,
+    v6: Vec<Socket>,
+}
+
+impl SendSockets {
+    /// Opens the sockets on ports that the kernel chooses.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says, such as an address that this host does not have.
+    pub fn bind(addresses: &[IpAddr], source_ports: u16) -> io::Result<Self> {
+        let mut sockets = Self { v4: Vec::new(), v6: Vec::new() };
+        for &address in addresses {
+            for _ in 0..source_ports.max(1) {
+                let socket = Self::open(address)?;
+                if address.is_ipv4() { sockets.v4.push(socket) } else { sockets.v6.push(socket) }
+            }
+        }
+        Ok(sockets)
+    }
+
+    fn open(address: IpAddr) -> io::Result<Socket> {
+        let socket = bound(SocketAddr::new(address, 0), false)?;
+        grow(&socket, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF);
+        let option = |level, name, value| mmsg::set_option(socket.as_fd(), level, name, value);
+        if address.is_ipv4() {
+            socket.set_ttl_v4(TTL)?;
+            option(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, PMTUDISC_PROBE)?;
+            option(libc::IPPROTO_IP, libc::IP_RECVERR, 1)?;
+        } else {
+            socket.set_unicast_hops_v6(TTL)?;
+            option(libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, PMTUDISC_PROBE)?;
+            option(libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)?;
+        }
+        Ok(socket)
+    }
+
+    /// The socket for a source port number and the family of a destination; `None` without such an address.
+    fn pick(&self, source: u16, to: SocketAddr) -> Option<BorrowedFd<'_>> {
+        let family = if to.is_ipv4() { &self.v4 } else { &self.v6 };
+        let index = usize::from(source).checked_rem(family.len())?;
+        Some(family[index].as_fd())
+    }
+}
+
+/// What a sender needs of its sockets; tests answer as a kernel would that refuses.
+pub trait Transmit {
+    /// Sends messages that share a source port and an address family; returns how many went out, at least one.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says of the first message; none was sent then.
+    fn send(&mut self, source: u16, messages: &[SendMessage<'_>]) -> io::Result<usize>;
+
+    /// Takes an error that came back from the underlay for an earlier datagram, and whom that was for.
+    fn take_error(&mut self, source: u16, family: SocketAddr) -> Option<SocketAddr>;
+}
+
+impl Transmit for &SendSockets {
+    fn send(&mut self, source: u16, messages: &[SendMessage<'_>]) -> io::Result<usize> {
+        let first = messages.first().ok_or(io::ErrorKind::InvalidInput)?;
+        let socket = self.pick(source, first.to).ok_or(io::Error::from_raw_os_error(libc::EAFNOSUPPORT))?;
+        mmsg::sendmmsg(socket, messages)
+    }
+
+    fn take_error(&mut self, source: u16, family: SocketAddr) -> Option<SocketAddr> {
+        mmsg::take_error(self.pick(source, family)?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_in_use_is_noticed_although_workers_share_it() {
+        let first = Receiver::bind(SocketAddr::from(([127, 0, 0, 1], 0)), 1, true).unwrap();
+        let taken = first[0].socket.local_addr().unwrap().as_socket().unwrap();
+        assert!(matches!(Receiver::bind(taken, 2, true), Err(BindError::InUse { address }) if address == taken));
+        drop(first);
+        assert_eq!(Receiver::bind(taken, 2, true).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn segments_sent_as_one_message_arrive_as_one() {
+        assert!(probe_gro());
+        let segments = probe_segments(128);
+        assert!(segments >= 64, "this kernel has UDP_SEGMENT");
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let address: SocketAddr = address.parse().unwrap();
+            let mut receiver = Receiver::bind(address, 1, true).unwrap().remove(0);
+            let to = receiver.socket.local_addr().unwrap().as_socket().unwrap();
+            let sockets = SendSockets::bind(&[address.ip()], 2).unwrap();
+            let data: Vec<u8> = (0..=249).collect();
+            let message = SendMessage { to, data: &data, segment: Some(100), tos: 0xb9 };
+            assert_eq!((&sockets).send(1, &[message]).unwrap(), 1);
+            let mut buffer = RecvBuffer::default();
+            assert_eq!(receiver.receive(&mut buffer).unwrap(), 0);
+            let (received, octets) = buffer.received();
+            assert_eq!(received.len(), 1);
+            assert_eq!((received[0].len, received[0].stride, received[0].tos), (250, 100, 0xb9));
+            assert_eq!(received[0].from.ip(), address.ip());
+            assert_eq!(octets[received[0].start..][..250], data);
+        }
+    }
+
+    #[test]
+    fn an_icmp_error_names_the_peer_that_it_is_for() {
+        let dead = bound(SocketAddr::from(([127, 0, 0, 1], 0)), false).unwrap();
+        let to = dead.local_addr().unwrap().as_socket().unwrap();
+        drop(dead);
+        let sockets = SendSockets::bind(&[to.ip()], 1).unwrap();
+        let message = SendMessage { to, data: &[1], segment: None, tos: 0 };
+        (&sockets).send(0, &[message]).unwrap();
+        assert_eq!((&sockets).take_error(0, to), Some(to));
+        assert_eq!((&sockets).take_error(0, to), None);
+    }
+}

@@ -1,0 +1,216 @@
+//! What a switch must not do: forward what is not allowed, to whom it is not meant, more than is allowed.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use weft_tests::node::{Config, network, peer, port};
+use weft_tests::pair::{Pair, Spec, finish, pod_keys, pod_v4, pod_v6};
+use weft_tests::traffic::{assert_pings, ping_with, reaches, udp_burst};
+use weft_tests::{Injector, Lab, Netns, Node, inject, wait};
+
+const MAC_1: [u8; 6] = weft_tests::pair::pod_mac(1);
+const MAC_2: [u8; 6] = weft_tests::pair::pod_mac(2);
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_vlan_tag_drops_the_frame_unless_the_network_passes_it() {
+    for (network, passes) in [("", false), ("vlan = \"pass\"", true)] {
+        let pair = Pair::start(&Spec { network, port: "guard = false\n", ..Spec::default() });
+        assert_pings(&pair.pods[0], pod_v4(2));
+        for (pod, n) in pair.pods.iter().zip(1..) {
+            pod.ip("link add link eth0 name v5 type vlan id 5");
+            pod.ip(&format!("addr add 10.5.0.{n}/24 dev v5"));
+            pod.ip("link set v5 up");
+        }
+        let target = IpAddr::from([10, 5, 0, 2]);
+        if passes {
+            assert_pings(&pair.pods[0], target);
+            assert_eq!(pair.nodes[0].dropped("vlan"), 0);
+        } else {
+            assert!(!reaches(&pair.pods[0], target));
+            wait::until(wait::secs(3), "the drop to be counted", || pair.nodes[0].dropped("vlan") > 0);
+        }
+        pair.finish();
+    }
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_port_sends_from_the_addresses_it_was_given_only() {
+    let pair = Pair::start(&Spec::default());
+    assert_pings(&pair.pods[0], pod_v4(2));
+    pair.pods[0].ip("addr add 10.32.0.99/12 dev eth0");
+    let stolen = ping_with(&pair.pods[0], pod_v4(2), "-c 3 -i 0.1 -W 1 -I 10.32.0.99");
+    assert_eq!(stolen.answered, 0, "a stolen IPv4 address");
+    let after_ip = pair.nodes[0].dropped("port_security");
+    assert!(after_ip > 0);
+    let injector = Injector::new(&pair.pods[0]);
+    (0..10).for_each(|_| injector.send(&inject::frame(MAC_2, [2, 0, 0, 0, 0, 0x66], 0x88b5)));
+    wait::until(wait::secs(3), "ten drops", || pair.nodes[0].dropped("port_security") >= after_ip + 10);
+    assert_pings(&pair.pods[0], pod_v4(2));
+    pair.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_port_without_guard_sends_from_any_address() {
+    let pair = Pair::start(&Spec { port: "guard = false\n", ..Spec::default() });
+    assert_pings(&pair.pods[0], pod_v4(2));
+    pair.pods[0].ip("addr add 10.32.0.99/12 dev eth0");
+    assert!(ping_with(&pair.pods[0], pod_v4(2), "-c 3 -i 0.1 -W 1 -I 10.32.0.99").all());
+    assert_eq!(pair.nodes[0].dropped("port_security"), 0);
+    pair.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn broadcast_above_the_ports_limit_is_dropped_and_unicast_is_not() {
+    let pair = Pair::start(&Spec { port: "bum_pps = 20\n", ..Spec::default() });
+    assert_pings(&pair.pods[0], pod_v4(2));
+    let injector = Injector::new(&pair.pods[0]);
+    let before = pair.nodes[0].dropped("bum_rate");
+    (0..1_000).for_each(|_| injector.send(&inject::frame([0xff; 6], MAC_1, 0x88b5)));
+    wait::until(wait::secs(3), "the drops to be counted", || {
+        // A burst of 40 passes, and 20 each second that this takes.
+        pair.nodes[0].dropped("bum_rate") >= before + 800
+    });
+    assert!(pair.nodes[0].dropped("bum_rate") <= before + 980);
+    let pings = ping_with(&pair.pods[0], pod_v4(2), "-c 20 -i 0.02 -W 1");
+    assert!(pings.all(), "unicast beside the storm: {pings:?}");
+    pair.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn link_local_control_and_senseless_sources_are_not_forwarded() {
+    let pair = Pair::start(&Spec { port: "guard = false\n", ..Spec::default() });
+    assert_pings(&pair.pods[0], pod_v4(2));
+    let injector = Injector::new(&pair.pods[0]);
+    let cases = [
+        ("reserved_mac", inject::frame([1, 0x80, 0xc2, 0, 0, 0], MAC_1, 0x88cc)),
+        ("reserved_mac", inject::frame(MAC_2, MAC_1, 0x8808)),
+        ("src_mac", inject::frame(MAC_2, [0; 6], 0x88b5)),
+        ("src_mac", inject::frame(MAC_2, [3, 0, 0, 0, 0, 1], 0x88b5)),
+    ];
+    for (reason, frame) in cases {
+        let before = pair.nodes[0].dropped(reason);
+        injector.send(&frame);
+        wait::until(wait::secs(3), reason, || pair.nodes[0].dropped(reason) == before + 1);
+    }
+    pair.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_frame_for_the_sender_itself_goes_nowhere() {
+    let pair = Pair::start(&Spec::default());
+    assert_pings(&pair.pods[0], pod_v4(2));
+    let injector = Injector::new(&pair.pods[0]);
+    injector.send(&inject::frame(MAC_1, MAC_1, 0x88b5));
+    wait::until(wait::secs(3), "split_horizon", || pair.nodes[0].dropped("split_horizon") == 1);
+    pair.finish();
+}
+
+/// Three nodes with a pod each, and every other node as static peer.
+fn three(network_keys: &str) -> (Lab, Vec<Node>, Vec<Arc<Netns>>) {
+    let lab = Lab::new();
+    let hosts: Vec<_> = ["a", "b", "c"].map(|name| lab.host(name)).into();
+    let pods: Vec<_> = ["pod1", "pod2", "pod3"].map(|name| lab.pod(name)).into();
+    let nodes = (0..3)
+        .map(|i| {
+            let others = hosts.iter().filter(|h| h.name != hosts[i].name);
+            let peers: String = others.map(|h| peer(h.v4, "pods", "")).collect();
+            let text = network("pods", 100, network_keys)
+                + &port("pod", "pods", &pods[i], &pod_keys(i as u8 + 1))
+                + &peers;
+            Node::start(&hosts[i], &Config::new(text))
+        })
+        .collect();
+    (lab, nodes, pods)
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn learned_unicast_goes_to_its_owner_only_and_floods_never_come_back() {
+    let (mut lab, mut nodes, pods) = three("");
+    for (from, to) in [(0, 2), (0, 3), (1, 3), (2, 2)] {
+        assert_pings(&pods[from], pod_v4(to));
+    }
+    let entry = nodes[0].entry("fdb show", "mac", "02:00:00:00:32:02").expect("the MAC of pod 2 was learned");
+    assert_eq!((&entry["state"], &entry["vni"]), (&"remote".into(), &100.into()));
+    assert!(entry["dst"].as_str().is_some_and(|dst| dst.contains("10.99.0.2")), "{entry}");
+    let own = nodes[0].entry("fdb show", "mac", "02:00:00:00:32:01").expect("the port's own MAC");
+    assert_eq!(own["port"], "pod");
+    let before = lab.wire_packets(3);
+    let burst = udp_burst(&pods[0], (&pods[1], pod_v4(2)), 500, Duration::from_micros(100), |_| 500);
+    assert_eq!(burst.received, 500);
+    assert!(lab.wire_packets(3) - before < 100, "unicast to node b was flooded to node c");
+    // Twenty broadcasts reach both other nodes, once each: nobody sends on what came from a tunnel.
+    let injector = Injector::new(&pods[0]);
+    let seen = |node: &Node| node.json("drops")["delivered"].clone();
+    let (before, _) = (lab.wire_packets(1), seen(&nodes[1]));
+    (0..20).for_each(|_| injector.send(&inject::frame([0xff; 6], MAC_1, 0x88b5)));
+    wait::sleep_ms(500);
+    let wire = lab.wire_packets(1) - before;
+    assert!((40..80).contains(&wire), "20 broadcasts to two peers made {wire} packets");
+    finish(&mut nodes, &mut lab);
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn unknown_unicast_is_flooded_or_dropped_as_the_network_says() {
+    for (keys, dropped) in [("unknown_unicast = \"flood\"", 0), ("unknown_unicast = \"drop\"", 5)] {
+        let (mut lab, mut nodes, pods) = three(keys);
+        assert_pings(&pods[0], pod_v4(2));
+        let (injector, before) = (Injector::new(&pods[0]), lab.wire_packets(1));
+        (0..5).for_each(|_| injector.send(&inject::frame([2, 0, 0, 0, 0, 0x77], MAC_1, 0x88b5)));
+        wait::until(wait::secs(3), "the frames to be counted", || {
+            nodes[0].dropped("unknown_unicast") == dropped
+                && (dropped > 0 || lab.wire_packets(1) >= before + 10)
+        });
+        finish(&mut nodes, &mut lab);
+    }
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn networks_with_the_same_addresses_never_meet() {
+    const NETWORKS: usize = 8;
+    const PORTS: usize = 2;
+    let mut lab = Lab::new();
+    let hosts = [lab.host("a"), lab.host("b")];
+    let pods: Vec<Vec<_>> =
+        (0..2).map(|h| (0..NETWORKS * PORTS).map(|i| lab.pod(&format!("{h}x{i}"))).collect()).collect();
+    let mut nodes: Vec<_> = (0..2)
+        .map(|h| {
+            let names: Vec<_> = (0..NETWORKS).map(|n| format!("\"n{n}\"")).collect();
+            let mut text: String =
+                (0..NETWORKS).map(|n| network(&format!("n{n}"), 1000 + n as u32, "")).collect();
+            for (i, pod) in pods[h].iter().enumerate() {
+                let keys = pod_keys((1 + h * PORTS + i % PORTS) as u8);
+                text += &port(&format!("p{i}"), &format!("n{}", i / PORTS), pod, &keys);
+            }
+            text +=
+                &format!("[[peer]]\naddress = \"{}\"\nnetworks = [{}]\n", hosts[1 - h].v4, names.join(", "));
+            Node::start(&hosts[h], &Config::new(text))
+        })
+        .collect();
+    for n in 0..NETWORKS {
+        let first = &pods[0][n * PORTS];
+        for target in 2..=4 {
+            assert_pings(first, pod_v4(target));
+        }
+        assert_pings(&pods[1][n * PORTS + 1], pod_v6(1));
+    }
+    // The address that only network 0 has: found from there, from nowhere else.
+    pods[1][0].ip("addr add 10.32.0.200/12 dev eth0");
+    let only = IpAddr::from([10, 32, 0, 200]);
+    for n in 1..NETWORKS {
+        assert!(
+            !ping_with(&pods[0][n * PORTS], only, "-c 1 -W 0.3").all(),
+            "network {n} reached into network 0"
+        );
+    }
+    finish(&mut nodes, &mut lab);
+}

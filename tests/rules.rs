@@ -1,6 +1,6 @@
 //! What a switch must not do: forward what is not allowed, to whom it is not meant, more than is allowed.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -213,4 +213,107 @@ fn networks_with_the_same_addresses_never_meet() {
         );
     }
     finish(&mut nodes, &mut lab);
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_frame_with_nobody_to_go_to_is_counted() {
+    let mut lab = Lab::new();
+    let (host, pod) = (lab.host("a"), lab.pod("pod1"));
+    let mut node = Node::start(&host, &Spec::default().config(&host, &pod, 1, &[]));
+    let (injector, before) = (Injector::new(&pod), node.dropped("no_destination"));
+    injector.send(&inject::frame([0xff; 6], MAC_1, 0x88b5));
+    wait::until(wait::secs(2), "no_destination", || node.dropped("no_destination") > before);
+    finish([&mut node], &mut lab);
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn our_own_datagram_out_of_a_port_is_a_loop() {
+    let pair = Pair::start(&Spec { port: "guard = false\n", ..Spec::default() });
+    let mut frame = inject::frame(MAC_2, MAC_1, 0x0800);
+    // IPv4 and UDP, from the node's own underlay address to its VXLAN port.
+    frame[14..38].copy_from_slice(&[
+        0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, 17, 0, 0, 10, 99, 0, 1, 10, 99, 0, 2, 0xc0, 0, 0x12, 0xb5,
+    ]);
+    frame[38..42].copy_from_slice(&[0, 26, 0, 0]);
+    Injector::new(&pair.pods[0]).send(&frame);
+    wait::until(wait::secs(2), "encap_loop", || pair.nodes[0].dropped("encap_loop") == 1);
+    pair.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_frame_for_a_device_that_is_down_is_counted() {
+    let pair = Pair::start(&Spec::default());
+    assert_pings(&pair.pods[0], pod_v4(2));
+    pair.pods[1].ip("link set eth0 down");
+    let before = pair.nodes[1].dropped("tap_gone");
+    assert!(!reaches(&pair.pods[0], pod_v4(2)));
+    assert!(pair.nodes[1].dropped("tap_gone") > before, "{}", pair.nodes[1].json("drops"));
+    pair.pods[1].ip("link set eth0 up");
+    assert_pings(&pair.pods[0], pod_v4(2));
+    pair.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_frame_for_a_peer_without_route_is_counted() {
+    let mut lab = Lab::new();
+    let (host, pod) = (lab.host("a"), lab.pod("pod1"));
+    let far = IpAddr::from([192, 0, 2, 1]);
+    let mut node = Node::start(&host, &Spec::default().config(&host, &pod, 1, &[far]));
+    let peer = node.json("peer")["entries"][0].clone();
+    assert_eq!(peer["state"], "down", "{peer}");
+    let done = node.cli(&["fdb", "add", "02:00:00:00:32:02", "--network", "pods", "--dst", "192.0.2.1"]);
+    assert!(done.ok(), "{}{}", done.out, done.err);
+    Injector::new(&pod).send(&inject::frame(MAC_2, MAC_1, 0x88b5));
+    wait::until(wait::secs(2), "peer_down", || node.dropped("peer_down") > 0);
+    finish([&mut node], &mut lab);
+}
+
+/// A datagram for VNI 100 with this frame, sent from a host without a daemon.
+fn send_vxlan(socket: &UdpSocket, to: IpAddr, frame: &[u8]) {
+    let datagram = [&[8, 0, 0, 0, 0, 0, 100, 0], frame].concat();
+    socket.send_to(&datagram, (to, 4789)).expect("sent");
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn congestion_marked_outside_drops_what_cannot_carry_the_mark() {
+    let mut lab = Lab::new();
+    let (hosts, pod) = (["a", "known"].map(|name| lab.host(name)), lab.pod("pod1"));
+    let config = Spec::default().config(&hosts[0], &pod, 1, &[hosts[1].v4.into()]);
+    let mut node = Node::start(&hosts[0], &config);
+    let socket = hosts[1].ns.enter(|| UdpSocket::bind((hosts[1].v4, 0)).expect("a socket"));
+    socket2::SockRef::from(&socket).set_tos_v4(3).expect("congestion experienced");
+    let mut frame = inject::frame(MAC_1, [2, 0, 0, 0, 0, 9], 0x0800);
+    frame[14..34].copy_from_slice(&[0x45, 0, 0, 46, 0, 0, 0, 0, 64, 253, 0, 0, 10, 32, 0, 9, 10, 32, 0, 1]);
+    send_vxlan(&socket, hosts[0].v4.into(), &frame);
+    wait::until(wait::secs(2), "ip_tunnel_ecn", || node.dropped("ip_tunnel_ecn") == 1);
+    finish([&mut node], &mut lab);
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn an_address_that_keeps_moving_is_frozen_until_thawed() {
+    let mut lab = Lab::new();
+    let (hosts, pod) = (["a", "one", "two"].map(|name| lab.host(name)), lab.pod("pod1"));
+    let peers = [hosts[1].v4.into(), hosts[2].v4.into()];
+    let mut node = Node::start(&hosts[0], &Spec::default().config(&hosts[0], &pod, 1, &peers));
+    let sockets = [1, 2].map(|i| hosts[i].ns.enter(|| UdpSocket::bind((hosts[i].v4, 0)).expect("a socket")));
+    let mac = "02:00:00:00:00:77";
+    let frame = inject::frame(MAC_1, [2, 0, 0, 0, 0, 0x77], 0x88b5);
+    for socket in sockets.iter().cycle().take(20) {
+        send_vxlan(socket, hosts[0].v4.into(), &frame);
+        wait::sleep_ms(50);
+    }
+    wait::until(wait::secs(2), "mac_frozen", || node.dropped("mac_frozen") > 0);
+    let done = node.cli(&["fdb", "thaw", mac]);
+    assert!(done.ok(), "{}{}", done.out, done.err);
+    let frozen = node.dropped("mac_frozen");
+    sockets.iter().for_each(|socket| send_vxlan(socket, hosts[0].v4.into(), &frame));
+    wait::sleep_ms(200);
+    assert_eq!(node.dropped("mac_frozen"), frozen, "it is still frozen");
+    finish([&mut node], &mut lab);
 }

@@ -52,8 +52,8 @@ impl Layers {
     #[must_use]
     #[inline]
     pub fn of(frame: &[u8]) -> Self {
-        let (tagged, ethertype, l3) =
-            Frame::new(frame).map_or((false, 0, frame.len()), |f| (f.is_tagged(), f.ethertype(), f.l3_offset()));
+        let (tagged, ethertype, l3) = Frame::new(frame)
+            .map_or((false, 0, frame.len()), |f| (f.is_tagged(), f.ethertype(), f.l3_offset()));
         let other =
             Self { net: Net::Other, tagged, ethertype, l3, l4: 0, end: frame.len(), transport: 0, tos: 0 };
         match ethertype {

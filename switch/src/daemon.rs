@@ -47,7 +47,7 @@ type LogHandle = tracing_subscriber::reload::Handle<EnvFilter, tracing_subscribe
 /// # Errors
 ///
 /// What kept it from starting, or from going on, with the next step for a person.
-pub fn run(config: Config, path: &Path) -> Result<()> {
+pub(crate) fn run(config: Config, path: &Path) -> Result<()> {
     let log = start_log(&config.log)?;
     let addresses = underlay_addresses(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -145,7 +145,10 @@ impl Fabric {
                 sockets: Arc::clone(&sockets),
                 source_ports: config.underlay.source_ports,
                 segments,
-                offload: Offload { tcp: config.datapath.tso, udp: config.datapath.tso && config.datapath.uso },
+                offload: Offload {
+                    tcp: config.datapath.tso,
+                    udp: config.datapath.tso && config.datapath.uso,
+                },
                 polling: match config.datapath.poll {
                     Poll::Adaptive => Polling::Adaptive,
                     Poll::Interrupt => Polling::Interrupt,
@@ -203,11 +206,13 @@ fn explain_bind(error: BindError, format: Format) -> anyhow::Error {
                  peers must then send to it)"
             )
         }
-        BindError::Failed { address, error } if error.kind() == std::io::ErrorKind::AddrNotAvailable => anyhow!(
-            "this host does not have the underlay address {}: correct [underlay] address; ip address shows what \
+        BindError::Failed { address, error } if error.kind() == std::io::ErrorKind::AddrNotAvailable => {
+            anyhow!(
+                "this host does not have the underlay address {}: correct [underlay] address; ip address shows what \
              there is",
-            address.ip()
-        ),
+                address.ip()
+            )
+        }
         error @ BindError::Failed { .. } => error.into(),
     }
 }

@@ -1,4 +1,6 @@
 //! The daemon and the command line of weft.
+//!
+//! A frame's way is in [`datapath`]; who knows what is in [`topology`] and [`control`]; devices are in [`io`].
 
 pub mod batch;
 pub mod cli;

@@ -18,8 +18,10 @@ pub(super) struct ConfigArgs {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Check a configuration file: every problem is named, with its line
-    #[command(after_help = "Nothing is changed, and no daemon is needed. Exit code 1: the file is not right.\n\n\
-                            Example:\n  weft config check /etc/weft/weft.toml")]
+    #[command(
+        after_help = "Nothing is changed, and no daemon is needed. Exit code 1: the file is not right.\n\n\
+                            Example:\n  weft config check /etc/weft/weft.toml"
+    )]
     Check {
         /// The file
         #[arg(default_value = "/etc/weft/weft.toml")]

@@ -8,16 +8,18 @@ use crate::counters::DropReason;
 
 /// Arguments of `weft drops`.
 #[derive(Debug, Args)]
-#[command(after_help = "Every frame is counted once: received + copies = delivered + answered + dropped. Frames that are\n\
+#[command(
+    after_help = "Every frame is counted once: received + copies = delivered + answered + dropped. Frames that are\n\
                         inside weft at this moment make the sides differ for an instant.\n\nExample:\n  \
-                        weft -j drops | jq '.drops | map_values(select(.inbound + .outbound > 0))'")]
+                        weft -j drops | jq '.drops | map_values(select(.inbound + .outbound > 0))'"
+)]
 pub(super) struct DropsArgs {
     /// Show reasons and notices that did not occur, too
     #[arg(long)]
     all: bool,
 }
 
-pub(super) fn run(global: &Global, args: DropsArgs) -> Outcome {
+pub(super) fn run(global: &Global, args: &DropsArgs) -> Outcome {
     ask(global, &Request::Drops, |reply| match reply {
         Reply::Drops(drops) => Some(render(drops, args.all)),
         _ => None,

@@ -11,8 +11,10 @@ use crate::control::protocol::{Fdb, FdbState, FdbTarget, Reply, Request};
 
 /// Arguments of `weft fdb`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  weft fdb show --network pods\n  weft fdb add 02:00:00:00:00:09 --network pods --dst 10.0.0.9\n  \
-                        weft fdb flush --network pods\n  weft fdb thaw 02:00:00:00:00:09")]
+#[command(
+    after_help = "Examples:\n  weft fdb show --network pods\n  weft fdb add 02:00:00:00:00:09 --network pods --dst 10.0.0.9\n  \
+                        weft fdb flush --network pods\n  weft fdb thaw 02:00:00:00:00:09"
+)]
 pub(super) struct FdbArgs {
     #[command(subcommand)]
     action: Option<Action>,
@@ -21,8 +23,10 @@ pub(super) struct FdbArgs {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Show entries (the default)
-    #[command(after_help = "One line an entry, much like `bridge fdb`: MAC address, network, place, kind, age.\n\n\
-                            Example:\n  weft fdb show 02:00:00:00:00:09")]
+    #[command(
+        after_help = "One line an entry, much like `bridge fdb`: MAC address, network, place, kind, age.\n\n\
+                            Example:\n  weft fdb show 02:00:00:00:00:09"
+    )]
     Show {
         /// Only this MAC address
         mac: Option<MacAddr>,
@@ -56,8 +60,10 @@ enum Action {
         network: Option<String>,
     },
     /// Let a MAC address move again that was frozen because it moved too often
-    #[command(after_help = "5 moves within 180 s freeze an address for 180 s: two pods use it, or a loop exists. Find \
-                            that\nfirst: `weft fdb show MAC` names the place, the log the moves.\n\nExample:\n  weft fdb thaw 02:00:00:00:00:09")]
+    #[command(
+        after_help = "5 moves within 180 s freeze an address for 180 s: two pods use it, or a loop exists. Find \
+                            that\nfirst: `weft fdb show MAC` names the place, the log the moves.\n\nExample:\n  weft fdb thaw 02:00:00:00:00:09"
+    )]
     Thaw {
         /// The MAC address
         mac: MacAddr,
@@ -80,10 +86,12 @@ struct At {
 
 pub(super) fn run(global: &Global, args: FdbArgs) -> Outcome {
     match args.action.unwrap_or(Action::Show { mac: None, network: None }) {
-        Action::Show { mac, network } => ask(global, &Request::FdbShow { mac, network }, |reply| match reply {
-            Reply::Fdb(fdb) => Some(render(fdb)),
-            _ => None,
-        }),
+        Action::Show { mac, network } => {
+            ask(global, &Request::FdbShow { mac, network }, |reply| match reply {
+                Reply::Fdb(fdb) => Some(render(fdb)),
+                _ => None,
+            })
+        }
         Action::Add { mac, network, at } => {
             let target = match (at.port, at.dst) {
                 (Some(port), _) => FdbTarget::Port(port),

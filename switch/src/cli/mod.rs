@@ -53,7 +53,13 @@ struct Global {
     #[arg(short, long, global = true)]
     json: bool,
     /// The daemon's socket ([node] socket in its configuration)
-    #[arg(long, global = true, env = "WEFT_SOCKET", value_name = "PATH", default_value = "/run/weft/weft.sock")]
+    #[arg(
+        long,
+        global = true,
+        env = "WEFT_SOCKET",
+        value_name = "PATH",
+        default_value = "/run/weft/weft.sock"
+    )]
     socket: PathBuf,
     /// How many seconds to wait for the daemon
     #[arg(long, global = true, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
@@ -80,9 +86,11 @@ enum Command {
     /// Check a configuration file, without the daemon
     Config(config::ConfigArgs),
     /// Make the daemon read its configuration again, as SIGHUP does
-    #[command(after_help = "Networks, ports, peers, [encap] and [log] change while frames flow. A file with an error\n\
+    #[command(
+        after_help = "Networks, ports, peers, [encap] and [log] change while frames flow. A file with an error\n\
                             changes nothing. What the command line added stays.\n\nExample:\n  \
-                            weft config check /etc/weft/weft.toml && weft reload")]
+                            weft config check /etc/weft/weft.toml && weft reload"
+    )]
     Reload,
 }
 
@@ -114,7 +122,7 @@ pub fn main() -> ExitCode {
         Command::Port(args) => port::run(global, args),
         Command::Network(args) => network::run(global, args),
         Command::Fdb(args) => fdb::run(global, args),
-        Command::Drops(args) => drops::run(global, args),
+        Command::Drops(args) => drops::run(global, &args),
         Command::Config(args) => config::run(global, &args),
         Command::Reload => reload::run(global),
     };

@@ -8,7 +8,9 @@ use crate::control::protocol::{Networks, Reply, Request};
 
 /// Arguments of `weft network`.
 #[derive(Debug, Args)]
-#[command(after_help = "Networks are made in the configuration ([[network]]).\n\nExample:\n  weft network list")]
+#[command(
+    after_help = "Networks are made in the configuration ([[network]]).\n\nExample:\n  weft network list"
+)]
 pub(super) struct NetworkArgs {
     #[command(subcommand)]
     action: Option<Action>,

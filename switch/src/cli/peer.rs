@@ -9,8 +9,10 @@ use crate::control::protocol::{PeerAdd, PeerKind, PeerState, Peers, Reply, Reque
 
 /// Arguments of `weft peer`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  weft peer list\n  weft peer add 10.0.0.9 --network pods --format geneve\n  \
-                        weft peer del 10.0.0.9")]
+#[command(
+    after_help = "Examples:\n  weft peer list\n  weft peer add 10.0.0.9 --network pods --format geneve\n  \
+                        weft peer del 10.0.0.9"
+)]
 pub(super) struct PeerArgs {
     #[command(subcommand)]
     action: Option<Action>,

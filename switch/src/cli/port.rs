@@ -13,8 +13,10 @@ use crate::io::netns::NetnsRef;
 
 /// Arguments of `weft port`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  weft port list\n  weft port add web --network pods --netns /run/netns/web \\\n      \
-                        --mac 02:00:00:00:00:01 --address 10.32.0.5/12\n  weft port del web")]
+#[command(
+    after_help = "Examples:\n  weft port list\n  weft port add web --network pods --netns /run/netns/web \\\n      \
+                        --mac 02:00:00:00:00:01 --address 10.32.0.5/12\n  weft port del web"
+)]
 pub(super) struct PortArgs {
     #[command(subcommand)]
     action: Option<Action>,

@@ -9,9 +9,11 @@ use crate::control::config::Config;
 
 /// Arguments of `weft run`.
 #[derive(Debug, Args)]
-#[command(after_help = "The daemon stays in the foreground and logs to standard error. SIGHUP or `weft reload` reads\n\
+#[command(
+    after_help = "The daemon stays in the foreground and logs to standard error. SIGHUP or `weft reload` reads\n\
                         the configuration again, SIGTERM or Ctrl-C ends it. It needs CAP_NET_ADMIN (and CAP_SYS_ADMIN for\n\
-                        ports in other namespaces).\n\nExample:\n  sudo weft run --config configs/minimal.toml")]
+                        ports in other namespaces).\n\nExample:\n  sudo weft run --config configs/minimal.toml"
+)]
 pub(super) struct RunArgs {
     /// The configuration
     #[arg(long, value_name = "FILE", default_value = "/etc/weft/weft.toml")]

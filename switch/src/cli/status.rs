@@ -43,7 +43,12 @@ pub(super) fn render(status: &Status) -> String {
     text.push_str(&format!("networks  {}\n", count("networks")));
     text.push_str(&format!("ports     {}, {} up\n", count("ports"), count("ports_up")));
     text.push_str(&format!("peers     {}, {} up\n", count("peers"), count("peers_up")));
-    text.push_str(&format!("MACs      {}, {} static, {} frozen\n", count("macs"), count("macs_static"), count("macs_frozen")));
+    text.push_str(&format!(
+        "MACs      {}, {} static, {} frozen\n",
+        count("macs"),
+        count("macs_static"),
+        count("macs_frozen")
+    ));
     let mut label = "offloads";
     for (name, value) in &status.offloads {
         text.push_str(&format!("{label:<9} {name} {value}\n"));

@@ -19,7 +19,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::protocol::{Reply, Request};
+use super::protocol::{ErrorReply, Reply, Request};
 
 /// The longest request, in octets, its newline included.
 pub const MAX_REQUEST: usize = 1 << 20;
@@ -152,9 +152,10 @@ fn remove_stale(path: &Path) -> Result<(), BindError> {
 
 /// Tells one client too many so, without waiting for it.
 fn refuse(stream: &UnixStream) {
-    let reply =
-        Reply::failed(format!("{MAX_CLIENTS} clients are connected, which is the limit: try again later"));
-    let _ = stream.try_write(encode(&reply).as_slice());
+    let reply = ErrorReply::failed(format!(
+        "{MAX_CLIENTS} clients are connected, which is the limit: try again later"
+    ));
+    let _ = stream.try_write(encode(&reply.into()).as_slice());
 }
 
 fn encode(reply: &Reply) -> Vec<u8> {
@@ -191,16 +192,18 @@ impl Client {
                 Line::TooLong => {
                     let text =
                         format!("the request is longer than {MAX_REQUEST} octets: split it into several");
-                    return self.write(&Reply::usage(text)).await;
+                    return self.write(&ErrorReply::usage(text).into()).await;
                 }
             };
             let reply = match serde_json::from_slice::<Request>(&line) {
-                Err(error) => Reply::usage(format!(
+                Err(error) => ErrorReply::usage(format!(
                     "the request is not understood: {error}; send one JSON object a line"
-                )),
-                Ok(request) if request.is_change() && !self.trusted => Reply::denied(
+                ))
+                .into(),
+                Ok(request) if request.is_change() && !self.trusted => ErrorReply::denied(
                     "only root and the user that runs weft may change anything: use sudo, or ask only",
-                ),
+                )
+                .into(),
                 Ok(request) => ask(calls, request).await,
             };
             self.write(&reply).await?;
@@ -246,7 +249,7 @@ const fn may_change(client_uid: u32, own_uid: u32) -> bool {
 
 async fn ask(calls: &mpsc::Sender<Call>, request: Request) -> Reply {
     let (reply, answer) = oneshot::channel();
-    let stopping = || Reply::failed("weft is stopping: start it again and repeat the command");
+    let stopping = || ErrorReply::failed("weft is stopping: start it again and repeat the command").into();
     if calls.send(Call { request, reply }).await.is_err() {
         return stopping();
     }

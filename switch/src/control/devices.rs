@@ -83,10 +83,17 @@ pub trait Devices {
     /// How the underlay reaches a VTEP; `None` = no route.
     fn underlay_path(&self, vtep: VtepAddr) -> Option<UnderlayPath>;
 
+    /// The MTU of the link that carries the underlay address (the smaller one of two); `None` when it cannot be read.
+    fn underlay_mtu(&self) -> Option<Mtu>;
+
     /// Hands the new topology to every worker.
     fn publish(&mut self, topology: Arc<Topology>);
 
     /// The offloads of the underlay sockets, as `status` shows them: name and state, such as
     /// `("udp_segment", "128")` or `("udp_gro", "off: not supported by this kernel")`.
     fn offloads(&self) -> Vec<(&'static str, String)>;
+
+    /// What the kernel lost before a worker saw it, such as `("udp_overflow", 3)` (SO_RXQ_OVFL) or
+    /// `("tap_dropped", 0)`: outside the ledger.
+    fn lost_before(&self) -> Vec<(&'static str, u64)>;
 }

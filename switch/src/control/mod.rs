@@ -1,6 +1,225 @@
 //! Control: the single writer of the FDB, and everything that a person or a program can ask.
+//!
+//! ```text
+//!   api, signals ── Request ──> Control ── PortSpec, Topology ──> Devices ──> workers
+//!   workers ── WorkerEvent ───> (fdb::Table)
+//! ```
+//!
+//! [`Control`] does no I/O of its own: devices and routes are behind [`Devices`], time is an argument. Whoever owns it
+//! hands it requests, events and the time, and comes back at [`Control::poll_timeout`]. Each of these entry points ends
+//! by publishing one new [`Topology`], and does so exactly when something in it changed.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`protocol`], [`api`] | what clients say, and the socket they say it on |
+//! | [`config`] | the configuration file, checked |
+//! | [`devices`] | what control needs of the world |
+//! | `requests`, `report` | changes asked for by clients; questions |
+//! | `reload` | from one configuration to the next |
+//! | `ports`, `peers`, `entries` | what is up, what is reachable, what must be in the FDB |
+//! | `build` | all of it as a [`Topology`] |
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use encap::{MacAddr, PortId, Vni, VtepAddr};
+use fdb::Table;
+
+use self::config::{Config, ConfigError};
+use self::devices::Devices;
+use self::entries::StaticAt;
+use self::peers::Peer;
+use self::ports::Port;
+use self::reload::Kept;
+use crate::counters::PaddedCounters;
+use crate::events::WorkerEvent;
+use crate::topology::Topology;
 
 pub mod api;
+mod build;
 pub mod config;
 pub mod devices;
+mod entries;
+mod mtu;
+mod peers;
+mod ports;
 pub mod protocol;
+mod reload;
+mod report;
+mod requests;
+#[cfg(test)]
+mod tests;
+
+pub use reload::{ReloadError, Reloaded};
+
+/// How often waiting ports, routes and MTUs are looked at, and old FDB entries removed.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Reads the configuration that a reload goes over to.
+pub type Loader = Box<dyn FnMut() -> Result<Config, ConfigError> + Send>;
+
+/// What [`Control`] starts with.
+pub struct Setup<D> {
+    /// The configuration.
+    pub config: Config,
+    /// Reads it again, for a reload.
+    pub load: Loader,
+    /// Devices and workers.
+    pub devices: D,
+    /// The FDB, empty.
+    pub table: Table,
+    /// The counters of each worker.
+    pub counters: Vec<Arc<PaddedCounters>>,
+    /// The underlay addresses of this node, configured or found out.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// The state of this node, and its only writer.
+pub struct Control<D> {
+    /// In effect: what the file says, with what the command line added and without what it removed.
+    config: Config,
+    load: Loader,
+    devices: D,
+    table: Table,
+    counters: Vec<Arc<PaddedCounters>>,
+    addresses: Vec<IpAddr>,
+    ports: BTreeMap<String, Port>,
+    peers: Vec<Peer>,
+    /// FDB entries that the command line added.
+    statics: BTreeMap<(Vni, MacAddr), StaticAt>,
+    /// Offloads that the kernel refused: what it said, and when.
+    fallbacks: BTreeMap<(Option<VtepAddr>, &'static str), (String, Instant)>,
+    next_port: u32,
+    next_tick: Instant,
+    started: Instant,
+    /// Whether the topology in use by the workers is out of date.
+    dirty: bool,
+}
+
+impl<D: Devices> Control<D> {
+    /// Brings up everything in the configuration, as far as that is possible now, and publishes it.
+    ///
+    /// A port that cannot be opened is no error: it is shown, and tried again.
+    pub fn new(setup: Setup<D>, now: Instant) -> Self {
+        let Setup { config, load, devices, table, counters, addresses } = setup;
+        let mut control = Self {
+            config: Config { networks: Vec::new(), ports: Vec::new(), peers: Vec::new(), ..config.clone() },
+            load,
+            devices,
+            table,
+            counters,
+            addresses,
+            ports: BTreeMap::new(),
+            peers: Vec::new(),
+            statics: BTreeMap::new(),
+            fallbacks: BTreeMap::new(),
+            next_port: 0,
+            next_tick: now + TICK,
+            started: now,
+            dirty: true,
+        };
+        control.apply(config, &Kept::default(), now);
+        control.settle();
+        control
+    }
+
+    /// The configuration in effect; after a reload the owner takes `[log]` from it.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The devices, for their owner's own business.
+    pub fn devices_mut(&mut self) -> &mut D {
+        &mut self.devices
+    }
+
+    /// Takes in what a worker saw. Events about what is gone by now are ignored.
+    pub fn handle_event(&mut self, event: WorkerEvent, now: Instant) {
+        match event {
+            WorkerEvent::Learn { vni, mac, at } => self.learn(vni, mac, at, now),
+            WorkerEvent::PortGone { port, error } => self.port_gone(port, &error, now),
+            WorkerEvent::Offload { name, peer, refused } => self.offload(name, peer, refused, now),
+        }
+        self.settle();
+    }
+
+    /// Does what is due: ageing, waiting ports, routes, MTUs.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if now < self.next_tick {
+            return;
+        }
+        self.next_tick = now + TICK;
+        self.table.expire(now);
+        self.retry_ports(now);
+        self.look_at_routes(now);
+        self.follow_underlay_mtu();
+        self.settle();
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Instant {
+        self.next_tick
+    }
+
+    /// Lets all ports go, with their devices unless `[node] keep_ports` says otherwise, and publishes that.
+    pub fn shutdown(&mut self) {
+        let keep = self.config.node.keep_ports;
+        for name in self.ports.keys().cloned().collect::<Vec<_>>() {
+            self.close_port(&name, keep);
+        }
+        self.ports.clear();
+        self.settle();
+    }
+
+    fn offload(
+        &mut self,
+        name: &'static str,
+        peer: Option<VtepAddr>,
+        refused: Option<std::io::Error>,
+        now: Instant,
+    ) {
+        let subject = peer.map_or_else(|| "all peers".to_owned(), |p| format!("peer {p}"));
+        match refused {
+            Some(error) => {
+                tracing::warn!(
+                    event = "offload_fallback",
+                    offload = name,
+                    subject,
+                    %error,
+                    "the kernel refuses an offload: frames take the plain, slower path; it is tried again every 60 s"
+                );
+                let (said, _) = self.fallbacks.entry((peer, name)).or_insert_with(|| (String::new(), now));
+                *said = error.to_string();
+            }
+            None => {
+                if self.fallbacks.remove(&(peer, name)).is_some() {
+                    tracing::info!(
+                        event = "offload_restored",
+                        offload = name,
+                        subject,
+                        "an offload works again"
+                    );
+                }
+            }
+        }
+    }
+
+    /// The end of every entry point: the FDB gets what must be in it, the workers get the topology if it changed.
+    fn settle(&mut self) {
+        if std::mem::take(&mut self.dirty) {
+            self.restore_statics();
+            let topology: Topology = self.build();
+            self.devices.publish(Arc::new(topology));
+        }
+    }
+
+    fn vni_of(&self, network: &str) -> Option<Vni> {
+        self.config.networks.iter().find(|n| n.name == network).map(|n| n.vni)
+    }
+
+    fn port_by_id(&self, id: PortId) -> Option<(&str, &Port)> {
+        self.ports.iter().find(|(_, port)| port.id() == Some(id)).map(|(name, port)| (name.as_str(), port))
+    }
+}

@@ -197,24 +197,6 @@ impl Reply {
     pub fn done(message: impl Into<String>, changed: usize) -> Self {
         Self::Done(Done { message: message.into(), changed: changed as u64 })
     }
-
-    /// The request itself is wrong.
-    #[must_use]
-    pub fn usage(message: impl Into<String>) -> Self {
-        Self::Error(ErrorReply { code: ErrorCode::Usage, message: message.into() })
-    }
-
-    /// The request could not be carried out.
-    #[must_use]
-    pub fn failed(message: impl Into<String>) -> Self {
-        Self::Error(ErrorReply { code: ErrorCode::Failed, message: message.into() })
-    }
-
-    /// The client may not ask this.
-    #[must_use]
-    pub fn denied(message: impl Into<String>) -> Self {
-        Self::Error(ErrorReply { code: ErrorCode::Denied, message: message.into() })
-    }
 }
 
 /// A change that was made.
@@ -233,6 +215,32 @@ pub struct ErrorReply {
     pub code: ErrorCode,
     /// What happened, to what, why, and what to do next.
     pub message: String,
+}
+
+impl ErrorReply {
+    /// The request itself is wrong.
+    #[must_use]
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { code: ErrorCode::Usage, message: message.into() }
+    }
+
+    /// The request could not be carried out.
+    #[must_use]
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self { code: ErrorCode::Failed, message: message.into() }
+    }
+
+    /// The client may not ask this.
+    #[must_use]
+    pub fn denied(message: impl Into<String>) -> Self {
+        Self { code: ErrorCode::Denied, message: message.into() }
+    }
+}
+
+impl From<ErrorReply> for Reply {
+    fn from(error: ErrorReply) -> Self {
+        Self::Error(error)
+    }
 }
 
 /// The kind of an error.

@@ -117,7 +117,8 @@ impl Devices for HostDevices {
             Tap::open(namespace.as_ref(), &setup).map_err(|error| PortError::Failed(error.to_string()))?;
         // It outlives a crash, so that the next start takes it over with its addresses and routes.
         tap.set_persist(true).map_err(|error| PortError::Failed(error.to_string()))?;
-        let mac = link.mac.ok_or_else(|| PortError::Failed(format!("TAP {} has no MAC address", link.name)))?;
+        let mac =
+            link.mac.ok_or_else(|| PortError::Failed(format!("TAP {} has no MAC address", link.name)))?;
         let open = OpenPort {
             mac,
             mtu: Mtu::new(link.mtu).unwrap_or(spec.mtu),

@@ -113,9 +113,13 @@ mod tests {
     }
 
     fn advertisement(target: &str, option_mac: [u8; 6]) -> Vec<u8> {
-        let icmp =
-            [&[136, 0, 0, 0, 0, 0, 0, 0][..], &target.parse::<Ipv6Addr>().unwrap().octets(), &[2, 1], &option_mac]
-                .concat();
+        let icmp = [
+            &[136, 0, 0, 0, 0, 0, 0, 0][..],
+            &target.parse::<Ipv6Addr>().unwrap().octets(),
+            &[2, 1],
+            &option_mac,
+        ]
+        .concat();
         let source = "fe80::1".parse::<Ipv6Addr>().unwrap().octets();
         let packet = [&[0x60, 0, 0, 0, 0, 32, ICMPV6, 255][..], &source, &[0xff; 16], &icmp].concat();
         ethernet(MAC, ether::IPV6, &packet)

@@ -188,8 +188,7 @@ impl Worker {
             if timeout.is_none() {
                 self.counters.batching.sleeps.add(1);
             }
-            self.ready.clear();
-            self.ready.extend(self.poll.wait(timeout)?);
+            self.poll.wait(timeout, &mut self.ready)?;
             let now = clock::now();
             self.outlet.now = now;
             let mut frames = 0;

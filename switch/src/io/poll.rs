@@ -1,10 +1,10 @@
 //! Readiness of many devices, and a way to wake who waits for it.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::buffer::spare_capacity;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 
 /// What a device is registered under, chosen by who registers it.
@@ -20,10 +20,13 @@ pub struct Ready {
 }
 
 /// The devices that one worker waits for.
+#[derive(Debug)]
 pub struct Poll {
     epoll: OwnedFd,
-    events: Vec<epoll::Event>,
 }
+
+/// Devices reported at once; more come with the next wait.
+const MAX_READY: usize = 64;
 
 impl Poll {
     /// Waits for nothing yet.
@@ -32,7 +35,7 @@ impl Poll {
     ///
     /// The system's refusal of a file descriptor.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?, events: Vec::with_capacity(64) })
+        Ok(Self { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)? })
     }
 
     /// Adds a device that is to be reported while it can be read.
@@ -54,26 +57,31 @@ impl Poll {
         Ok(epoll::delete(&self.epoll, device)?)
     }
 
-    /// The devices that can be read now; waits for the first one at most `timeout`, `None` = for ever.
+    /// Fills `ready` with the devices that can be read now; waits for the first one at most `timeout`, `None` = for
+    /// ever.
     ///
     /// # Errors
     ///
     /// What the kernel says; a signal is no error and looks like a time-out.
-    pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<impl Iterator<Item = Ready> + use<'_>> {
-        self.events.clear();
+    #[inline]
+    pub fn wait(&self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         let timeout = timeout.map(|t| Timespec {
             tv_sec: i64::try_from(t.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(t.subsec_nanos()),
         });
-        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        ready.clear();
+        let mut events = [MaybeUninit::<epoll::Event>::uninit(); MAX_READY];
+        let events = match epoll::wait(&self.epoll, &mut events, timeout.as_ref()) {
+            Ok((events, _)) => events,
+            Err(rustix::io::Errno::INTR) => return Ok(()),
             Err(error) => return Err(error.into()),
-        }
+        };
         let failed = epoll::EventFlags::ERR | epoll::EventFlags::HUP;
-        Ok(self.events.iter().map(move |event| {
+        ready.extend(events.iter().map(|event| {
             let flags = event.flags;
             Ready { token: event.data.u64(), error: flags.intersects(failed) }
-        }))
+        }));
+        Ok(())
     }
 }
 
@@ -122,12 +130,13 @@ mod tests {
 
     #[test]
     fn a_wake_up_is_seen_once() {
-        let (mut poll, waker) = (Poll::new().unwrap(), Waker::new().unwrap());
+        let (poll, waker, mut ready) = (Poll::new().unwrap(), Waker::new().unwrap(), Vec::new());
         poll.add(&waker, 7).unwrap();
         waker.wake();
-        let ready: Vec<_> = poll.wait(None).unwrap().collect();
+        poll.wait(None, &mut ready).unwrap();
         assert_eq!(ready, [Ready { token: 7, error: false }]);
         waker.acknowledge();
-        assert_eq!(poll.wait(Some(Duration::ZERO)).unwrap().count(), 0);
+        poll.wait(Some(Duration::ZERO), &mut ready).unwrap();
+        assert_eq!(ready, []);
     }
 }

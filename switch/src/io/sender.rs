@@ -75,12 +75,7 @@ impl<T: Transmit> Sender<T> {
     }
 
     /// Sends groups that share a socket.
-    fn send_run<'g>(
-        &mut self,
-        groups: impl Iterator<Item = &'g Group>,
-        now: Instant,
-        report: &mut Report,
-    ) {
+    fn send_run<'g>(&mut self, groups: impl Iterator<Item = &'g Group>, now: Instant, report: &mut Report) {
         let mut chunk: Chunk<'g> = Chunk::default();
         for group in groups {
             let (route, to) = (group.route(), group.route().to.socket_addr());
@@ -272,10 +267,8 @@ mod tests {
     #[test]
     fn groups_of_a_source_port_leave_in_order_and_as_one_message_each() {
         let mut script = Script::default();
-        let report = Sender::new(&mut script, true).send(
-            &batch(&[(1, 5, 100, 3), (1, 2, 70, 1), (2, 5, 50, 2)]),
-            crate::clock::now(),
-        );
+        let report = Sender::new(&mut script, true)
+            .send(&batch(&[(1, 5, 100, 3), (1, 2, 70, 1), (2, 5, 50, 2)]), crate::clock::now());
         assert_eq!((report.sent, report.failed, report.messages), (6, 0, 3));
         assert_eq!(script.sent, [(2, 70, None), (5, 300, Some(100)), (5, 100, Some(50))]);
     }
@@ -322,8 +315,8 @@ mod tests {
         let errors = [vtep(9).socket_addr(), vtep(9).socket_addr()].into();
         let mut script = Script { answers, errors, ..Script::default() };
         // The second error has nothing behind it in the queue, so it counts as the message's own.
-        let report =
-            Sender::new(&mut script, true).send(&batch(&[(1, 0, 100, 2), (2, 0, 60, 1)]), crate::clock::now());
+        let report = Sender::new(&mut script, true)
+            .send(&batch(&[(1, 0, 100, 2), (2, 0, 60, 1)]), crate::clock::now());
         assert_eq!((report.sent, report.failed, report.retried, report.icmp_errors), (1, 2, 1, 2));
     }
 

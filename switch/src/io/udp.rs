@@ -91,8 +91,8 @@ impl Receiver {
         match mmsg::recvmmsg(self.socket.as_fd(), buffer) {
             Ok(_) => {
                 let lost = buffer.received().0.iter().filter_map(|message| message.lost).last();
-                let before = std::mem::replace(&mut self.lost, lost.unwrap_or(self.lost));
-                Ok(self.lost.wrapping_sub(before))
+                let total = lost.unwrap_or(self.lost);
+                Ok(total.wrapping_sub(std::mem::replace(&mut self.lost, total)))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             Err(error) => Err(error),
@@ -244,7 +244,9 @@ mod tests {
     fn a_port_in_use_is_noticed_although_workers_share_it() {
         let first = Receiver::bind(SocketAddr::from(([127, 0, 0, 1], 0)), 1, true).unwrap();
         let taken = first[0].socket.local_addr().unwrap().as_socket().unwrap();
-        assert!(matches!(Receiver::bind(taken, 2, true), Err(BindError::InUse { address }) if address == taken));
+        assert!(
+            matches!(Receiver::bind(taken, 2, true), Err(BindError::InUse { address }) if address == taken)
+        );
         drop(first);
         assert_eq!(Receiver::bind(taken, 2, true).unwrap().len(), 2);
     }

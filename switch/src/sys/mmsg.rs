@@ -8,11 +8,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Messages in one call: enough to make the call cheap, few enough for the stack.
-pub const MAX_SEND: usize = 32;
+pub(crate) const MAX_SEND: usize = 32;
 /// Messages received in one call; eight of up to 64 KiB already hide the cost of the call.
-pub const MAX_RECV: usize = 8;
+pub(crate) const MAX_RECV: usize = 8;
 /// Octets of one receive slot: the largest UDP payload, rounded up.
-pub const SLOT: usize = 65_536;
+pub(crate) const SLOT: usize = 65_536;
 
 const CONTROL: usize = 128;
 const UDP_SEGMENT: libc::c_int = 103;
@@ -41,7 +41,7 @@ struct Control([u8; CONTROL]);
 /// # Errors
 ///
 /// What the kernel says of the first message; none was sent then.
-pub fn sendmmsg(socket: BorrowedFd<'_>, messages: &[SendMessage<'_>]) -> io::Result<usize> {
+pub(crate) fn sendmmsg(socket: BorrowedFd<'_>, messages: &[SendMessage<'_>]) -> io::Result<usize> {
     let count = messages.len().min(MAX_SEND);
     let mut names = [MaybeUninit::<libc::sockaddr_in6>::uninit(); MAX_SEND];
     let mut controls = [MaybeUninit::<Control>::uninit(); MAX_SEND];
@@ -179,7 +179,7 @@ impl RecvBuffer {
 /// # Errors
 ///
 /// What the kernel says; `WouldBlock` when there is nothing.
-pub fn recvmmsg(socket: BorrowedFd<'_>, buffer: &mut RecvBuffer) -> io::Result<usize> {
+pub(crate) fn recvmmsg(socket: BorrowedFd<'_>, buffer: &mut RecvBuffer) -> io::Result<usize> {
     buffer.count = 0;
     let mut names = [MaybeUninit::<libc::sockaddr_in6>::zeroed(); MAX_RECV];
     let mut controls = [MaybeUninit::<Control>::uninit(); MAX_RECV];
@@ -246,9 +246,8 @@ fn decode_control(mut control: &[u8], from: SocketAddr, start: usize, len: usize
     let mut received = Received { from, start, len, stride: len, tos: 0, lost: None };
     while let Some((header, rest)) = control.split_first_chunk::<HEADER>() {
         let word = size_of::<usize>();
-        let number = |at: usize| {
-            i32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
-        };
+        let number =
+            |at: usize| i32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let mut length = [0; size_of::<usize>()];
         length.copy_from_slice(&header[..word]);
         let Some(data_len) = usize::from_ne_bytes(length).checked_sub(HEADER) else { break };
@@ -271,7 +270,7 @@ fn decode_control(mut control: &[u8], from: SocketAddr, start: usize, len: usize
 /// # Errors
 ///
 /// What the kernel says; `WouldBlock` when the queue is empty.
-pub fn take_error(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+pub(crate) fn take_error(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     let mut name = MaybeUninit::<libc::sockaddr_in6>::zeroed();
     let mut control = MaybeUninit::<[Control; 4]>::uninit();
     // SAFETY: all-zero is a valid msghdr (null pointers, zero lengths).
@@ -281,8 +280,9 @@ pub fn take_error(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     header.msg_control = control.as_mut_ptr().cast();
     header.msg_controllen = size_of::<[Control; 4]>();
     // SAFETY: the header points to memory of the stated lengths that outlives the call; no payload is asked for.
-    let got =
-        unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT) };
+    let got = unsafe {
+        libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT)
+    };
     if got < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -295,7 +295,7 @@ pub fn take_error(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
 /// # Errors
 ///
 /// What the kernel says, such as `ENOPROTOOPT` where it does not know the option either.
-pub fn set_option(socket: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Result<()> {
+pub(crate) fn set_option(socket: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Result<()> {
     // SAFETY: the value is an int that outlives the call, and its length is given.
     let result = unsafe {
         libc::setsockopt(
@@ -314,6 +314,6 @@ pub fn set_option(socket: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> 
 /// # Errors
 ///
 /// What the kernel says where it cannot.
-pub fn enable_udp_gro(socket: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn enable_udp_gro(socket: BorrowedFd<'_>) -> io::Result<()> {
     set_option(socket, libc::SOL_UDP, UDP_GRO, 1)
 }

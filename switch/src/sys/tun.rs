@@ -9,17 +9,17 @@ const TUNSETPERSIST: libc::c_ulong = 0x4004_54cb;
 const TUNSETOFFLOAD: libc::c_ulong = 0x4004_54d0;
 
 /// The kernel finishes no checksum for a reader that can do so itself.
-pub const TUN_F_CSUM: u32 = 0x01;
+pub(crate) const TUN_F_CSUM: u32 = 0x01;
 /// The reader takes TCP super-frames over IPv4.
-pub const TUN_F_TSO4: u32 = 0x02;
+pub(crate) const TUN_F_TSO4: u32 = 0x02;
 /// The reader takes TCP super-frames over IPv6.
-pub const TUN_F_TSO6: u32 = 0x04;
+pub(crate) const TUN_F_TSO6: u32 = 0x04;
 /// The reader takes TCP super-frames with CWR.
-pub const TUN_F_TSO_ECN: u32 = 0x08;
+pub(crate) const TUN_F_TSO_ECN: u32 = 0x08;
 /// The reader takes UDP super-frames over IPv4 (Linux 6.2).
-pub const TUN_F_USO4: u32 = 0x20;
+pub(crate) const TUN_F_USO4: u32 = 0x20;
 /// The reader takes UDP super-frames over IPv6 (Linux 6.2).
-pub const TUN_F_USO6: u32 = 0x40;
+pub(crate) const TUN_F_USO6: u32 = 0x40;
 
 /// Attaches an open `/dev/net/tun` to the TAP `name`, which is made if it does not exist: one queue, no packet
 /// information, a virtio-net header before each frame.
@@ -27,7 +27,7 @@ pub const TUN_F_USO6: u32 = 0x40;
 /// # Errors
 ///
 /// `EINVAL` for a name that is too long, `EBUSY` when another process has the device, `EPERM` without `CAP_NET_ADMIN`.
-pub fn attach(tun: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+pub(crate) fn attach(tun: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     // SAFETY: all-zero is a valid ifreq.
     let mut request: libc::ifreq = unsafe { mem::zeroed() };
     if name.is_empty() || name.len() >= request.ifr_name.len() {
@@ -47,7 +47,7 @@ pub fn attach(tun: BorrowedFd<'_>, name: &str) -> io::Result<()> {
 /// # Errors
 ///
 /// `EINVAL` for an offload that the kernel does not know.
-pub fn set_offload(tun: BorrowedFd<'_>, offload: u32) -> io::Result<()> {
+pub(crate) fn set_offload(tun: BorrowedFd<'_>, offload: u32) -> io::Result<()> {
     // SAFETY: TUNSETOFFLOAD takes its argument by value.
     check(unsafe { libc::ioctl(tun.as_raw_fd(), TUNSETOFFLOAD, libc::c_ulong::from(offload)) })
 }
@@ -57,7 +57,7 @@ pub fn set_offload(tun: BorrowedFd<'_>, offload: u32) -> io::Result<()> {
 /// # Errors
 ///
 /// What the kernel says of a device that is gone.
-pub fn set_persist(tun: BorrowedFd<'_>, persist: bool) -> io::Result<()> {
+pub(crate) fn set_persist(tun: BorrowedFd<'_>, persist: bool) -> io::Result<()> {
     // SAFETY: TUNSETPERSIST takes its argument by value.
     check(unsafe { libc::ioctl(tun.as_raw_fd(), TUNSETPERSIST, libc::c_ulong::from(persist)) })
 }

@@ -1,0 +1,111 @@
+//! The entries of the FDB: what is learned, and what must be there because somebody configured it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use encap::{MacAddr, Vni};
+use fdb::{LearnOutcome, Location};
+
+use super::Control;
+use super::devices::Devices;
+use super::ports::State;
+
+/// Where the command line put an address; the port or peer may come and go meanwhile.
+pub(super) struct StaticAt {
+    pub(super) place: Place,
+    pub(super) since: Instant,
+}
+
+/// A place by the name that people use.
+pub(super) enum Place {
+    Port(String),
+    Peer(IpAddr),
+}
+
+impl<D: Devices> Control<D> {
+    /// Takes in a source address; ignores places that are no longer on the network.
+    pub(super) fn learn(&mut self, vni: Vni, mac: MacAddr, at: Location, now: Instant) {
+        if !self.is_on(at, vni) {
+            return;
+        }
+        if let LearnOutcome::Moved { from, frozen } = self.table.learn(vni, mac, at, now) {
+            let (from, to) = (self.describe(from), self.describe(at));
+            tracing::info!(event = "mac_moved", %mac, vni = vni.get(), from, to, "a MAC address moved");
+            if frozen {
+                tracing::warn!(
+                    event = "fdb_frozen", %mac, vni = vni.get(), at = to,
+                    "a MAC address moved too often and stays where it is for 180 s: do two pods use it, or is there a \
+                     loop? `weft fdb thaw {mac}` lets it move again"
+                );
+            }
+        }
+    }
+
+    fn is_on(&self, at: Location, vni: Vni) -> bool {
+        match at {
+            Location::Local(id) => {
+                self.port_by_id(id).is_some_and(|(_, port)| self.vni_of(&port.config.network) == Some(vni))
+            }
+            Location::Remote(vtep) => {
+                let network = self.config.networks.iter().find(|n| n.vni == vni);
+                let mut peers = self.peers.iter().filter(|p| p.vtep == vtep && !p.is_prefix());
+                network.is_some_and(|n| peers.any(|p| p.config.is_on(&n.name)))
+            }
+        }
+    }
+
+    /// A place as people call it.
+    pub(super) fn describe(&self, at: Location) -> String {
+        match at {
+            Location::Local(id) => {
+                self.port_by_id(id).map_or_else(|| at.to_string(), |(name, _)| format!("port {name}"))
+            }
+            Location::Remote(vtep) => format!("peer {}", vtep.ip()),
+        }
+    }
+
+    /// Where a place is now; `None` while it is not up or does not exist.
+    pub(super) fn locate(&self, place: &Place) -> Option<Location> {
+        match place {
+            Place::Port(name) => Some(Location::Local(self.ports.get(name)?.id()?)),
+            Place::Peer(ip) => {
+                let peer = self.peers.iter().find(|p| !p.is_prefix() && p.vtep.ip() == *ip)?;
+                Some(Location::Remote(peer.vtep))
+            }
+        }
+    }
+
+    /// Puts into the FDB what must be in it: the MAC addresses that ports were given, then the command line's entries.
+    pub(super) fn restore_statics(&mut self) {
+        let mut wanted = BTreeMap::new();
+        for port in self.ports.values() {
+            let State::Up { id, .. } = port.state else { continue };
+            if let (Some(mac), Some(vni)) = (port.config.mac, self.vni_of(&port.config.network)) {
+                wanted.entry((vni, mac)).or_insert(Location::Local(id));
+            }
+        }
+        for (key, at) in &self.statics {
+            if let Some(location) = self.locate(&at.place) {
+                wanted.entry(*key).or_insert(location);
+            }
+        }
+        for ((vni, mac), location) in wanted {
+            if let Err(error) = self.table.add_static(vni, mac, location) {
+                tracing::warn!(%mac, %error, "a configured MAC address is not in the FDB");
+            }
+        }
+    }
+
+    /// Drops the command line's entries whose network, port or peer is no more.
+    pub(super) fn prune_statics(&mut self) {
+        let Self { statics, config, ports, peers, .. } = self;
+        statics.retain(|(vni, _), at| {
+            let place = match &at.place {
+                Place::Port(name) => ports.contains_key(name),
+                Place::Peer(ip) => peers.iter().any(|p| !p.is_prefix() && p.vtep.ip() == *ip),
+            };
+            place && config.networks.iter().any(|n| n.vni == *vni)
+        });
+    }
+}

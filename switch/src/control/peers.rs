@@ -1,0 +1,103 @@
+//! Static peers: what they are sent, and whether a route to them exists.
+
+use std::time::Instant;
+
+use encap::{Format, Mtu, VtepAddr};
+use fdb::Location;
+
+use super::config::{Config, PeerAddress, PeerConfig};
+use super::devices::Devices;
+use super::{Control, mtu};
+
+/// One peer and how it is.
+pub(super) struct Peer {
+    pub(super) config: PeerConfig,
+    /// Whether the command line added it.
+    pub(super) runtime: bool,
+    /// What it is sent.
+    pub(super) format: Format,
+    /// Where that goes.
+    pub(super) vtep: VtepAddr,
+    /// The IP MTU of the path to it; `None` = no route, or a prefix.
+    pub(super) path: Option<Mtu>,
+    /// Since when `path` says whether there is a route.
+    pub(super) since: Instant,
+}
+
+impl Peer {
+    /// A prefix is heard and never sent to.
+    pub(super) fn is_prefix(&self) -> bool {
+        matches!(self.config.address, PeerAddress::Prefix(_))
+    }
+
+    /// Whether it can be reached; a prefix needs no route.
+    pub(super) fn is_up(&self) -> bool {
+        self.is_prefix() || self.path.is_some()
+    }
+}
+
+/// What a peer is sent, and where: its own settings, else this node's.
+pub(super) fn tunnel(config: &Config, peer: &PeerConfig) -> (Format, VtepAddr) {
+    let format = peer.format.unwrap_or(config.encap.format);
+    let default_port = match format {
+        Format::Vxlan => config.underlay.vxlan_port,
+        Format::Geneve => config.underlay.geneve_port,
+    };
+    (format, VtepAddr::new(peer.address.ip(), peer.port.unwrap_or(default_port)))
+}
+
+impl<D: Devices> Control<D> {
+    /// Adds a peer and looks for a route to it.
+    pub(super) fn add_peer(&mut self, config: PeerConfig, runtime: bool, now: Instant) {
+        let (format, vtep) = tunnel(&self.config, &config);
+        let mut peer = Peer { config, runtime, format, vtep, path: None, since: now };
+        peer.path = self.path_to(&peer);
+        say_route(&peer);
+        self.peers.push(peer);
+        self.dirty = true;
+    }
+
+    /// Forgets a peer and who lives behind it.
+    pub(super) fn remove_peer(&mut self, address: PeerAddress) {
+        let Some(place) = self.peers.iter().position(|p| p.config.address == address) else { return };
+        let peer = self.peers.remove(place);
+        self.table.forget(Location::Remote(peer.vtep));
+        self.fallbacks.retain(|(vtep, _), _| *vtep != Some(peer.vtep));
+        self.dirty = true;
+    }
+
+    /// Looks again at the way to every peer.
+    pub(super) fn look_at_routes(&mut self, now: Instant) {
+        for place in 0..self.peers.len() {
+            let path = self.path_to(&self.peers[place]);
+            let peer = &mut self.peers[place];
+            if path == peer.path {
+                continue;
+            }
+            let route_changed = path.is_some() != peer.path.is_some();
+            peer.path = path;
+            self.dirty = true;
+            if route_changed {
+                peer.since = now;
+                say_route(peer);
+            }
+        }
+    }
+
+    fn path_to(&self, peer: &Peer) -> Option<Mtu> {
+        if peer.is_prefix() {
+            return None;
+        }
+        let path = self.devices.underlay_path(peer.vtep)?;
+        Some(mtu::of_underlay(self.config.underlay.mtu, Some(path.mtu)))
+    }
+}
+
+fn say_route(peer: &Peer) {
+    let address = peer.config.address;
+    if peer.is_up() {
+        tracing::info!(event = "peer_up", peer = %address, path_mtu = ?peer.path.map(Mtu::get), "a peer is up");
+    } else {
+        tracing::warn!(event = "peer_down", peer = %address, "a peer is down: there is no route to it; see `ip route get`");
+    }
+}

@@ -100,7 +100,7 @@ fn underlay_addresses(config: &Config) -> Result<Vec<IpAddr>> {
         return Ok(addresses);
     }
     // Any public address does: nothing is sent, the kernel only says what it would use.
-    let anywhere = ["192.0.2.1", "2001:db8::1"].map(|ip| ip.parse::<IpAddr>());
+    let anywhere = ["192.0.2.1", "2001:db8::1"].map(str::parse::<IpAddr>);
     let found: Vec<IpAddr> =
         anywhere.into_iter().flatten().filter_map(|ip| source_address_to(ip).ok()).collect();
     let first = found.first().copied().ok_or_else(|| {
@@ -247,7 +247,6 @@ async fn serve(
     loop {
         let tick = tokio::time::sleep_until(control.poll_timeout().into());
         tokio::select! {
-            biased;
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hangup.recv() => {

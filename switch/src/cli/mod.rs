@@ -17,6 +17,7 @@ use crate::control::protocol::{ErrorCode, Reply, Request};
 
 mod client;
 mod config;
+mod demo;
 mod drops;
 mod fdb;
 mod network;
@@ -70,6 +71,10 @@ struct Global {
 enum Command {
     /// Run the daemon in the foreground
     Run(run::RunArgs),
+    /// Show it all at work on this machine, in a few seconds, leaving nothing behind
+    Demo(demo::DemoArgs),
+    #[command(hide = true)]
+    DemoPart(demo::PartArgs),
     /// Show whether everything works, and what does not (exit code 4)
     #[command(after_help = "Example:\n  weft status || echo 'something is wrong'")]
     Status,
@@ -117,6 +122,8 @@ pub fn main() -> ExitCode {
     let global = &cli.global;
     let outcome = match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::DemoPart(args) => demo::run_part(&args),
         Command::Status => status::run(global),
         Command::Peer(args) => peer::run(global, args),
         Command::Port(args) => port::run(global, args),

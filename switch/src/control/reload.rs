@@ -202,9 +202,11 @@ impl<D: Devices> Control<D> {
                     true
                 }
                 // A reload is the user's word that a deleted device is wanted after all.
-                Some(config) => {
-                    needs_new_device(&port.config, config) || matches!(port.state, State::Deleted { .. })
+                Some(config) if matches!(port.state, State::Deleted { .. }) => {
+                    done.changed += usize::from(port.config == *config);
+                    true
                 }
+                Some(config) => needs_new_device(&port.config, config),
             };
             if remake {
                 self.close_port(&name, false);

@@ -235,7 +235,7 @@ fn send_remote<S: Sink>(
     let header = tunnel::encode(peer.format, network.vni);
     let hash = u64::from(flow::hash(sent.octets, &sent.layers));
     #[allow(clippy::cast_possible_truncation)] // a product of 32 and 16 bits, shifted right by 32
-    let source = (hash * u64::from(cx.source_ports) >> 32) as u16;
+    let source = ((hash * u64::from(cx.source_ports)) >> 32) as u16;
     let tos = ecn::encapsulate(sent.layers.tos, cx.topology.encap.dscp_inherit);
     let route = Route { to: peer.vtep, source, tos };
     let fits = |len: usize| {

@@ -27,7 +27,7 @@ impl From<encap::DecodeError> for DropReason {
             E::VxlanNoVni { .. } => Self::VxlanNoVni,
             E::VxlanReserved { .. } => Self::VxlanReserved,
             E::GeneveVersion { .. } => Self::GeneveVersion,
-            E::GeneveControl { .. } => Self::GeneveControl,
+            E::GeneveControl => Self::GeneveControl,
             E::GeneveProtocol { .. } => Self::GeneveProtocol,
             E::GeneveOptions { .. } => Self::GeneveOptions,
             E::GeneveCritical { .. } => Self::GeneveCritical,

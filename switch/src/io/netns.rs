@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::thread;
 
+use rustix::mount::{MountFlags, MountPropagationFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::sys;
@@ -135,22 +136,39 @@ pub fn run_in<T: Send>(netns: &Netns, work: impl FnOnce() -> io::Result<T> + Sen
     })
 }
 
-/// Moves the calling thread into a new network namespace and returns it.
-///
-/// `as_root_of_new_user` also makes a new user namespace, in which the caller is root: that needs no privilege, and the
-/// process must have one thread only.
+/// Moves the calling thread into a new network namespace and returns it; needs `CAP_SYS_ADMIN`.
 ///
 /// # Errors
 ///
-/// The system's refusal: `PermissionDenied` without `CAP_SYS_ADMIN`, or where user namespaces are forbidden.
-pub fn enter_new(as_root_of_new_user: bool) -> io::Result<Netns> {
+/// The system's refusal.
+pub fn enter_new() -> io::Result<Netns> {
+    sys::netns::leave(sys::netns::Also::default())?;
+    Netns::current()
+}
+
+/// Moves the process into a new network namespace where `directory` is empty and in memory: nothing that is done from
+/// now on outlives the process and its children, however they end.
+///
+/// Without `CAP_SYS_ADMIN` the process also becomes root of a user namespace of its own. It must have one thread only.
+///
+/// # Errors
+///
+/// The system's refusal, such as where user namespaces are forbidden; the process is of no further use then.
+pub fn enter_sandbox(directory: &Path) -> io::Result<Netns> {
     let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
-    sys::netns::leave(as_root_of_new_user)?;
-    if as_root_of_new_user {
-        std::fs::write("/proc/self/setgroups", "deny")?;
-        std::fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
-        std::fs::write("/proc/self/gid_map", format!("0 {gid} 1"))?;
+    let also = sys::netns::Also { user: false, mounts: true };
+    match sys::netns::leave(also) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            sys::netns::leave(sys::netns::Also { user: true, ..also })?;
+            std::fs::write("/proc/self/setgroups", "deny")?;
+            std::fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
+            std::fs::write("/proc/self/gid_map", format!("0 {gid} 1"))?;
+        }
+        result => result?,
     }
+    // Else the mount would show up outside.
+    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    rustix::mount::mount("tmpfs", directory, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755")?;
     Netns::current()
 }
 

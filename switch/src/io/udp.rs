@@ -90,7 +90,7 @@ impl Receiver {
     pub fn receive(&mut self, buffer: &mut RecvBuffer) -> io::Result<u32> {
         match mmsg::recvmmsg(self.socket.as_fd(), buffer) {
             Ok(_) => {
-                let lost = buffer.received().0.iter().filter_map(|message| message.lost).last();
+                let lost = buffer.received().0.iter().rev().find_map(|message| message.lost);
                 let total = lost.unwrap_or(self.lost);
                 Ok(total.wrapping_sub(std::mem::replace(&mut self.lost, total)))
             }

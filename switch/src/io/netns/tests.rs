@@ -2,7 +2,7 @@ use super::*;
 
 /// A namespace that nobody else uses; it ends with the value.
 pub(in crate::io) fn fresh() -> Netns {
-    thread::spawn(|| enter_new(false)).join().unwrap().expect("a new network namespace (are you root?)")
+    thread::spawn(enter_new).join().unwrap().expect("a new network namespace (are you root?)")
 }
 
 #[test]

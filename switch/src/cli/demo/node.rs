@@ -1,0 +1,60 @@
+//! The daemons of the demo, asked over their API as any client does.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{anyhow, bail};
+
+use crate::cli::client::Client;
+use crate::control::protocol::{Drops, Fdb, PeerState, PortState, Reply, Request};
+
+/// How long a daemon may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Asks one thing.
+fn ask(socket: &Path, request: &Request) -> anyhow::Result<Reply> {
+    match Client::connect(socket, PATIENCE)?.ask(request)? {
+        Reply::Error(error) => bail!("{}", error.message),
+        reply => Ok(reply),
+    }
+}
+
+fn unfit(request: &Request) -> anyhow::Error {
+    anyhow!("the daemon's answer does not fit the request {request:?}")
+}
+
+/// What the daemon still waits for: `None` when every port and peer is up.
+pub(super) fn not_ready(socket: &Path) -> anyhow::Result<Option<String>> {
+    let request = Request::PortList;
+    let Reply::Ports(ports) = ask(socket, &request)? else { return Err(unfit(&request)) };
+    if let Some(port) = ports.entries.iter().find(|port| port.state != PortState::Up) {
+        let why = port.reason.as_deref().unwrap_or("no reason given");
+        return Ok(Some(format!("port {} is not up ({why})", port.name)));
+    }
+    let request = Request::PeerList;
+    let Reply::Peers(peers) = ask(socket, &request)? else { return Err(unfit(&request)) };
+    let down = peers.entries.iter().find(|peer| peer.state != PeerState::Up);
+    Ok(down.map(|peer| format!("peer {} is not up", peer.name)))
+}
+
+/// The daemon's FDB.
+pub(super) fn fdb(socket: &Path) -> anyhow::Result<Fdb> {
+    let request = Request::FdbShow { mac: None, network: None };
+    match ask(socket, &request)? {
+        Reply::Fdb(fdb) => Ok(fdb),
+        _ => Err(unfit(&request)),
+    }
+}
+
+/// The daemon's ledger.
+pub(super) fn ledger(socket: &Path) -> anyhow::Result<Drops> {
+    match ask(socket, &Request::Drops)? {
+        Reply::Drops(drops) => Ok(drops),
+        _ => Err(unfit(&Request::Drops)),
+    }
+}
+
+/// Whether every frame is accounted for; not so while frames are on their way.
+pub(super) fn is_balanced(drops: &Drops) -> bool {
+    drops.received + drops.copies == drops.delivered + drops.answered + drops.dropped()
+}

@@ -1,0 +1,87 @@
+use std::collections::BTreeMap;
+
+use encap::Format;
+
+use super::*;
+use crate::control::protocol::DropCount;
+
+fn pinged(last: u8, answered: u32) -> Pinged {
+    Pinged { to: Ipv4Addr::new(10, 32, 1, last), answered, median_us: (answered > 0).then_some(123) }
+}
+
+fn rows(pods: u8, answered: u32) -> Vec<Row> {
+    let row = |from| {
+        let results = (1..=pods).filter(|to| *to != from).map(|to| pinged(to, answered)).collect();
+        Row { from: Ipv4Addr::new(10, 32, 1, from), results }
+    };
+    (1..=pods).map(row).collect()
+}
+
+fn moved(sent: u64, received: u64, intact: bool) -> Transfer {
+    let (from, to) = ("pod-1-1".to_owned(), "pod-2-1".to_owned());
+    Transfer { from, to, sent, received, intact, micros: 2_000_000 }
+}
+
+fn ledger(received: u64, dropped: u64) -> Drops {
+    let drops = BTreeMap::from([("no_destination".to_owned(), DropCount { inbound: 0, outbound: dropped })]);
+    Drops {
+        received,
+        delivered: 10,
+        answered: 0,
+        copies: 0,
+        drops,
+        notices: BTreeMap::new(),
+        lost_before: BTreeMap::new(),
+        sides: BTreeMap::new(),
+    }
+}
+
+#[test]
+fn a_matrix_has_a_row_and_a_column_a_pod() {
+    let text = pings(&rows(2, 30), 30);
+    let lines: Vec<_> = text.lines().skip(1).collect();
+    assert_eq!(lines[0].split_whitespace().skip(3).collect::<Vec<_>>(), ["10.32.1.1", "10.32.1.2"]);
+    assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), ["10.32.1.1", ".", "0.123"]);
+    assert_eq!(lines[2].split_whitespace().collect::<Vec<_>>(), ["10.32.1.2", "0.123", "."]);
+}
+
+#[test]
+fn lost_pings_are_shown_in_their_cell_and_as_the_reason_of_the_failure() {
+    let broken = rows(2, 29);
+    assert!(pings(&broken, 30).contains("29/30"));
+    let complaints = complaints(&broken, 30, &moved(8, 8, true), &[]);
+    assert_eq!(complaints[0], "10.32.1.2 answered 29 of 30 pings from 10.32.1.1");
+    assert_eq!(complaints.len(), 2);
+}
+
+#[test]
+fn lost_or_changed_data_and_an_unbalanced_ledger_are_failures() {
+    let ledgers = [("node-1".to_owned(), ledger(11, 1)), ("node-2".to_owned(), ledger(11, 0))];
+    assert_eq!(complaints(&[], 30, &moved(8, 8, true), &ledgers[..1]), [""; 0]);
+    assert_eq!(complaints(&[], 30, &moved(8, 7, true), &[]).len(), 1);
+    assert_eq!(complaints(&[], 30, &moved(8, 8, false), &[]).len(), 1);
+    assert_eq!(complaints(&[], 30, &moved(0, 0, true), &[]).len(), 1, "nothing was sent");
+    assert_eq!(complaints(&[], 30, &moved(8, 8, true), &ledgers), ["the ledger of node-2 does not balance"]);
+}
+
+#[test]
+fn throughput_is_in_gigabits_of_received_data() {
+    let text = transfer(&moved(500_000_000, 500_000_000, true));
+    assert!(text.contains("2.00 Gbit/s (500 MB in 2.00 s, every octet as sent)"), "{text}");
+}
+
+#[test]
+fn no_line_is_wider_than_a_terminal() {
+    for (nodes, pods) in [(2, 1), (3, 2), (8, 8)] {
+        let plan = Plan::new(nodes, pods, Format::Vxlan);
+        let all = [
+            topology(&plan),
+            pings(&rows(nodes * pods, 30), 30),
+            transfer(&moved(u64::MAX / 2, u64::MAX / 2, false)),
+            ledgers(&[("node-1".to_owned(), ledger(11, 1))]),
+        ];
+        for line in all.iter().flat_map(|text| text.lines()) {
+            assert!(line.chars().count() <= WIDTH, "{line}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Devices in memory: what control did to them, and what they answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::control::devices::{OpenPort, PortError, PortSpec, UnderlayPath};
+use crate::io::netns::NetnsRef;
+
+/// The world of a test.
+pub(super) struct Twin {
+    /// Open devices.
+    pub(super) open: BTreeMap<PortId, PortSpec>,
+    /// The MTUs that the devices have, somebody else's changes included.
+    pub(super) mtus: BTreeMap<PortId, Mtu>,
+    /// Closed devices, and whether they were kept.
+    pub(super) closed: Vec<(PortId, bool)>,
+    /// Every identifier that a device was ever asked for with.
+    pub(super) ids: BTreeSet<PortId>,
+    /// Namespaces that exist.
+    pub(super) namespaces: BTreeMap<String, u64>,
+    /// Devices that cannot be made.
+    pub(super) broken: BTreeSet<String>,
+    /// Addresses without a route.
+    pub(super) unreachable: BTreeSet<IpAddr>,
+    /// The MTU of the underlay link.
+    pub(super) link: Mtu,
+    /// All that was published.
+    pub(super) published: Vec<Arc<Topology>>,
+}
+
+impl Default for Twin {
+    fn default() -> Self {
+        Self {
+            open: BTreeMap::new(),
+            mtus: BTreeMap::new(),
+            closed: Vec::new(),
+            ids: BTreeSet::new(),
+            namespaces: BTreeMap::new(),
+            broken: BTreeSet::new(),
+            unreachable: BTreeSet::new(),
+            link: mtu(1500),
+            published: Vec::new(),
+        }
+    }
+}
+
+impl Twin {
+    pub(super) fn with_namespace(path: &str, inode: u64) -> Self {
+        Self { namespaces: [(path.to_owned(), inode)].into(), ..Self::default() }
+    }
+}
+
+impl Devices for Twin {
+    fn open_port(&mut self, spec: &PortSpec) -> Result<OpenPort, PortError> {
+        assert!(self.ids.insert(spec.id), "{} is used a second time", spec.id);
+        let identity = spec.netns.as_ref().map(|n| self.netns_identity(n));
+        if let (Some(None), Some(netns)) = (identity, &spec.netns) {
+            return Err(PortError::NamespaceMissing(netns.clone()));
+        }
+        if self.broken.contains(&spec.ifname) {
+            return Err(PortError::Failed(format!("{} is taken", spec.ifname)));
+        }
+        self.open.insert(spec.id, spec.clone());
+        self.mtus.insert(spec.id, spec.mtu);
+        Ok(OpenPort {
+            mac: spec.mac.unwrap_or(mac(0xffff)),
+            mtu: spec.mtu,
+            offloads: vec!["csum", "tso"],
+            netns_identity: identity.flatten(),
+        })
+    }
+
+    fn close_port(&mut self, id: PortId, keep: bool) {
+        assert!(self.open.remove(&id).is_some(), "{id} is not open");
+        self.closed.push((id, keep));
+    }
+
+    fn change_mtu(&mut self, id: PortId, from: Mtu, to: Mtu) {
+        if let Some(mtu) = self.mtus.get_mut(&id).filter(|mtu| **mtu == from) {
+            *mtu = to;
+        }
+    }
+
+    fn port_mtu(&self, id: PortId) -> Option<Mtu> {
+        self.mtus.get(&id).copied()
+    }
+
+    fn netns_identity(&self, netns: &NetnsRef) -> Option<(u64, u64)> {
+        self.namespaces.get(&netns.to_string()).map(|inode| (4, *inode))
+    }
+
+    fn underlay_path(&self, vtep: VtepAddr) -> Option<UnderlayPath> {
+        (!self.unreachable.contains(&vtep.ip())).then_some(UnderlayPath { mtu: self.link })
+    }
+
+    fn underlay_mtu(&self) -> Option<Mtu> {
+        Some(self.link)
+    }
+
+    fn publish(&mut self, topology: Arc<Topology>) {
+        self.published.push(topology);
+    }
+
+    fn offloads(&self) -> Vec<(&'static str, String)> {
+        vec![("udp_segment", "128".to_owned())]
+    }
+
+    fn lost_before(&self) -> Vec<(&'static str, u64)> {
+        vec![("udp_overflow", 3)]
+    }
+}

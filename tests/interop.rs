@@ -7,7 +7,7 @@ use weft_tests::pair::{Spec, finish, pod_v4, pod_v6};
 use weft_tests::peer::{Joint, address_pod, kernel_vxlan};
 use weft_tests::tcp::assert_transfer;
 use weft_tests::traffic::{assert_mtu_edge, assert_pings};
-use weft_tests::{Lab, Netns, Node, capture};
+use weft_tests::{Host, Lab, Netns, Node, capture};
 
 /// Octets of a stream that is long enough to reach full super-frames.
 const STREAM: usize = 8 << 20;
@@ -17,24 +17,23 @@ struct Meeting {
     lab: Lab,
     node: Node,
     pods: [Arc<Netns>; 2],
+    /// Keeps the other host's namespace.
+    _other: Host,
 }
 
 impl Meeting {
     /// Brings both up; `other` gets the lab's host `b`, the address of `a`, and the pod.
     #[track_caller]
-    fn new<T>(
-        spec: &Spec,
-        other: impl FnOnce(&weft_tests::Host, std::net::IpAddr, &Netns) -> T,
-    ) -> (Self, T) {
+    fn new<T>(spec: &Spec, other: impl FnOnce(&Host, std::net::IpAddr, &Netns) -> T) -> (Self, T) {
         let lab = Lab::with_mtu(spec.mtu);
-        let hosts = [lab.host("a"), lab.host("b")];
+        let hosts @ [_, host] = &[lab.host("a"), lab.host("b")];
         let pods = [lab.pod("pod1"), lab.pod("pod2")];
-        let other = other(&hosts[1], hosts[0].address(spec.v6), &pods[1]);
+        let switch = other(&hosts[1], hosts[0].address(spec.v6), &pods[1]);
         address_pod(&pods[1], 2);
         let config = spec.config(&hosts[0], &pods[0], 1, &[hosts[1].address(spec.v6)]);
         let node = Node::start(&hosts[0], &config);
         node.host.finish_packets();
-        (Self { lab, node, pods }, other)
+        (Self { lab, node, pods, _other: host.clone() }, switch)
     }
 
     /// Expects pings, streams and the largest packet to pass both ways, and nothing odd on the wire.
@@ -66,12 +65,11 @@ const fn inside(v6: bool) -> u32 {
 #[ignore = "needs root: run by test.sh"]
 fn the_kernels_vxlan_is_understood() {
     for (v6, vni) in CASES {
-        for joint in [Joint::Device, Joint::Bridge] {
-            println!("IPv6 underlay: {v6}, VNI {vni}, {joint:?}");
-            let spec = Spec { v6, vni, ..Spec::default() };
-            let (meeting, ()) = Meeting::new(&spec, |b, a, pod| kernel_vxlan(b, a, vni, pod, joint));
-            meeting.assert_understood(inside(v6));
-        }
+        let joint = if vni == 0 { Joint::Device } else { Joint::Bridge };
+        println!("IPv6 underlay: {v6}, VNI {vni}, {joint:?}");
+        let spec = Spec { v6, vni, ..Spec::default() };
+        let (meeting, ()) = Meeting::new(&spec, |b, a, pod| kernel_vxlan(b, a, vni, pod, joint));
+        meeting.assert_understood(inside(v6));
     }
 }
 
@@ -122,6 +120,6 @@ fn unfinished_inner_checksums_of_a_kernel_peer_are_noticed() {
     assert_pings(&pods[0], pod_v4(2));
     let done = weft_tests::tcp::transfer(&pods[1], (&pods[0], pod_v4(1)), 1 << 20);
     let noticed = weft_tests::node::count(&node.json("drops")["notices"]["inner_checksum"]);
-    assert!(noticed > 0 || done.is_ok(), "TCP does not pass ({done:?}), and nothing says why");
+    assert!(noticed > 0, "TCP: {done:?}, and nothing says why");
     finish([&mut node], &mut lab);
 }

@@ -69,8 +69,12 @@ pub fn problems(file: &Path) -> Vec<String> {
     let checks = ["ip.check_checksum:TRUE", "udp.check_checksum:TRUE", "tcp.check_checksum:TRUE"];
     let mut base = vec!["tshark", "-n", "-r", path];
     checks.iter().for_each(|check| base.extend(["-o", check]));
-    let bad = "_ws.malformed or ip.checksum.status == 0 or udp.checksum.status == 0 or tcp.checksum.status == 0 \
-               or icmp.checksum.status == 0 or icmpv6.checksum.status == 0";
+    // Streams are not put together: a retransmission of TCP is no fault of a packet.
+    base.extend(["-o", "tcp.desegment_tcp_streams:FALSE"]);
+    // An ICMP error quotes the head of a packet, which is cut short by design.
+    let bad = "(_ws.malformed or ip.checksum.status == 0 or udp.checksum.status == 0 or tcp.checksum.status == 0 \
+               or icmp.checksum.status == 0 or icmpv6.checksum.status == 0) \
+               and not icmp.type == 3 and not icmpv6.type in {1, 2}";
     let list = |filter: &str| {
         let mut words = base.clone();
         words.extend(["-Y", filter]);

@@ -247,7 +247,6 @@ async fn serve(
     loop {
         let tick = tokio::time::sleep_until(control.poll_timeout().into());
         tokio::select! {
-            biased;
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hangup.recv() => {

@@ -96,8 +96,9 @@ impl<D: Devices> Control<D> {
 fn say_route(peer: &Peer) {
     let address = peer.config.address;
     if peer.is_up() {
-        tracing::info!(event = "peer_up", peer = %address, path_mtu = ?peer.path.map(Mtu::get), "a peer is up");
+        let path_mtu = peer.path.map(Mtu::get);
+        tracing::info!(event = "peer_up", peer = %address, path_mtu, "a peer is up");
     } else {
-        tracing::warn!(event = "peer_down", peer = %address, "a peer is down: there is no route to it; see `ip route get`");
+        tracing::warn!(event = "peer_down", peer = %address, "a peer is down: no route to it; see `ip route get`");
     }
 }

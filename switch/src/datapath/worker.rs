@@ -145,9 +145,6 @@ impl Worker {
     pub fn new(parts: Parts) -> io::Result<Self> {
         let poll = Poll::new()?;
         poll.add(&*parts.waker, WAKER)?;
-        for (token, (_, receiver)) in (SOCKETS..).zip(&parts.receivers) {
-            poll.add(receiver, token)?;
-        }
         let outlet = Outlet {
             counters: Arc::clone(&parts.counters),
             taps: Arc::default(),
@@ -183,6 +180,12 @@ impl Worker {
     ///
     /// Only what makes further work impossible: the readiness list itself failed.
     pub fn run(mut self) -> io::Result<()> {
+        // Whoever knows no peers yet would take everybody for a stranger.
+        let Ok(first) = self.updates.recv() else { return Ok(()) };
+        self.apply(first);
+        for (token, (_, receiver)) in (SOCKETS..).zip(&self.receivers) {
+            self.poll.add(receiver, token)?;
+        }
         loop {
             let timeout = self.patience();
             if timeout.is_none() {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::control::protocol::{FdbState, FdbTarget, PeerAdd, PortAdd, PortState};
-use crate::counters::{Direction, DropReason, WorkerCounters};
+use crate::counters::{Direction, DropReason};
 
 fn port(name: &str, network: &str) -> PortAdd {
     PortAdd {
@@ -195,7 +195,7 @@ fn the_ledger_is_the_sum_of_the_workers() {
     lab.control.counters[0].ledger.received_from_ports.add(5);
     lab.control.counters[1].ledger.received_from_underlay.add(2);
     lab.control.counters[1].ledger.delivered_to_ports.add(4);
-    WorkerCounters::drop(&lab.control.counters[0], DropReason::Vlan, Direction::Outbound, 3);
+    lab.control.counters[0].count_drop(DropReason::Vlan, Direction::Outbound, 3);
     let Reply::Drops(drops) = lab.ask(Request::Drops) else { panic!() };
     assert_eq!((drops.received, drops.delivered, drops.dropped()), (7, 4, 3));
     assert_eq!((drops.drops["vlan"].inbound, drops.drops["vlan"].outbound), (0, 3));

@@ -57,4 +57,7 @@ pub trait Sink {
 
 #[cfg(test)]
 #[path = "../../../tests/harness/frames.rs"]
+#[allow(dead_code, unreachable_pub)] // shared with the tests of the workspace, where it is public
 mod frames;
+#[cfg(test)]
+mod testing;

@@ -14,6 +14,7 @@
 pub mod capture;
 pub mod command;
 pub mod corpus;
+pub mod frames;
 pub mod inject;
 pub mod lab;
 pub mod netns;

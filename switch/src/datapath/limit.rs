@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 /// # #[allow(clippy::disallowed_methods)]
 /// let now = Instant::now();
 /// let mut bucket = TokenBucket::new(10, now);
-/// assert_eq!(bucket.take(25, now), 20); // the burst
-/// assert_eq!(bucket.take(25, now + Duration::from_millis(500)), 5);
+/// assert!(!bucket.take(21, now)); // more than the burst
+/// assert!(bucket.take(20, now));
+/// assert!(bucket.take(5, now + Duration::from_millis(500)));
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct TokenBucket {
@@ -40,19 +41,22 @@ impl TokenBucket {
         }
     }
 
-    /// Takes up to `frames` tokens and returns how many there were.
-    pub fn take(&mut self, frames: u64, now: Instant) -> u64 {
+    /// Takes `frames` tokens, or none when there are fewer: a super-frame that cannot pass must not keep the frames
+    /// behind it from passing.
+    pub fn take(&mut self, frames: u64, now: Instant) -> bool {
         if self.rate == 0 {
-            return frames;
+            return true;
         }
         // Two seconds fill any bucket, so a longer pause needs no larger number.
         let elapsed = now.saturating_duration_since(self.filled).min(Duration::from_secs(2));
         let nanos = u64::from(elapsed.subsec_nanos()) + elapsed.as_secs() * FRAME;
         self.tokens = (self.tokens + nanos * u64::from(self.rate)).min(Self::burst(self.rate));
         self.filled = now;
-        let taken = (self.tokens / FRAME).min(frames);
-        self.tokens -= taken * FRAME;
-        taken
+        let enough = frames <= self.tokens / FRAME;
+        if enough {
+            self.tokens -= frames * FRAME;
+        }
+        enough
     }
 
     fn burst(rate: u32) -> u64 {
@@ -75,7 +79,7 @@ mod tests {
             let (mut now, mut passed) = (start, 0);
             for (millis, frames) in steps {
                 now += Duration::from_millis(millis);
-                passed += bucket.take(frames, now);
+                passed += if bucket.take(frames, now) { frames } else { 0 };
             }
             let seconds = (now - start).as_secs_f64();
             prop_assert!(passed as f64 <= f64::from(rate) * (seconds + 2.0) + 1.0);
@@ -85,6 +89,6 @@ mod tests {
     #[test]
     fn zero_is_no_limit() {
         let now = crate::clock::now();
-        assert_eq!(TokenBucket::new(0, now).take(1 << 40, now), 1 << 40);
+        assert!(TokenBucket::new(0, now).take(1 << 40, now));
     }
 }

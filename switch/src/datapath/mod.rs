@@ -6,6 +6,7 @@
 //! | [`inbound`] | underlay -> ports: the mirror, pure |
 //! | [`lookup`], [`guard`], [`limit`], [`verdict`] | what the stages ask: the FDB, the port guard, the flood limits |
 //! | [`worker`] | the loop: read, outbound, send; receive, inbound, write; the only module here that does I/O |
+//! | [`memory`] | the worker's twin without devices, for tests and benches |
 //!
 //! The stages take time, topology and counters as a [`Context`] and hand what they make to a [`Sink`], so that tests
 //! and benches run them without a device.
@@ -14,6 +15,7 @@ pub mod guard;
 pub mod inbound;
 pub mod limit;
 pub mod lookup;
+pub mod memory;
 pub mod outbound;
 pub mod verdict;
 pub mod worker;
@@ -52,3 +54,10 @@ pub trait Sink {
     /// Tells control something; never waits.
     fn tell(&mut self, event: WorkerEvent);
 }
+
+#[cfg(test)]
+#[path = "../../../tests/harness/frames.rs"]
+#[allow(dead_code, unreachable_pub)] // shared with the tests of the workspace, where it is public
+mod frames;
+#[cfg(test)]
+mod testing;

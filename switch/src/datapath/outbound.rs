@@ -182,7 +182,7 @@ fn decide(
             Place::Unknown => return Verdict::Drop(DropReason::UnknownUnicast),
         }
     };
-    if bucket.take(frames, cx.now) < frames { Verdict::Drop(DropReason::BumRate) } else { Verdict::Flood }
+    if bucket.take(frames, cx.now) { Verdict::Flood } else { Verdict::Drop(DropReason::BumRate) }
 }
 
 /// Stage 5 for every port and peer of the network but the sender.

@@ -1,0 +1,333 @@
+//! A worker without devices, for tests and benches: the same stages, the same ledger, everything kept in memory.
+//!
+//! [`MemoryWorker`] does what [`super::worker::Worker`] does with a burst, but frames and messages are arguments, and
+//! what it makes lies in a [`MemorySink`] afterwards.
+//!
+//! ```text
+//!   read(port, frame) -> outbound -> SendBatch -> sink.sent         sink.delivered <- Coalescer <- inbound <- receive(messages)
+//! ```
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use encap::coalesce::{Coalescer, Offload, Write};
+use encap::vnet::VnetHeader;
+use encap::{Format, Mtu, PortId, Vni, VtepAddr};
+use fdb::{Limits, Shared, Table};
+
+use super::inbound::{self, Message};
+use super::lookup::Lookup;
+use super::outbound::{self, PortState};
+use super::{Context, Sink};
+use crate::batch::{Route, SendBatch};
+use crate::counters::{Direction, DropReason, PaddedCounters, Totals};
+use crate::events::WorkerEvent;
+use crate::topology::{NetworkIndex, NetworkView, PeerIndex, PeerView, PortView, Topology};
+
+/// A message that left: one group of the send batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentMessage {
+    /// Where it went.
+    pub route: Route,
+    /// The octets of each datagram but the last, which may be shorter.
+    pub size: usize,
+    /// All datagrams, one behind the other.
+    pub octets: Vec<u8>,
+}
+
+impl SentMessage {
+    /// The datagrams in order.
+    pub fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
+        self.octets.chunks(self.size)
+    }
+}
+
+/// A write to a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The port.
+    pub port: PortId,
+    /// What stands before the frame.
+    pub vnet: VnetHeader,
+    /// The frame or super-frame.
+    pub frame: Vec<u8>,
+    /// What it is worth in wire frames.
+    pub frames: u64,
+}
+
+/// Where frames leave a worker in memory. It counts in the ledger as the devices of a real worker do.
+#[derive(Debug)]
+pub struct MemorySink {
+    /// What was sent to the underlay, since the caller last took it.
+    pub sent: Vec<SentMessage>,
+    /// What was written to ports, since the caller last took it.
+    pub delivered: Vec<Delivery>,
+    /// What control was told, since the caller last took it.
+    pub events: Vec<WorkerEvent>,
+    /// Ports whose device takes nothing, and the reason that is counted.
+    pub refusing: Vec<(PortId, DropReason)>,
+    /// Whether the three lists are filled; without, nothing here allocates once the send batch has its memory.
+    pub keep: bool,
+    counters: Arc<PaddedCounters>,
+    batch: SendBatch,
+}
+
+impl MemorySink {
+    /// A sink that counts in `counters` and keeps what it is given; groups have at most `max_segments` datagrams.
+    #[must_use]
+    pub fn new(counters: Arc<PaddedCounters>, max_segments: usize) -> Self {
+        Self {
+            sent: Vec::new(),
+            delivered: Vec::new(),
+            events: Vec::new(),
+            refusing: Vec::new(),
+            keep: true,
+            counters,
+            batch: SendBatch::new(max_segments),
+        }
+    }
+
+    /// Sends what is in the batch.
+    pub fn flush(&mut self) {
+        for group in self.batch.groups() {
+            self.counters.ledger.delivered_to_underlay.add(group.count() as u64);
+            if self.keep {
+                let (route, size, octets) = (group.route(), group.size(), group.octets().to_vec());
+                self.sent.push(SentMessage { route, size, octets });
+            }
+        }
+        self.batch.clear();
+    }
+
+    /// Writes what the coalescer made of frames in `buffer`.
+    pub fn write_run(&mut self, run: &Write, buffer: &[u8]) {
+        let (port, frames) = (PortId::new(run.target()), u64::from(run.frames()));
+        if self.takes(port, Direction::Inbound, frames) && self.keep {
+            let mut frame = run.head().to_vec();
+            run.pieces().iter().for_each(|piece| frame.extend_from_slice(piece.of(buffer)));
+            self.delivered.push(Delivery { port, vnet: *run.vnet(), frame, frames });
+        }
+    }
+
+    fn takes(&self, port: PortId, direction: Direction, frames: u64) -> bool {
+        match self.refusing.iter().find(|(refusing, _)| *refusing == port) {
+            Some((_, reason)) => self.counters.count_drop(*reason, direction, frames),
+            None => self.counters.ledger.delivered_to_ports.add(frames),
+        }
+        self.refusing.iter().all(|(refusing, _)| *refusing != port)
+    }
+}
+
+impl Sink for MemorySink {
+    #[inline]
+    fn datagram(&mut self, route: Route, len: usize) -> &mut [u8] {
+        if self.batch.is_full() {
+            self.flush();
+        }
+        self.batch.datagram(route, len)
+    }
+
+    fn deliver(&mut self, port: PortId, vnet: &VnetHeader, frame: &[u8], frames: u64) {
+        if self.takes(port, Direction::Outbound, frames) && self.keep {
+            self.delivered.push(Delivery { port, vnet: *vnet, frame: frame.to_vec(), frames });
+        }
+    }
+
+    fn tell(&mut self, event: WorkerEvent) {
+        if self.keep {
+            self.events.push(event);
+        }
+    }
+}
+
+/// One worker in memory, with an FDB and a clock of its own.
+///
+/// # Examples
+///
+/// ```
+/// use encap::vnet::VnetHeader;
+/// use encap::{Format, Vni};
+/// use weft::datapath::memory::MemoryWorker;
+///
+/// let mut worker = MemoryWorker::new(weft::clock::now());
+/// let network = worker.add_network(Vni::new(100)?);
+/// let (from, to) = (worker.add_port(network), worker.add_port(network));
+/// worker.add_peer("10.0.0.2:4789".parse::<std::net::SocketAddr>()?.into(), Format::Vxlan, network);
+///
+/// let mut frame = [0xff; 60]; // a broadcast
+/// frame[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
+/// worker.read(from, &VnetHeader::default(), &mut frame);
+/// worker.sink.flush();
+///
+/// assert_eq!((worker.sink.delivered[0].port, worker.sink.delivered.len()), (to, 1));
+/// assert_eq!(worker.sink.sent[0].octets[8..], frame); // behind the VXLAN header
+/// assert!(worker.totals().balanced());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct MemoryWorker {
+    /// Where its frames leave.
+    pub sink: MemorySink,
+    /// The FDB that it looks into; [`MemoryWorker::learn`] writes it as control would.
+    pub table: Table,
+    /// The time; it stands until the caller moves it.
+    pub now: Instant,
+    /// How many source ports flows are spread over.
+    pub source_ports: u16,
+    topology: Topology,
+    counters: Arc<PaddedCounters>,
+    lookup: Lookup,
+    coalescer: Coalescer,
+    ports: HashMap<PortId, PortState>,
+}
+
+impl MemoryWorker {
+    /// A worker with no network, 16 source ports, groups of 128 and runs of TCP and UDP.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        let (counters, shared) = (Arc::new(PaddedCounters::default()), Arc::new(Shared::new()));
+        Self {
+            sink: MemorySink::new(Arc::clone(&counters), 128),
+            table: Table::new(Limits::default(), Arc::clone(&shared)),
+            now,
+            source_ports: 16,
+            topology: Topology::default(),
+            counters,
+            lookup: Lookup::new(shared),
+            coalescer: Coalescer::new(Offload { tcp: true, udp: true }),
+            ports: HashMap::new(),
+        }
+    }
+
+    /// Adds a network that floods unknown unicast, drops tagged frames and ages after 300 s.
+    pub fn add_network(&mut self, vni: Vni) -> NetworkIndex {
+        let index = NetworkIndex(index_of(self.topology.networks.len()));
+        let mac_age = Duration::from_secs(300);
+        self.table.set_network(vni, 65_536, mac_age);
+        self.change(|topology| {
+            topology.by_vni.insert(vni, index);
+            topology.networks.push(NetworkView {
+                name: vni.to_string().into(),
+                vni,
+                vlan_pass: false,
+                flood_unknown: true,
+                mac_age,
+                ports: Vec::new(),
+                flood: Vec::new(),
+            });
+        });
+        index
+    }
+
+    /// Adds a port without guard and limits.
+    pub fn add_port(&mut self, network: NetworkIndex) -> PortId {
+        let id = PortId::new(u32::from(index_of(self.topology.ports.len())) + 1);
+        self.change(|topology| {
+            topology.networks[usize::from(network.0)].ports.push(id);
+            let name = id.to_string().into();
+            let view = PortView { name, network, worker: 0, guard: None, bum_pps: 0, multicast_pps: 0 };
+            topology.ports.insert(id, view);
+        });
+        id
+    }
+
+    /// Adds a peer that is up, gets floods, and has a path MTU of 1,500.
+    pub fn add_peer(&mut self, vtep: VtepAddr, format: Format, network: NetworkIndex) -> PeerIndex {
+        let index = PeerIndex(index_of(self.topology.peers.len()));
+        self.change(|topology| {
+            topology.networks[usize::from(network.0)].flood.push(index);
+            topology.by_vtep.insert(vtep, index);
+            topology.by_source.insert(vtep.ip(), index);
+            topology.peers.push(PeerView {
+                name: vtep.to_string().into(),
+                vtep,
+                format,
+                path_mtu: Mtu::new(1500).unwrap_or(Mtu::MAX),
+                up: true,
+                listen_only: false,
+                networks: vec![network],
+            });
+        });
+        index
+    }
+
+    /// What the worker knows of the configuration.
+    #[must_use]
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// Changes the topology, as an update from control does.
+    pub fn change(&mut self, change: impl FnOnce(&mut Topology)) {
+        change(&mut self.topology);
+        self.ports.retain(|id, _| self.topology.ports.contains_key(id));
+        for (&id, view) in &self.topology.ports {
+            let state = self.ports.entry(id).or_insert_with(|| PortState::new(id, view, self.now));
+            state.set_limits(view, self.now);
+        }
+        self.lookup.clear();
+    }
+
+    /// Chooses which runs are made on the way to ports.
+    pub fn set_offload(&mut self, offload: Offload) {
+        self.coalescer = Coalescer::new(offload);
+    }
+
+    /// Takes one frame from a port, as one read of its TAP; a port that is not there sends nothing.
+    pub fn read(&mut self, port: PortId, vnet: &VnetHeader, frame: &mut [u8]) {
+        let Some(state) = self.ports.get_mut(&port) else { return };
+        let cx = Context {
+            topology: &self.topology,
+            counters: &self.counters,
+            now: self.now,
+            source_ports: self.source_ports,
+        };
+        outbound::handle_frame(&cx, &mut self.lookup, state, (vnet, frame), &mut self.sink);
+    }
+
+    /// Takes one batch of messages, which lie in `buffer`, from a receive socket.
+    pub fn receive(&mut self, messages: &[Message], buffer: &mut [u8]) {
+        let cx = Context {
+            topology: &self.topology,
+            counters: &self.counters,
+            now: self.now,
+            source_ports: self.source_ports,
+        };
+        for message in messages {
+            let received = (message, &mut *buffer);
+            inbound::handle_message(&cx, &mut self.lookup, &mut self.coalescer, received, &mut self.sink);
+        }
+        for write in self.coalescer.finish() {
+            self.sink.write_run(write, buffer);
+        }
+        self.coalescer.clear();
+    }
+
+    /// Takes one datagram or, with a `stride`, several in one message.
+    pub fn receive_one(&mut self, from: VtepAddr, format: Format, datagrams: &[u8], stride: usize) {
+        let len = datagrams.len();
+        let message = Message { from: from.ip(), format, start: 0, len, stride, tos: 0 };
+        self.receive(&[message], &mut datagrams.to_vec());
+    }
+
+    /// Applies the learn events that were told so far, as control does.
+    pub fn learn(&mut self) {
+        for event in self.sink.events.drain(..) {
+            if let WorkerEvent::Learn { vni, mac, at } = event {
+                self.table.learn(vni, mac, at, self.now);
+            }
+        }
+    }
+
+    /// Everything that was counted so far.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        Totals::of([&**self.counters])
+    }
+}
+
+/// A list that is short, because a test made it.
+fn index_of(len: usize) -> u16 {
+    u16::try_from(len).unwrap_or(u16::MAX)
+}

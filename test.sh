@@ -42,6 +42,13 @@ count() {
     if [ "$1" = 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 }
 
+# What a log says of a failure: the panics and errors of tests, or else its last lines.
+explain() {
+    local told
+    told=$(awk '/^failures:$/ { on = 1 } on; /^test result: FAILED/ { on = 0 } /^error/ { print }' "$1" | head -n 200)
+    if [ -n "$told" ]; then echo "$told"; else tail -n 60 "$1"; fi
+}
+
 # step NAME SECONDS COMMAND...: runs one step. Test results in its output are counted; without any, the step counts
 # as one.
 step() {
@@ -63,7 +70,7 @@ step() {
     if [ $code = 124 ] || [ $code = 137 ]; then result="FAILED: not done after $limit s"; elif [ $code != 0 ]; then result=FAILED; fi
     if [ "$lines" = 0 ]; then echo "$result ($((SECONDS - start)) s)"; else echo "$result: $good passed, $bad failed ($((SECONDS - start)) s)"; fi
     if [ $code != 0 ]; then
-        tail -n 120 "$log" | cut -c1-400 | sed 's/^/    | /'
+        explain "$log" | cut -c1-400 | sed 's/^/    | /'
         echo "    whole log: $log"
     fi
     return $code
@@ -110,26 +117,36 @@ if [ "$mode" != quick ]; then
     export PATH=$PATH:/usr/sbin:/sbin
 fi
 
+# The whole workspace each time: a part of it would be another set of features, and be built anew.
+all='--locked --workspace'
+export WEFT_BIN="${CARGO_TARGET_DIR:-$PWD/target}/debug/weft"
+one='-- --ignored --test-threads=1'
+
+# shellcheck disable=SC2086 # lists of words
+{
+if [ "$mode" != soak ]; then
+    step fmt 60 cargo fmt --all --check
+    step clippy 600 cargo clippy $all --all-targets -- -D warnings
+fi
+if ! step build 900 cargo build $all --bins; then finish; fi
+targets=--all-targets
+if [ "$mode" = quick ]; then targets=; fi
+if ! step build-tests 900 cargo test $all $targets --no-run; then finish; fi
 if [ "$mode" = soak ]; then
-    if [ $privileged = yes ]; then
-        WEFT_SOAK_S=600 step soak 900 cargo test --locked -q -p weft-tests --test soak -- --ignored --test-threads=1
-    fi
+    if [ $privileged = yes ]; then WEFT_SOAK_S=600 step soak 900 cargo test $all -q --test soak $one; fi
     finish
 fi
-
-step fmt 60 cargo fmt --all --check
-step clippy 600 cargo clippy --locked --workspace --all-targets -- -D warnings
-if ! step build 900 cargo test --locked --workspace --all-targets --no-run; then finish; fi
-step unit 300 cargo test --locked -q --workspace --no-fail-fast
+step unit 300 cargo test $all -q --no-fail-fast
 if [ "$mode" = quick ]; then finish; fi
 
-step benches 300 cargo test --locked -q -p weft-benches --benches
+step benches 300 cargo test $all -q --bench '*'
 if [ $privileged = yes ]; then
-    step device 120 cargo test --locked -q -p encap -p fdb -p weft --lib --no-fail-fast -- --ignored --test-threads=1
+    step device 120 cargo test $all -q --lib --bins --no-fail-fast $one
     for file in tests/*.rs; do
         if ! grep -q '#\[ignore' "$file"; then continue; fi
         name=$(basename "$file" .rs)
-        step "$name" 300 cargo test --locked -q -p weft-tests --test "$name" -- --ignored --test-threads=1
+        step "$name" 300 cargo test $all -q --test "$name" $one
     done
 fi
+}
 finish

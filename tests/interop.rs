@@ -10,7 +10,7 @@ use weft_tests::traffic::{assert_mtu_edge, assert_pings};
 use weft_tests::{Host, Lab, Netns, Node, capture};
 
 /// Octets of a stream that is long enough to reach full super-frames.
-const STREAM: usize = 8 << 20;
+const STREAM: usize = 4 << 20;
 
 /// weft on host `a`, the other switch on host `b`.
 struct Meeting {

@@ -36,10 +36,10 @@ pub fn ping_with(from: &Netns, to: IpAddr, options: &str) -> Pings {
     Pings { sent: number("transmitted").unwrap_or(0), answered: number("received").unwrap_or(0) }
 }
 
-/// Ten pings in half a second.
+/// Ten pings in a fifth of a second.
 #[track_caller]
 pub fn ping(from: &Netns, to: impl Into<IpAddr>) -> Pings {
-    ping_with(from, to.into(), "-c 10 -i 0.05 -W 1")
+    ping_with(from, to.into(), "-c 10 -i 0.02 -W 1")
 }
 
 /// Whether a single ping is answered within a second.

@@ -26,7 +26,7 @@ impl Sum {
     ///
     /// # Cost
     ///
-    /// About 20 octets a nanosecond; no copy.
+    /// About 40 octets a nanosecond in a full segment; no copy.
     #[must_use]
     #[inline]
     pub fn of(octets: &[u8]) -> Self {
@@ -37,22 +37,18 @@ impl Sum {
     #[must_use]
     #[inline]
     pub fn and(self, octets: &[u8]) -> Self {
-        let mut chunks = octets.chunks_exact(64);
-        let mut lanes = [0u64; 16];
-        for chunk in &mut chunks {
-            for (lane, word) in lanes.iter_mut().zip(chunk.chunks_exact(4)) {
-                *lane += u64::from(u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
-            }
-        }
-        let mut total = self.0 + lanes.iter().sum::<u64>();
-        let mut words = chunks.remainder().chunks_exact(4);
-        for word in &mut words {
-            total += u64::from(u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
-        }
+        let (blocks, rest) = octets.as_chunks::<64>();
+        let (words, rest) = rest.as_chunks::<4>();
         let mut last = [0; 4];
-        let rest = words.remainder();
         last[..rest.len()].copy_from_slice(rest);
-        Self(total + u64::from(u32::from_ne_bytes(last)))
+        let mut total = self.0 + u64::from(u32::from_ne_bytes(last));
+        if !blocks.is_empty() {
+            total += sum_blocks(blocks);
+        }
+        for word in words {
+            total += u64::from(u32::from_ne_bytes(*word));
+        }
+        Self(total)
     }
 
     /// This sum and a 16-bit number as the wire carries it.
@@ -108,6 +104,19 @@ impl Sum {
     }
 }
 
+/// The part of a sum that the compiler makes vector instructions of: written as it recognises it, with an index.
+#[allow(clippy::needless_range_loop)]
+fn sum_blocks(blocks: &[[u8; 64]]) -> u64 {
+    let mut lanes = [0u64; 16];
+    for block in blocks {
+        let (words, _) = block.as_chunks::<4>();
+        for i in 0..16 {
+            lanes[i] += u64::from(u32::from_ne_bytes(words[i]));
+        }
+    }
+    lanes.iter().sum()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -125,7 +134,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_sum_is_that_of_rfc_1071(octets in proptest::collection::vec(any::<u8>(), 0..300), cut in 0usize..150) {
+        fn the_sum_is_that_of_rfc_1071(octets in proptest::collection::vec(any::<u8>(), 0..1600), cut in 0usize..800) {
             let cut = (cut * 2).min(octets.len() & !1);
             let sum = Sum::of(&octets[..cut]).and(&octets[cut..]);
             prop_assert_eq!(u16::from_be_bytes(sum.fold()), naive(&octets));

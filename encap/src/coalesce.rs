@@ -23,6 +23,7 @@ pub const MAX_PIECES: usize = 128;
 /// Flows that are followed at once; a power of two. More only share slots, and then merge less.
 const SLOTS: usize = 64;
 const ACK: u8 = 0x10;
+const SYN: u8 = 0x02;
 const PSH: u8 = 0x08;
 
 /// Octets of the receive buffer.
@@ -159,9 +160,11 @@ impl Coalescer {
         let Some(candidate) = Candidate::of(frame, layers, self.offload) else {
             self.close(target, frame, layers);
             self.open_plain(target, span, layers, false);
-            return Pushed::Opened;
+            // A SYN never joins a run, but it is what a peer that leaves checksums unfinished loses first.
+            let wrong = is_syn(frame, layers) && !is_verified(frame, layers);
+            return if wrong { Pushed::BadChecksum } else { Pushed::Opened };
         };
-        if !candidate.is_verified(frame, layers) {
+        if !is_verified(frame, layers) {
             self.close(target, frame, layers);
             self.open_plain(target, span, layers, false);
             return Pushed::BadChecksum;
@@ -296,15 +299,20 @@ impl Candidate {
         let id = u16::from_be_bytes([frame[layers.l3 + 4], frame[layers.l3 + 5]]);
         Some(Self { kind, payload, body, sequence, id, ends_run: kind == Kind::Tcp && l4[13] & PSH != 0 })
     }
+}
 
-    #[inline]
-    #[allow(clippy::cast_possible_truncation)] // the IP length of the packet fitted 16 bits
-    fn is_verified(&self, frame: &[u8], layers: &Layers) -> bool {
-        let l4 = &frame[layers.l4..];
-        let ip_valid = layers.net == Net::V6 || Sum::of(&frame[layers.l3..layers.l4]).is_valid();
-        let pseudo = Sum::of(layers.address_octets(frame)).and_u16(u16::from(layers.transport));
-        ip_valid && pseudo.and_u16(l4.len() as u16).and(l4).is_valid()
-    }
+fn is_syn(frame: &[u8], layers: &Layers) -> bool {
+    layers.transport == TCP && frame[layers.l4 + 13] & SYN != 0
+}
+
+/// Whether the checksums of a TCP or UDP packet are right.
+#[inline]
+#[allow(clippy::cast_possible_truncation)] // the IP length of the packet fitted 16 bits
+fn is_verified(frame: &[u8], layers: &Layers) -> bool {
+    let l4 = &frame[layers.l4..layers.end];
+    let ip_valid = layers.net == Net::V6 || Sum::of(&frame[layers.l3..layers.l4]).is_valid();
+    let pseudo = Sum::of(layers.address_octets(frame)).and_u16(u16::from(layers.transport));
+    ip_valid && pseudo.and_u16(l4.len() as u16).and(l4).is_valid()
 }
 
 impl Write {

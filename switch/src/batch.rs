@@ -17,6 +17,22 @@ pub const MAX_GROUPS: usize = 64;
 // The memory of a full batch; groups are made when first used.
 const _: () = assert!(MAX_GROUPS * MAX_OCTETS < 5 << 20);
 
+/// The octets a kernel sets aside of the largest super-frame for its own headers (`MAX_TCP_HEADER`), and a few spare.
+const KERNEL_RESERVE: usize = 400;
+/// IPv4 and TCP with a timestamp, as nearly every segment has them.
+const TCP_HEADERS: usize = 52;
+
+/// The size of super-frames for which a port's kernel should aim so that the segments of one fill one message.
+///
+/// A full 64 KiB of payload would be more than a message holds, once each segment has headers of its own: every
+/// super-frame would leave as a full message and a small one, at nearly the cost of two.
+#[must_use]
+pub fn super_frame_size(mtu: encap::Mtu) -> usize {
+    let mtu = usize::from(mtu.get());
+    let segments = MAX_OCTETS / (encap::tunnel::HEADER_LEN + encap::ether::HEADER_LEN + mtu);
+    segments * mtu.saturating_sub(TCP_HEADERS) + KERNEL_RESERVE
+}
+
 /// Where a datagram goes and how it is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -204,6 +220,17 @@ mod tests {
         batch.datagram(route(1, 0), 100);
         batch.datagram(route(2, 0), 100);
         assert_eq!(shape(&batch), [(0, 100, 1), (0, 100, 1), (0, 100, 2), (1, 100, 1), (0, 100, 1)]);
+    }
+
+    #[test]
+    fn a_super_frame_of_the_size_asked_for_fills_one_message() {
+        for mtu in [1280, 1430, 1450, 1500, 8950] {
+            let size = super_frame_size(encap::Mtu::new(mtu).unwrap());
+            let segment = mtu as usize - TCP_HEADERS;
+            let segments = (size - 321) / segment; // what the kernel makes of it
+            assert!(segments * (8 + 14 + mtu as usize) <= MAX_OCTETS, "MTU {mtu}");
+            assert!((segments + 1) * (8 + 14 + mtu as usize) > MAX_OCTETS, "MTU {mtu}");
+        }
     }
 
     #[test]

@@ -114,6 +114,18 @@ fn a_bad_checksum_in_is_a_bad_checksum_out() {
 }
 
 #[test]
+fn an_unfinished_syn_is_told_apart_although_it_never_joins_a_run() {
+    let push = |frame: &[u8]| {
+        let mut coalescer = Coalescer::new(Offload { tcp: false, udp: false });
+        coalescer.push(1, frame, Span::new(0, frame.len()), &Layers::of(frame))
+    };
+    let mut syn = tcp(0, 1, SYN, &[], |_| {});
+    assert_eq!(push(&syn), Pushed::Opened);
+    syn[50] ^= 1;
+    assert_eq!(push(&syn), Pushed::BadChecksum);
+}
+
+#[test]
 fn flows_are_merged_side_by_side_and_never_reordered() {
     let other = |sequence, payload: &[u8]| {
         tcp(sequence, 1, ACK, payload, |frame| frame[34..36].copy_from_slice(&[9, 9]))

@@ -141,13 +141,18 @@ impl<D: Devices> Control<D> {
         }
     }
 
-    /// Opens ports whose time has come.
+    /// Opens ports whose time has come, and closes those whose namespace was deleted.
     pub(super) fn retry_ports(&mut self, now: Instant) {
-        let mut due = Vec::new();
+        let (mut due, mut gone) = (Vec::new(), Vec::new());
         for (name, port) in &mut self.ports {
             let netns = port.config.netns.as_ref();
             match &port.state {
-                State::Up { .. } => {}
+                // Our own descriptors keep a deleted namespace alive, so no device tells of it: its file does.
+                State::Up { id, open, .. } => {
+                    if netns.is_some_and(|n| self.devices.netns_identity(n) != open.netns_identity) {
+                        gone.push(*id);
+                    }
+                }
                 State::Waiting { .. } => due.push(name.clone()),
                 State::Failed { retry, .. } if *retry <= now => due.push(name.clone()),
                 State::Failed { .. } => {}
@@ -163,6 +168,9 @@ impl<D: Devices> Control<D> {
                     }
                 }
             }
+        }
+        for id in gone {
+            self.port_gone(id, &io::ErrorKind::NotFound.into(), now);
         }
         for name in due {
             self.open_port(&name, now);

@@ -37,8 +37,10 @@ const BURST: usize = 64;
 const FLUSH_OCTETS: usize = 256 << 10;
 /// How long an adaptive worker looks again and again after sparse traffic, before it blocks.
 const SPIN: Duration = Duration::from_micros(50);
-/// Frames in one round up to which traffic counts as sparse.
-const SPARSE: usize = 4;
+/// Octets in one round above which traffic is bulk: its next burst is worth waiting for.
+const BULK: usize = 4096;
+/// How long after a bulk round traffic still counts as bulk: the ACKs between bursts are not sparse traffic.
+const BULK_MEMORY: Duration = Duration::from_millis(1);
 
 const WAKER: Token = u64::MAX;
 /// Tokens from here on are receive sockets; below, ports.
@@ -110,7 +112,8 @@ pub struct Worker {
     outlet: Outlet,
     read_buffer: Box<[u8]>,
     recv_buffer: RecvBuffer,
-    last_traffic: Option<Instant>,
+    spin_until: Option<Instant>,
+    bulk_until: Instant,
 }
 
 /// Where frames leave a worker: TAPs, the send batch, and the events for control.
@@ -170,7 +173,8 @@ impl Worker {
             outlet,
             read_buffer: vec![0; MAX_READ].into_boxed_slice(),
             recv_buffer: RecvBuffer::default(),
-            last_traffic: None,
+            spin_until: None,
+            bulk_until: clock::now(),
         })
     }
 
@@ -194,10 +198,10 @@ impl Worker {
             self.poll.wait(timeout, &mut self.ready)?;
             let now = clock::now();
             self.outlet.now = now;
-            let mut frames = 0;
+            let mut octets = 0;
             for i in 0..self.ready.len() {
                 let ready = self.ready[i];
-                frames += match ready.token {
+                octets += match ready.token {
                     WAKER => {
                         self.waker.acknowledge();
                         if self.take_updates().is_err() {
@@ -211,7 +215,7 @@ impl Worker {
                     _ => self.read_port(PortId::new(ready.token as u32)),
                 };
             }
-            self.note_traffic(frames, now);
+            self.note_traffic(octets, now);
         }
     }
 
@@ -220,17 +224,21 @@ impl Worker {
         match self.polling {
             Polling::Interrupt => None,
             Polling::Busy => Some(Duration::ZERO),
-            Polling::Adaptive => self.last_traffic.map(|_| Duration::ZERO),
+            Polling::Adaptive => self.spin_until.map(|_| Duration::ZERO),
         }
     }
 
-    /// Remembers sparse traffic, after which more is looked for without blocking.
-    fn note_traffic(&mut self, frames: usize, now: Instant) {
-        match (frames, self.last_traffic) {
-            (1..=SPARSE, _) => self.last_traffic = Some(now),
-            (0, Some(last)) if now - last < SPIN => poll::yield_now(),
-            (0, None) if self.polling == Polling::Busy => poll::yield_now(),
-            _ => self.last_traffic = None,
+    /// Decides after a round of `octets` whether the next one is waited for without blocking.
+    fn note_traffic(&mut self, octets: usize, now: Instant) {
+        if octets > BULK {
+            self.bulk_until = now + BULK_MEMORY;
+            self.spin_until = None;
+        } else if octets > 0 {
+            self.spin_until = (now >= self.bulk_until).then(|| now + SPIN);
+        } else if self.spin_until.is_some_and(|until| now < until) || self.polling == Polling::Busy {
+            poll::yield_now();
+        } else {
+            self.spin_until = None;
         }
     }
 
@@ -269,7 +277,7 @@ impl Worker {
         self.lookup.clear();
     }
 
-    /// Reads a burst from one TAP; returns how many frames or super-frames there were.
+    /// Reads a burst from one TAP; returns how many octets there were.
     fn read_port(&mut self, id: PortId) -> usize {
         let Some((state, tap)) = self.ports.get_mut(&id) else { return 0 };
         let cx = Context {
@@ -278,12 +286,12 @@ impl Worker {
             now: self.outlet.now,
             source_ports: self.source_ports,
         };
-        let mut frames = 0;
+        let mut octets = 0;
         let mut gone = None;
-        while frames < BURST {
+        for _ in 0..BURST {
             match tap.read(&mut self.read_buffer) {
                 Ok(Some(len)) => {
-                    frames += 1;
+                    octets += len;
                     self.counters.batching.tap_reads.add(1);
                     let (header, frame) = self.read_buffer[..len].split_at_mut(vnet::LEN.min(len));
                     match VnetHeader::decode(header) {
@@ -316,7 +324,7 @@ impl Worker {
         if let Some(error) = gone {
             self.lose_port(id, error);
         }
-        frames
+        octets
     }
 
     /// A TAP that cannot be read is not looked at again until control says so.
@@ -327,7 +335,7 @@ impl Worker {
         self.outlet.tell(WorkerEvent::PortGone { port: id, error });
     }
 
-    /// Receives a burst from one socket; returns how many messages there were.
+    /// Receives a burst from one socket; returns how many octets there were.
     fn receive(&mut self, index: usize) -> usize {
         let Some((format, receiver)) = self.receivers.get_mut(index) else { return 0 };
         // An error that came back for an earlier datagram is not this socket's: it never sends.
@@ -340,8 +348,8 @@ impl Worker {
             source_ports: self.source_ports,
         };
         let (received, buffer) = self.recv_buffer.received();
-        let count = received.len();
-        self.counters.batching.udp_reads.add(count as u64);
+        let octets = received.iter().map(|message| message.len).sum();
+        self.counters.batching.udp_reads.add(received.len() as u64);
         for message in received {
             let message = Message {
                 from: message.from.ip(),
@@ -365,7 +373,7 @@ impl Worker {
             self.outlet.count_delivery(result, Direction::Inbound, u64::from(write.frames()));
         }
         self.coalescer.clear();
-        count
+        octets
     }
 }
 

@@ -16,6 +16,7 @@ use ipnet::IpNet;
 
 use super::link::{Link, LinkSetup, Links};
 use super::netns::{self, Netns};
+use crate::batch::super_frame_size;
 use crate::sys::tun;
 
 /// Octets that hold any frame of a TAP: the header, 64 KiB of IP, an Ethernet header with two tags.
@@ -111,10 +112,10 @@ impl Tap {
             mtu: Some(setup.mtu),
             mac: setup.mac,
             txqueuelen: Some(QUEUE),
+            gso_max_size: granted.tso.then(|| u32::try_from(super_frame_size(setup.mtu)).unwrap_or(u32::MAX)),
             addresses: setup.addresses.to_vec(),
             gateway: setup.gateway,
             up: true,
-            ..LinkSetup::default()
         };
         links.configure(index, &change)?;
         let link = links.by_index(index)?.ok_or_else(missing)?;

@@ -49,7 +49,8 @@ pub enum BindError {
 impl Receiver {
     /// Opens `count` sockets on one address and port, which share what comes in by flow.
     ///
-    /// The port is first bound alone, because a shared bind would not notice a second daemon.
+    /// The port is first bound alone, because a shared bind would not notice a second daemon; one socket stays alone,
+    /// which also spares the kernel the choice for each datagram.
     ///
     /// # Errors
     ///
@@ -59,12 +60,16 @@ impl Receiver {
             io::ErrorKind::AddrInUse => BindError::InUse { address },
             _ => BindError::Failed { address, error },
         };
-        drop(bound(address, false).map_err(explain)?);
-        (0..count).map(|_| Self::open(address, gro).map_err(explain)).collect()
+        let alone = bound(address, false).map_err(explain)?;
+        if count == 1 {
+            return Ok(vec![Self::set_up(alone, address, gro).map_err(explain)?]);
+        }
+        drop(alone);
+        let open = |_| bound(address, true).and_then(|socket| Self::set_up(socket, address, gro));
+        (0..count).map(open).collect::<io::Result<_>>().map_err(explain)
     }
 
-    fn open(address: SocketAddr, gro: bool) -> io::Result<Self> {
-        let socket = bound(address, true)?;
+    fn set_up(socket: Socket, address: SocketAddr, gro: bool) -> io::Result<Self> {
         grow(&socket, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF);
         let option = |level, name| mmsg::set_option(socket.as_fd(), level, name, 1);
         option(libc::SOL_SOCKET, libc::SO_RXQ_OVFL)?;

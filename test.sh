@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# Every check and test of weft. The last line says how many passed and failed; the exit code is 0 when none failed.
+#
+#   sudo ./test.sh          all of it, in less than 15 minutes on two cores
+#   ./test.sh quick         what needs no privilege: format, lints, unit, doc, property and golden tests
+#   sudo ./test.sh soak     ten minutes of load on two nodes
+#
+# The privileged tests run daemons, pods and other people's switches in network namespaces of their own; nothing
+# outside those is touched. Logs of failed steps are printed; all logs stay in target/test-logs.
+set -u
+cd "$(dirname "$0")" || exit 1
+mode=${1:-all}
+case $mode in all | quick | soak) ;; *)
+    echo "usage: $0 [quick|soak]" >&2
+    exit 2 ;;
+esac
+logs=target/test-logs
+mkdir -p "$logs"
+passed=0 failed=0
+export CARGO_TERM_COLOR=never RUST_BACKTRACE=0
+
+# command package
+needs='ip iproute2
+ethtool ethtool
+ping iputils-ping
+tcpdump tcpdump
+tshark tshark
+ovs-vswitchd openvswitch-switch
+nft nftables
+sysctl procps
+cc gcc'
+
+# The packages of those programs that are not installed.
+missing_packages() {
+    while read -r program package; do
+        PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null || printf '%s ' "$package"
+    done <<<"$needs"
+}
+
+# Counts a step that is no test binary of its own.
+count() {
+    if [ "$1" = 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+}
+
+# step NAME SECONDS COMMAND...: runs one step. Test results in its output are counted; without any, the step counts
+# as one.
+step() {
+    local name=$1 limit=$2 log="$logs/$1.log" start=$SECONDS code
+    shift 2
+    printf '%-12s ' "$name"
+    timeout -k 10 "$limit" "$@" >"$log" 2>&1 </dev/null
+    code=$?
+    local good=0 bad=0 lines
+    read -r lines good bad < <(awk '/^test result: / { n++; p += $4; f += $6 } END { print n + 0, p + 0, f + 0 }' "$log")
+    if [ "$lines" = 0 ]; then
+        count $code
+    else
+        passed=$((passed + good)) failed=$((failed + bad))
+        # A binary that crashed, hung or was never built has no result of its own.
+        if [ $code != 0 ] && [ "$bad" = 0 ]; then failed=$((failed + 1)); fi
+    fi
+    local result=ok
+    if [ $code = 124 ] || [ $code = 137 ]; then result="FAILED: not done after $limit s"; elif [ $code != 0 ]; then result=FAILED; fi
+    if [ "$lines" = 0 ]; then echo "$result ($((SECONDS - start)) s)"; else echo "$result: $good passed, $bad failed ($((SECONDS - start)) s)"; fi
+    if [ $code != 0 ]; then
+        tail -n 120 "$log" | cut -c1-400 | sed 's/^/    | /'
+        echo "    whole log: $log"
+    fi
+    return $code
+}
+
+finish() {
+    echo "$passed passed, $failed failed"
+    [ $failed = 0 ]
+    exit
+}
+
+fail() {
+    echo "FAILED: $*"
+    failed=$((failed + 1))
+}
+
+if ! command -v cargo >/dev/null; then
+    fail "cargo is not installed: get Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer from https://rustup.rs"
+    finish
+fi
+root=no
+if [ "$(id -u)" = 0 ]; then root=yes; fi
+packages=$(missing_packages)
+if [ -n "$packages" ] && [ $root = yes ] && [ "$mode" != quick ] && command -v apt-get >/dev/null; then
+    echo "installing $packages"
+    # shellcheck disable=SC2086 # a list of words
+    { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends $packages; } \
+        >"$logs/apt.log" 2>&1 || tail -n 20 "$logs/apt.log"
+    packages=$(missing_packages)
+fi
+
+privileged=yes
+if [ "$mode" != quick ]; then
+    if [ $root = no ]; then
+        fail "the end-to-end tests need root: run sudo $0, or $0 quick for what needs none"
+        privileged=no
+    elif [ -n "$packages" ]; then
+        fail "the end-to-end tests need these Debian packages: $packages"
+        privileged=no
+    elif [ ! -c /dev/net/tun ]; then
+        fail "the end-to-end tests need /dev/net/tun: modprobe tun; mkdir -p /dev/net; mknod /dev/net/tun c 10 200"
+        privileged=no
+    fi
+    export PATH=$PATH:/usr/sbin:/sbin
+fi
+
+if [ "$mode" = soak ]; then
+    if [ $privileged = yes ]; then
+        WEFT_SOAK_S=600 step soak 900 cargo test --locked -q -p weft-tests --test soak -- --ignored --test-threads=1
+    fi
+    finish
+fi
+
+step fmt 60 cargo fmt --all --check
+step clippy 600 cargo clippy --locked --workspace --all-targets -- -D warnings
+if ! step build 900 cargo test --locked --workspace --all-targets --no-run; then finish; fi
+step unit 300 cargo test --locked -q --workspace --no-fail-fast
+if [ "$mode" = quick ]; then finish; fi
+
+step benches 300 cargo test --locked -q -p weft-benches --benches
+if [ $privileged = yes ]; then
+    step device 120 cargo test --locked -q -p encap -p fdb -p weft --lib --no-fail-fast -- --ignored --test-threads=1
+    for file in tests/*.rs; do
+        if ! grep -q '#\[ignore' "$file"; then continue; fi
+        name=$(basename "$file" .rs)
+        step "$name" 300 cargo test --locked -q -p weft-tests --test "$name" -- --ignored --test-threads=1
+    done
+fi
+finish

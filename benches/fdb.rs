@@ -1,0 +1,176 @@
+//! What it costs to ask and to change the forwarding database, by the number of its entries; and whether churn cools the
+//! cache that workers have in front of it.
+//!
+//! `find` is what a worker pays on a cache miss, `cache` on a hit, `table` and `learn` what control pays. The hit rate is
+//! printed while a thread makes 1,000 changes a second to other addresses, and must be 95 % at least. Run:
+//! `cargo bench -p weft-benches --bench fdb`.
+
+use std::hint::black_box;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use criterion::Criterion;
+use encap::{MacAddr, Vni};
+use fdb::{FlowCache, LearnOutcome, Limits, Location, Shared, Table};
+use weft::clock;
+use weft_benches::is_test;
+
+const VNI: Vni = Vni::from_octets([0, 0, 100]);
+/// Flows that a worker has at a time.
+const ACTIVE: u32 = 256;
+/// Addresses from here on are in no table.
+const UNKNOWN: u32 = 1 << 30;
+/// Changes a second in the background.
+const CHURN: u128 = 1000;
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    for entries in [1_000, 100_000, 1_000_000] {
+        by_size(&mut criterion, entries);
+    }
+    cache(&mut criterion);
+    criterion.final_summary();
+}
+
+fn mac(n: u32) -> MacAddr {
+    let [a, b, c, d] = n.to_be_bytes();
+    MacAddr::new([2, 0, a, b, c, d])
+}
+
+/// One of `count` numbers in an order that no cache of a CPU foresees.
+fn scattered(n: u32, count: u32) -> u32 {
+    ((u64::from(n.wrapping_mul(0x9e37_79b9)) * u64::from(count)) >> 32) as u32
+}
+
+fn vtep(last: u8) -> Location {
+    Location::Remote(SocketAddr::from(([10, 0, 0, last], 4789)).into())
+}
+
+/// A table that is full with these many entries, the first of them the oldest.
+fn table(entries: u32, now: Instant) -> (Table, Arc<Shared>) {
+    let shared = Arc::new(Shared::new());
+    let entries = entries as usize;
+    let limits = Limits { port: entries, static_peer: entries, node: entries };
+    let mut table = Table::new(limits, Arc::clone(&shared));
+    table.set_network(VNI, entries, Duration::from_secs(300));
+    for n in 0..entries as u32 {
+        assert_eq!(table.learn(VNI, mac(n), vtep(1), now), LearnOutcome::Learned);
+    }
+    (table, shared)
+}
+
+fn by_size(criterion: &mut Criterion, entries: u32) {
+    let now = clock::now();
+    let (mut table, shared) = table(entries, now);
+    let mut group = criterion.benchmark_group(format!("{entries} entries"));
+    if entries == 1_000_000 {
+        group.sample_size(20).measurement_time(Duration::from_secs(2));
+    }
+    let mut n = 0u32;
+    let mut next = || {
+        n = n.wrapping_add(1);
+        scattered(n, entries)
+    };
+    assert!(shared.find(VNI, mac(next())).0.is_some() && shared.find(VNI, mac(UNKNOWN)).0.is_none());
+    group.bench_function("find/hit", |b| b.iter(|| shared.find(VNI, mac(next()))));
+    group.bench_function("find/miss", |b| b.iter(|| shared.find(VNI, mac(UNKNOWN | next()))));
+    group.bench_function("table/hit", |b| b.iter(|| table.entry(VNI, mac(next()))));
+    group.bench_function("learn/refresh", |b| b.iter(|| table.learn(VNI, mac(next()), vtep(1), now)));
+    let mut new = UNKNOWN;
+    group.bench_function("learn/new, evicts the oldest", |b| {
+        b.iter(|| {
+            new += 1;
+            table.learn(VNI, mac(new), vtep(1), now)
+        });
+    });
+    assert_eq!(table.len(), entries as usize);
+    group.finish();
+}
+
+/// What a worker does for each destination.
+fn look_up(cache: &mut FlowCache<Location>, shared: &Shared, n: u32) -> bool {
+    if black_box(cache.get(shared, VNI, mac(n))).is_some() {
+        return true;
+    }
+    let (found, stamp) = shared.find(VNI, mac(n));
+    if let Some(found) = found {
+        cache.insert(VNI, mac(n), stamp, found.location);
+    }
+    false
+}
+
+fn cache(criterion: &mut Criterion) {
+    const ENTRIES: u32 = 100_000;
+    let (mut table, shared) = table(ENTRIES, clock::now());
+    let mut cache = FlowCache::new();
+    for n in 0..ACTIVE {
+        look_up(&mut cache, &shared, n);
+    }
+    let mut n = 0u32;
+    let mut next = || {
+        n = n.wrapping_add(1);
+        scattered(n, ACTIVE)
+    };
+    let mut group = criterion.benchmark_group("cache, 256 flows of 100000 entries");
+    group.bench_function("lookup", |b| b.iter(|| look_up(&mut cache, &shared, next())));
+    let (stop, changes) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| churn(&mut table, ENTRIES, &stop, &changes));
+        for a_second in [10_000, 100_000, u128::MAX] {
+            print_hit_rate(&mut cache, &shared, a_second, &changes);
+        }
+        group.bench_function("lookup, 1000 changes/s elsewhere", |b| {
+            b.iter(|| look_up(&mut cache, &shared, next()));
+        });
+        stop.store(true, Ordering::Relaxed);
+    });
+    group.finish();
+}
+
+/// Moves addresses that no flow uses, [`CHURN`] a second, until told to stop.
+fn churn(table: &mut Table, entries: u32, stop: &AtomicBool, changes: &AtomicU64) {
+    let start = clock::now();
+    while !stop.load(Ordering::Relaxed) {
+        let due = (clock::now() - start).as_micros() * CHURN / 1_000_000;
+        while u128::from(changes.load(Ordering::Relaxed)) < due {
+            let n = changes.fetch_add(1, Ordering::Relaxed);
+            let elsewhere = ACTIVE + scattered(n as u32, entries - ACTIVE);
+            let to = vtep(2 + (n % 200) as u8);
+            table.add_static(VNI, mac(elsewhere), to).expect("the entry exists");
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Looks up as many flows a second as asked, in turn at random, and prints how many the cache knew.
+fn print_hit_rate(cache: &mut FlowCache<Location>, shared: &Shared, a_second: u128, changes: &AtomicU64) {
+    let duration = Duration::from_millis(if is_test() { 300 } else { 3000 });
+    let (start, changed_before) = (clock::now(), changes.load(Ordering::Relaxed));
+    let (mut lookups, mut hits) = (0u32, 0u32);
+    let mut elapsed = Duration::ZERO;
+    while elapsed < duration {
+        let due = a_second.saturating_mul(elapsed.as_micros()) / 1_000_000;
+        // Bursts of at most 64, as a worker reads them.
+        for _ in 0..due.saturating_sub(u128::from(lookups)).min(64) {
+            lookups += 1;
+            hits += u32::from(look_up(cache, shared, scattered(lookups, ACTIVE)));
+        }
+        if a_second < u128::MAX {
+            thread::sleep(Duration::from_micros(100));
+        }
+        elapsed = clock::now() - start;
+    }
+    let seconds = elapsed.as_secs_f64();
+    let (rate, changed) =
+        (f64::from(hits) / f64::from(lookups), changes.load(Ordering::Relaxed) - changed_before);
+    println!(
+        "flow cache: {:.2} % hits of {:.0} lookups/s over {ACTIVE} flows, {:.0} changes/s elsewhere",
+        rate * 100.0,
+        f64::from(lookups) / seconds,
+        changed as f64 / seconds
+    );
+    assert!(rate >= 0.95, "the flow cache must answer 95 % while other entries change");
+}

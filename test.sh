@@ -126,6 +126,7 @@ if [ "$mode" = quick ]; then finish; fi
 step benches 300 cargo test --locked -q -p weft-benches --benches
 if [ $privileged = yes ]; then
     step device 120 cargo test --locked -q -p encap -p fdb -p weft --lib --no-fail-fast -- --ignored --test-threads=1
+    step demo 120 cargo test --locked -q -p weft --test demo -- --ignored --test-threads=1
     for file in tests/*.rs; do
         if ! grep -q '#\[ignore' "$file"; then continue; fi
         name=$(basename "$file" .rs)

@@ -142,6 +142,7 @@ if [ "$mode" = quick ]; then finish; fi
 step benches 300 cargo test $all -q --bench '*'
 if [ $privileged = yes ]; then
     step device 120 cargo test $all -q --lib --bins --no-fail-fast $one
+    step demo 120 cargo test $all -q --test demo $one
     for file in tests/*.rs; do
         if ! grep -q '#\[ignore' "$file"; then continue; fi
         name=$(basename "$file" .rs)

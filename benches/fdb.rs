@@ -119,15 +119,24 @@ fn cache(criterion: &mut Criterion) {
     let (stop, changes) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
         scope.spawn(|| churn(&mut table, ENTRIES, &stop, &changes));
+        let _ends_also_by_a_panic = Stop(&stop);
         for a_second in [10_000, 100_000, u128::MAX] {
             print_hit_rate(&mut cache, &shared, a_second, &changes);
         }
         group.bench_function("lookup, 1000 changes/s elsewhere", |b| {
             b.iter(|| look_up(&mut cache, &shared, next()));
         });
-        stop.store(true, Ordering::Relaxed);
     });
     group.finish();
+}
+
+/// Tells a thread to stop when it goes out of scope.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Moves addresses that no flow uses, [`CHURN`] a second, until told to stop.

@@ -19,6 +19,7 @@ use encap::coalesce::Offload;
 use encap::tunnel::HEADER_LEN;
 use encap::{Format, MacAddr, Mtu, Vni, vxlan};
 use fdb::{Limits, Location, Shared, Table};
+use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use rustix::time::{ClockId, clock_gettime};
 use weft::clock;
 use weft::counters::{PaddedCounters, Totals};
@@ -170,6 +171,8 @@ impl World {
             let socket = run_in(&self.hosts[host], || {
                 let socket = UdpSocket::bind((underlay(host), PORT))?;
                 socket.connect((underlay(1 - host), PORT))?;
+                // As large as weft's, so that the difference is not one of losses.
+                set_socket_recv_buffer_size_force(&socket, 8 << 20)?;
                 Ok(socket)
             })?;
             let (tap_in, socket_in) = (Arc::clone(&tap), socket.try_clone()?);
@@ -247,6 +250,7 @@ fn plain_tap(host: usize) -> io::Result<tun_tap::Iface> {
     let setup = LinkSetup {
         mtu: Some(mtu(POD_MTU)?),
         mac: Some(mac(host)),
+        txqueuelen: Some(8000), // as weft sets it
         addresses: vec![network(pod(host))?],
         up: true,
         ..LinkSetup::default()

@@ -15,12 +15,18 @@ const FIN: u8 = 0x01;
 const PSH: u8 = 0x08;
 const CWR: u8 = 0x80;
 
+/// The most segments of one super-frame: 64 KiB in the smallest segments that Linux makes, of 48 octets.
+pub const MAX_SEGMENTS: usize = 1366;
+
 /// Why a super-frame cannot be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SegmentError {
     /// The header asks for no segmentation, or for segments of no octets.
     #[error("no segment size")]
     NoSize,
+    /// More segments than any kernel makes of 64 KiB: somebody wrote the header by hand.
+    #[error("{0} segments are more than {MAX_SEGMENTS}")]
+    TooMany(usize),
     /// The headers are not those that the kind of segmentation needs, or do not fit the frame.
     #[error("the headers do not fit the kind of segmentation")]
     Headers,
@@ -46,6 +52,7 @@ impl<'a> SuperFrame<'a> {
     ///
     /// - [`SegmentError::NoSize`]: the header says nothing of segments.
     /// - [`SegmentError::Headers`]: IP and TCP or UDP are not where they must be.
+    /// - [`SegmentError::TooMany`]: it would be more than [`MAX_SEGMENTS`].
     pub fn new(frame: &'a [u8], header: &VnetHeader) -> Result<Self, SegmentError> {
         let Some((gso, size @ 1..)) = header.gso else { return Err(SegmentError::NoSize) };
         let layers = Layers::of(frame);
@@ -73,7 +80,7 @@ impl<'a> SuperFrame<'a> {
         }
         let pseudo = Sum::of(layers.address_octets(frame)).and_u16(u16::from(protocol));
         let (v4, l3) = (net == Net::V4, layers.l3);
-        Ok(Self {
+        let whole = Self {
             frame: &frame[..layers.end],
             v4,
             protocol,
@@ -82,7 +89,9 @@ impl<'a> SuperFrame<'a> {
             payload,
             size: usize::from(size),
             pseudo,
-        })
+        };
+        let segments = whole.segments();
+        if segments > MAX_SEGMENTS { Err(SegmentError::TooMany(segments)) } else { Ok(whole) }
     }
 
     /// How many segments there are; at least one.

@@ -16,8 +16,8 @@ use foldhash::fast::SeedableRandomState;
 
 use crate::Location;
 
-/// Generations; a change invalidates the cached answers of one in this many addresses. 4 KiB: they stay in L1.
-const BUCKETS: usize = 1024;
+/// Generations; a change invalidates the cached answers of one in this many addresses. 16 KiB: half of an L1 cache.
+const BUCKETS: usize = 4096;
 
 /// Locks of the map. Control holds one while its part of the map grows, which stops a reader that misses its cache:
 /// with 64 parts that is 4,096 entries at the default limit of a node, well under a millisecond.

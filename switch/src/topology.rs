@@ -31,6 +31,8 @@ pub struct Topology {
     pub prefixes: Vec<(IpNet, PeerIndex)>,
     /// What all datagrams have in common.
     pub encap: EncapView,
+    /// Whether the daemon is ending: ports are being let go, and nothing is forwarded any more.
+    pub stopping: bool,
 }
 
 /// A place in [`Topology::networks`].

@@ -29,18 +29,19 @@ struct Step {
     /// The payload in each segment; `None` = a plain frame.
     size: Option<u16>,
     push: bool,
+    /// Without a valid checksum, so that it can join no run.
+    odd: bool,
     tos: u8,
     flush: bool,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let size = proptest::option::of(40u16..=1370);
-    let step = (0u8..12, 1usize..8000, size, any::<bool>(), 0u8..3, proptest::bool::weighted(0.1)).prop_map(
-        |(flow, len, size, push, tos, flush)| {
-            let len = if size.is_none() { len % 1370 + 1 } else { len };
-            Step { flow, len, size, push, tos, flush }
-        },
-    );
+    let marks = (any::<bool>(), proptest::bool::weighted(0.2), 0u8..3, proptest::bool::weighted(0.1));
+    let step = (0u8..12, 1usize..8000, size, marks).prop_map(|(flow, len, size, (push, odd, tos, flush))| {
+        let len = if size.is_none() { len % 1370 + 1 } else { len };
+        Step { flow, len, size, push, odd, tos, flush }
+    });
     proptest::collection::vec(step, 1..80)
 }
 
@@ -109,6 +110,10 @@ proptest! {
                 Some(size) => packet.super_frame(size),
                 None => (VnetHeader::default(), packet.plain()),
             };
+            if step.odd && step.size.is_none() {
+                let field = Layers::of(&frame).l4 + if packet.udp { 6 } else { 16 };
+                frame[field..field + 2].fill(0);
+            }
             a.read(port, &vnet, &mut frame);
             sent.entry(step.flow).or_default().extend(packet.payload);
             if step.flush {

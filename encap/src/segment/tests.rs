@@ -237,4 +237,5 @@ fn a_plain_frame_is_no_super_frame() {
     assert_eq!(refused(VnetHeader { gso: None, ..header }), SegmentError::NoSize);
     assert_eq!(refused(VnetHeader { gso: Some((Gso::TcpV4, 0)), ..header }), SegmentError::NoSize);
     assert_eq!(refused(VnetHeader { gso: Some((Gso::TcpV6, 9)), ..header }), SegmentError::Headers);
+    assert_eq!(refused(VnetHeader { gso: Some((Gso::TcpV4, 1)), ..header }), SegmentError::TooMany(2500));
 }

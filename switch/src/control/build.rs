@@ -29,6 +29,7 @@ impl<D: Devices> Control<D> {
             by_source: hosts().map(|(place, p)| (p.vtep.ip(), peer_index(place))).collect(),
             prefixes: self.build_prefixes(),
             encap: self.build_encap(),
+            stopping: self.stopping,
         }
     }
 

@@ -96,6 +96,7 @@ pub struct Control<D> {
     started: Instant,
     /// Whether the topology in use by the workers is out of date.
     dirty: bool,
+    stopping: bool,
 }
 
 impl<D: Devices> Control<D> {
@@ -119,6 +120,7 @@ impl<D: Devices> Control<D> {
             next_tick: now + TICK,
             started: now,
             dirty: true,
+            stopping: false,
         };
         control.apply(config, &Kept::default(), now);
         control.settle();
@@ -170,6 +172,7 @@ impl<D: Devices> Control<D> {
             self.close_port(&name, keep);
         }
         self.ports.clear();
+        (self.stopping, self.dirty) = (true, true);
         self.settle();
     }
 

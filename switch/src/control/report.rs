@@ -244,7 +244,7 @@ impl<D: Devices> Control<D> {
             copies: ledger.copies,
             drops: rows.map(drop).collect(),
             notices: named(totals.notices.named()),
-            lost_before: named(self.devices.lost_before()),
+            lost_before: named(totals.lost_before.named().into_iter().chain(self.devices.lost_before())),
             sides: named([
                 ("received_from_ports", ledger.received_from_ports),
                 ("received_from_underlay", ledger.received_from_underlay),

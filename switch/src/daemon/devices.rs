@@ -91,6 +91,11 @@ impl HostDevices {
         }
     }
 
+    /// A configured MTU only ever lowers that of a link: what is larger does not leave.
+    fn at_most_fixed(&self, mtu: Mtu) -> Mtu {
+        self.fixed_mtu.map_or(mtu, |fixed| fixed.min(mtu))
+    }
+
     fn own_address_for(&self, peer: IpAddr) -> Option<IpAddr> {
         self.addresses.iter().copied().find(|own| own.is_ipv4() == peer.is_ipv4())
     }
@@ -102,7 +107,7 @@ impl Devices for HostDevices {
             None => None,
             Some(name) => Some(name.open().map_err(|error| match error.kind() {
                 std::io::ErrorKind::NotFound => PortError::NamespaceMissing(name.clone()),
-                _ => PortError::Failed(format!("cannot enter network namespace {name}: {error}")),
+                _ => PortError::Failed(format!("cannot open network namespace {name}: {error}")),
             })?),
         };
         let setup = Setup {
@@ -113,8 +118,8 @@ impl Devices for HostDevices {
             gateway: spec.gateway,
             wanted: self.wanted,
         };
-        let (tap, link) =
-            Tap::open(namespace.as_ref(), &setup).map_err(|error| PortError::Failed(error.to_string()))?;
+        let (tap, link) = Tap::open(namespace.as_ref(), &setup)
+            .map_err(|error| PortError::Failed(explain_open(&error, spec.netns.as_ref())))?;
         // It outlives a crash, so that the next start takes it over with its addresses and routes.
         tap.set_persist(true).map_err(|error| PortError::Failed(error.to_string()))?;
         let mac =
@@ -155,16 +160,13 @@ impl Devices for HostDevices {
     fn underlay_path(&self, vtep: VtepAddr) -> Option<UnderlayPath> {
         let own = self.own_address_for(vtep.ip())?;
         let mtu = Links::open().ok()?.link_mtu_to(vtep.ip(), own).ok()??;
-        Some(UnderlayPath { mtu: self.fixed_mtu.unwrap_or(mtu) })
+        Some(UnderlayPath { mtu: self.at_most_fixed(mtu) })
     }
 
     fn underlay_mtu(&self) -> Option<Mtu> {
-        if self.fixed_mtu.is_some() {
-            return self.fixed_mtu;
-        }
         let links = Links::open().ok()?;
         let mtus = self.addresses.iter().filter_map(|&address| links.by_address(address).ok()?);
-        mtus.map(|link| Mtu::new(link.mtu).unwrap_or(Mtu::MAX)).min()
+        mtus.map(|link| self.at_most_fixed(Mtu::new(link.mtu).unwrap_or(Mtu::MAX))).min()
     }
 
     fn publish(&mut self, topology: Arc<Topology>) {
@@ -199,5 +201,15 @@ impl Devices for HostDevices {
     fn lost_before(&self) -> Vec<(&'static str, u64)> {
         let dropped = self.ports.keys().filter_map(|&id| self.with_link(id, |_, link| Ok(link.dropped)));
         vec![("tap_dropped", dropped.sum())]
+    }
+}
+
+/// A refusal to enter a namespace comes without a word of what was tried.
+fn explain_open(error: &std::io::Error, netns: Option<&NetnsRef>) -> String {
+    match (error.raw_os_error(), netns) {
+        (Some(libc::EPERM), Some(netns)) => {
+            format!("cannot enter network namespace {netns}: {error}; it needs CAP_SYS_ADMIN: run as root")
+        }
+        _ => error.to_string(),
     }
 }

@@ -54,9 +54,14 @@ pub fn handle_message<S: Sink>(
 ) {
     let datagrams = message.len.div_ceil(message.stride.max(1)).max(1);
     cx.counters.ledger.received_from_underlay.add(datagrams as u64);
-    let Some(peer) = cx.topology.peer_from(message.from) else {
-        cx.counters.count_drop(DropReason::UnknownPeer, Direction::Inbound, datagrams as u64);
-        return;
+    let peer = if cx.topology.stopping {
+        Err(DropReason::Shutdown)
+    } else {
+        cx.topology.peer_from(message.from).ok_or(DropReason::UnknownPeer)
+    };
+    let peer = match peer {
+        Ok(peer) => peer,
+        Err(reason) => return cx.counters.count_drop(reason, Direction::Inbound, datagrams as u64),
     };
     let mut arrival = Arrival { cx, lookup, coalescer, sink, peer, ecn: Ecn::from_tos(message.tos) };
     for index in 0..datagrams {

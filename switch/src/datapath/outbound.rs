@@ -33,7 +33,11 @@ pub struct PortState {
     id: PortId,
     bum: TokenBucket,
     multicast: TokenBucket,
+    news: TokenBucket,
 }
+
+/// New addresses a second that a port may tell control, burst twice that: a flood of made-up ones costs others nothing.
+const NEWS_PER_SECOND: u32 = 1000;
 
 impl PortState {
     /// The state of a port that has sent nothing yet.
@@ -43,6 +47,7 @@ impl PortState {
             id,
             bum: TokenBucket::new(view.bum_pps, now),
             multicast: TokenBucket::new(view.multicast_pps, now),
+            news: TokenBucket::new(NEWS_PER_SECOND, now),
         }
     }
 
@@ -99,11 +104,20 @@ fn forward<S: Sink>(
     sink: &mut S,
 ) -> Result<(), DropReason> {
     let frame = Frame::new(sent.octets)?;
+    if cx.topology.stopping {
+        return Err(DropReason::Shutdown);
+    }
     let view = cx.topology.ports.get(&port.id).ok_or(DropReason::TapGone)?;
     let network = cx.topology.network(view.network);
     admit(cx, &frame, &sent.layers, view, network)?;
     let from = Location::Local(port.id);
-    lookup.observe((network.vni, frame.src()), from, network.mac_age, cx.now, |event| sink.tell(event))?;
+    lookup.observe((network.vni, frame.src()), from, network.mac_age, cx.now, |event| {
+        if port.news.take(1, cx.now) {
+            sink.tell(event);
+        } else {
+            cx.counters.notices.learn_lost.add(1);
+        }
+    })?;
     match decide(cx, lookup, port, &frame, network, sent.frames) {
         Verdict::Local(to) => {
             send_local(to, sent, sink);

@@ -327,12 +327,16 @@ impl Worker {
         octets
     }
 
-    /// A TAP that cannot be read is not looked at again until control says so.
+    /// A TAP that cannot be read is not looked at again until control says so. While control has no room to hear of
+    /// it, it stays, and is found again with the next wait.
     fn lose_port(&mut self, id: PortId, error: io::Error) {
+        let event = WorkerEvent::PortGone { port: id, error };
+        if let Err(crossbeam_channel::TrySendError::Full(_)) = self.outlet.events.try_send(event) {
+            return;
+        }
         if let Some((_, tap)) = self.ports.remove(&id) {
             let _ = self.poll.remove(&*tap);
         }
-        self.outlet.tell(WorkerEvent::PortGone { port: id, error });
     }
 
     /// Receives a burst from one socket; returns how many octets there were.

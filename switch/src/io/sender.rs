@@ -141,7 +141,8 @@ impl<T: Transmit> Sender<T> {
         for _ in 0..64 {
             let Some(peer) = self.transmit.take_error(source, to) else { break };
             report.icmp_errors += 1;
-            anothers |= !too_big || peer != to;
+            // The kernel names its own error by address only.
+            anothers |= !too_big || peer.ip() != to.ip();
         }
         anothers
     }

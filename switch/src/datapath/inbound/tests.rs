@@ -34,6 +34,14 @@ fn a_stranger_is_not_heard() {
 }
 
 #[test]
+fn nothing_is_delivered_while_the_daemon_stops() {
+    let mut lab = lab();
+    lab.worker.change(|topology| topology.stopping = true);
+    lab.receive_frame(&frame_to(mac(2)));
+    lab.assert_dropped(DropReason::Shutdown, Inbound, 1);
+}
+
+#[test]
 fn a_message_of_a_stranger_counts_its_datagrams() {
     let mut lab = lab();
     lab.worker.receive_one(vtep("192.0.2.99:4789"), Format::Vxlan, &[0; 250], 100);

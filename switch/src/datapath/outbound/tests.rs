@@ -34,6 +34,14 @@ fn under_14_octets_is_a_runt() {
 }
 
 #[test]
+fn nothing_is_forwarded_while_the_daemon_stops() {
+    let mut lab = Lab::with_remote();
+    lab.worker.change(|topology| topology.stopping = true);
+    lab.read(&frame_to(mac(2)));
+    lab.assert_dropped(DropReason::Shutdown, Outbound, 1);
+}
+
+#[test]
 fn a_super_frame_that_does_not_fit_its_header_is_truncated() {
     let (vnet, frame) = Packet::tcp(vec![1; 3000]).super_frame(1000);
     let unfinished = Some(Unfinished { start: u16::MAX, offset: 16 });

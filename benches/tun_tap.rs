@@ -215,7 +215,7 @@ impl World {
                 let address = SocketAddr::new(underlay(host), PORT);
                 let receiver = Receiver::bind(address, 1, offloads).map_err(io::Error::other)?.remove(0);
                 let sockets = SendSockets::bind(&[underlay(host)], SOURCE_PORTS)?;
-                Ok((receiver, sockets, if offloads { udp::probe_segments(128) } else { 0 }))
+                Ok((receiver, sockets, if offloads { udp::probe_segments(128, underlay(host)) } else { 0 }))
             })?;
             let (topology, shared, taps) = knowledge(host, tap)?;
             let (updates, taken) = bounded(1);

@@ -122,7 +122,8 @@ impl Fabric {
     fn start(config: &Config, addresses: &[IpAddr]) -> Result<Self> {
         let count = worker_count(config.datapath.workers);
         let gro = config.datapath.udp_gro && udp::probe_gro();
-        let segments = udp::probe_segments(config.datapath.udp_segment);
+        let own = addresses.first().copied().unwrap_or(IpAddr::from([127, 0, 0, 1]));
+        let segments = udp::probe_segments(config.datapath.udp_segment, own);
         let mut receivers = bind_receivers(config, addresses, count, gro)?;
         let sockets = Arc::new(
             SendSockets::bind(addresses, config.underlay.source_ports)

@@ -106,7 +106,10 @@ impl Devices for HostDevices {
         let namespace = match &spec.netns {
             None => None,
             Some(name) => Some(name.open().map_err(|error| match error.kind() {
-                std::io::ErrorKind::NotFound => PortError::NamespaceMissing(name.clone()),
+                // `ip netns add` makes an ordinary file first and mounts the namespace over it.
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidInput => {
+                    PortError::NamespaceMissing(name.clone())
+                }
                 _ => PortError::Failed(format!("cannot open network namespace {name}: {error}")),
             })?),
         };

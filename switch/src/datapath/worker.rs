@@ -233,6 +233,11 @@ impl Worker {
         if octets > BULK {
             self.bulk_until = now + BULK_MEMORY;
             self.spin_until = None;
+            if self.polling == Polling::Adaptive {
+                // Others run, and what they send meanwhile is found by one more look, without a wake-up.
+                self.spin_until = Some(now);
+                poll::yield_now();
+            }
         } else if octets > 0 {
             self.spin_until = (now >= self.bulk_until).then(|| now + SPIN);
         } else if self.spin_until.is_some_and(|until| now < until) || self.polling == Polling::Busy {

@@ -126,27 +126,24 @@ pub fn probe_gro() -> bool {
 
 /// The most segments that the kernel cuts one message into: `wanted`, 64, or 0 where it cannot at all.
 ///
-/// A message of that many one-octet segments is sent to a socket of our own on the loopback interface.
+/// A message of that many one-octet segments is sent from `own`, an address of this host, to itself. Only a refusal of
+/// the segments counts: that the loopback interface is down says nothing of them.
 #[must_use]
-pub fn probe_segments(wanted: u16) -> u16 {
-    let Ok((sender, to)) = loopback_pair() else { return 0 };
-    [wanted, 64]
-        .into_iter()
-        .filter(|&segments| segments > 0 && segments <= wanted)
-        .find(|&segments| {
-            let data = vec![0; usize::from(segments)];
-            let message = SendMessage { to, data: &data, segment: Some(1), tos: 0 };
-            mmsg::sendmmsg(sender.as_fd(), &[message]).is_ok()
-        })
-        .unwrap_or(0)
-}
-
-/// A socket to send from, and the address of one that swallows what it gets while the first lives.
-fn loopback_pair() -> io::Result<(Socket, SocketAddr)> {
-    let sender = bound(SocketAddr::from(([127, 0, 0, 1], 0)), false)?;
-    mmsg::set_option(sender.as_fd(), libc::SOL_UDP, UDP_SEGMENT, 0)?;
-    let to = sender.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
-    Ok((sender, to))
+pub fn probe_segments(wanted: u16, own: IpAddr) -> u16 {
+    let refuses = |segments: u16| {
+        let socket = bound(SocketAddr::new(own, 0), false)?;
+        mmsg::set_option(socket.as_fd(), libc::SOL_UDP, UDP_SEGMENT, 0)?;
+        let to = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let data = vec![0; usize::from(segments)];
+        let sent =
+            mmsg::sendmmsg(socket.as_fd(), &[SendMessage { to, data: &data, segment: Some(1), tos: 0 }]);
+        let refusals = [libc::EINVAL, libc::EMSGSIZE, libc::EIO, libc::EOPNOTSUPP];
+        Ok::<_, io::Error>(
+            sent.is_err_and(|e| e.raw_os_error().is_some_and(|errno| refusals.contains(&errno))),
+        )
+    };
+    let candidates = [wanted, 64].into_iter().filter(|&segments| segments > 0 && segments <= wanted);
+    candidates.into_iter().find(|&segments| !refuses(segments).unwrap_or(true)).unwrap_or(0)
 }
 
 fn bound(address: SocketAddr, shared: bool) -> io::Result<Socket> {
@@ -259,8 +256,9 @@ mod tests {
     #[test]
     fn segments_sent_as_one_message_arrive_as_one() {
         assert!(probe_gro());
-        let segments = probe_segments(128);
+        let segments = probe_segments(128, IpAddr::from([127, 0, 0, 1]));
         assert!(segments >= 64, "this kernel has UDP_SEGMENT");
+        assert_eq!(probe_segments(2000, IpAddr::from([127, 0, 0, 1])), 64, "no kernel cuts that many");
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let address: SocketAddr = address.parse().unwrap();
             let mut receiver = Receiver::bind(address, 1, true).unwrap().remove(0);

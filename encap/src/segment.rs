@@ -42,6 +42,7 @@ pub struct SuperFrame<'a> {
     l4: usize,
     payload: usize,
     size: usize,
+    segments: usize,
     pseudo: Sum,
 }
 
@@ -80,24 +81,18 @@ impl<'a> SuperFrame<'a> {
         }
         let pseudo = Sum::of(layers.address_octets(frame)).and_u16(u16::from(protocol));
         let (v4, l3) = (net == Net::V4, layers.l3);
-        let whole = Self {
-            frame: &frame[..layers.end],
-            v4,
-            protocol,
-            l3,
-            l4,
-            payload,
-            size: usize::from(size),
-            pseudo,
-        };
-        let segments = whole.segments();
-        if segments > MAX_SEGMENTS { Err(SegmentError::TooMany(segments)) } else { Ok(whole) }
+        let size = usize::from(size);
+        let segments = (layers.end - payload).div_ceil(size).max(1);
+        if segments > MAX_SEGMENTS {
+            return Err(SegmentError::TooMany(segments));
+        }
+        Ok(Self { frame: &frame[..layers.end], v4, protocol, l3, l4, payload, size, segments, pseudo })
     }
 
     /// How many segments there are; at least one.
     #[must_use]
     pub fn segments(&self) -> usize {
-        (self.frame.len() - self.payload).div_ceil(self.size).max(1)
+        self.segments
     }
 
     /// The octets of a segment, headers included: all are equal but the last, which may be shorter.

@@ -33,8 +33,9 @@ use crate::topology::Topology;
 
 /// Frames read from one TAP before others get their turn.
 const BURST: usize = 64;
-/// Octets in the send batch after which it leaves: what was copied in is still in the cache then.
-const FLUSH_OCTETS: usize = 256 << 10;
+/// Octets in the send batch after which it leaves: about ten full messages, which the other side finds in one go. Less
+/// wakes it more often, more leaves the cache.
+const FLUSH_OCTETS: usize = 640 << 10;
 /// How long an adaptive worker looks again and again after sparse traffic, before it blocks.
 const SPIN: Duration = Duration::from_micros(50);
 /// Octets in one round above which traffic is bulk: its next burst is worth waiting for.
@@ -240,7 +241,7 @@ impl Worker {
             }
         } else if octets > 0 {
             self.spin_until = (now >= self.bulk_until).then(|| now + SPIN);
-        } else if self.spin_until.is_some_and(|until| now < until) || self.polling == Polling::Busy {
+        } else if self.polling == Polling::Busy || self.spin_until.is_some_and(|until| now < until) {
             poll::yield_now();
         } else {
             self.spin_until = None;
@@ -291,6 +292,8 @@ impl Worker {
             now: self.outlet.now,
             source_ports: self.source_ports,
         };
+        // Who polls busily wants the first frame out before the next is looked for, unless there are many.
+        let at_once = self.polling == Polling::Busy && self.outlet.now >= self.bulk_until;
         let mut octets = 0;
         let mut gone = None;
         for _ in 0..BURST {
@@ -314,7 +317,7 @@ impl Worker {
                             self.counters.count_drop(DropReason::Truncated, Direction::Outbound, 1);
                         }
                     }
-                    if self.outlet.batch.octets() >= FLUSH_OCTETS {
+                    if at_once || self.outlet.batch.octets() >= FLUSH_OCTETS {
                         self.outlet.flush();
                     }
                 }

@@ -125,6 +125,12 @@ impl<'a> Outgoing<'a> {
     }
 }
 
+/// What is known is not told again, but for addresses that displace each other: three of them in one set of the flow
+/// cache, which hashes with a random seed.
+fn assert_quiet(name: &str, events: u64, frames: u64) {
+    assert!(events * 50 <= frames, "{name}: {events} events in {frames} frames");
+}
+
 fn bench_outbound(group: &mut BenchmarkGroup<'_, WallTime>, host: &Host, name: &str, burst: &Burst<'_>) {
     let mut out = Outgoing::new(host, burst);
     // Once round, so that every list and every answer has its memory.
@@ -133,8 +139,8 @@ fn bench_outbound(group: &mut BenchmarkGroup<'_, WallTime>, host: &Host, name: &
     let allocations = alloc::during(|| out.round());
     let wire_frames = burst.frames as u64 * burst.worth;
     assert_eq!(out.sink.datagrams - before, u64::from(burst.ports) * wire_frames, "{name}: datagrams");
-    let news = out.sink.events - told;
-    assert_eq!((allocations, host.dropped(), news), (0, 0, 0), "{name}: allocations, drops, events");
+    assert_eq!((allocations, host.dropped()), (0, 0), "{name}: allocations, drops");
+    assert_quiet(name, out.sink.events - told, u64::from(burst.ports) * burst.frames as u64);
     let octets = out.ports[0].1[0].1.len() * burst.frames;
     group.throughput(Throughput::ElementsAndBytes { elements: wire_frames, bytes: octets as u64 });
     group.bench_function(name, |b| b.iter(|| out.burst()));
@@ -190,8 +196,8 @@ fn bench_inbound(
             incoming.batch();
         }
     });
-    let news = incoming.sink.events - told;
-    assert_eq!((allocations, host.dropped(), news), (0, 0, 0), "{name}: allocations, drops, events");
+    assert_eq!((allocations, host.dropped()), (0, 0), "{name}: allocations, drops");
+    assert_quiet(name, incoming.sink.events - told, 100 * datagrams as u64);
     group.throughput(Throughput::ElementsAndBytes { elements: datagrams as u64, bytes: octets as u64 });
     group.bench_function(name, |b| b.iter(|| incoming.batch()));
 }

@@ -10,7 +10,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
 use encap::coalesce::{Coalescer, Offload};
 use encap::vnet::VnetHeader;
-use encap::{Format, vxlan};
+use encap::{Format, Span, vxlan};
 use weft::datapath::inbound::{self, Message};
 use weft::datapath::lookup::Lookup;
 use weft::datapath::outbound::{self, PortState};
@@ -114,7 +114,13 @@ impl<'a> Outgoing<'a> {
         let cx = self.host.context();
         for n in 0..self.frames {
             let (vnet, frame) = &mut frames[n * usize::from(FLOWS) / self.frames];
-            outbound::handle_frame(&cx, &mut self.lookup, state, (vnet, frame), &mut self.sink);
+            outbound::handle_frame(
+                &cx,
+                &mut self.lookup,
+                state,
+                (vnet, Span::new(0, frame.len()), frame),
+                &mut self.sink,
+            );
         }
         self.sink.flush();
     }

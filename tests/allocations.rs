@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use encap::vnet::VnetHeader;
-use encap::{Format, PortId, VtepAddr, tunnel};
+use encap::{Format, PortId, Span, VtepAddr, tunnel};
 use fdb::Location;
 use weft::batch::{Route, SendBatch};
 use weft::clock;
@@ -202,12 +202,14 @@ impl Transmit for Swallow {
 #[test]
 fn a_sender_allocates_nothing_for_a_full_batch() {
     let (mut batch, mut sender, now) = (SendBatch::new(128), Sender::new(Swallow, true), clock::now());
+    let bodies = [2; 1000];
     let allocated = allocations(|| {
         for source in 0..64 {
             let route = Route { to: vtep(), source: source % 16, tos: 0 };
-            (0..40).for_each(|_| batch.datagram(route, 100 + usize::from(source)).fill(1));
+            let body = Span::new(0, 600 + usize::from(source));
+            (0..40).for_each(|_| batch.datagram(route, 8, body, &bodies).fill(1));
         }
-        assert_eq!(sender.send(&batch, now).sent, 64 * 40);
+        assert_eq!(sender.send(&batch, &bodies, now).sent, 64 * 40);
         batch.clear();
     });
     assert_eq!(allocated, 0);

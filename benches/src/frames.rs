@@ -74,12 +74,7 @@ impl Flow {
     pub fn segments(&self, segments: usize, size: u16) -> Vec<Vec<u8>> {
         let (vnet, frame) = self.super_frame(segments, size);
         let whole = SuperFrame::new(&frame, &vnet).expect("a super-frame made here can be cut");
-        let cut = |index| {
-            let mut segment = vec![0; whole.segment_len(index)];
-            whole.write(index, &mut segment);
-            segment
-        };
-        (0..whole.segments()).map(cut).collect()
+        (0..whole.segments()).map(|index| whole.segment(index)).collect()
     }
 
     fn unfinished(&self, payload: usize) -> (VnetHeader, Vec<u8>) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use encap::vnet::VnetHeader;
-use encap::{Format, MacAddr, Mtu, PortId, Vni, VtepAddr};
+use encap::{Format, MacAddr, Mtu, PortId, Span, Vni, VtepAddr};
 use fdb::{Limits, Location, Shared, Table};
 use weft::batch::{Route, SendBatch};
 use weft::clock;
@@ -198,11 +198,11 @@ impl CountingSink {
 
 impl Sink for CountingSink {
     #[inline]
-    fn datagram(&mut self, route: Route, len: usize) -> &mut [u8] {
-        if self.batch.is_full() {
+    fn datagram(&mut self, route: Route, head: usize, body: Span, buffer: &[u8]) -> &mut [u8] {
+        if self.batch.is_full(head + body.len()) {
             self.flush();
         }
-        self.batch.datagram(route, len)
+        self.batch.datagram(route, head, body, buffer)
     }
 
     fn deliver(&mut self, _: PortId, _: &VnetHeader, _: &[u8], frames: u64) {

@@ -16,6 +16,7 @@
 
 use crate::checksum::Sum;
 use crate::inet::{Layers, Net, TCP, UDP};
+use crate::span::Span;
 use crate::vnet::{Gso, Unfinished, VnetHeader};
 
 /// The most frames in one run; the kernel's own limit for UDP segments.
@@ -25,30 +26,6 @@ const SLOTS: usize = 64;
 const ACK: u8 = 0x10;
 const SYN: u8 = 0x02;
 const PSH: u8 = 0x08;
-
-/// Octets of the receive buffer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Span {
-    /// The first octet.
-    pub start: u32,
-    /// How many.
-    pub len: u32,
-}
-
-impl Span {
-    /// The octets `start..start + len`, both below 4 GiB.
-    #[must_use]
-    #[allow(clippy::cast_possible_truncation)] // a receive buffer is far smaller
-    pub const fn new(start: usize, len: usize) -> Self {
-        Self { start: start as u32, len: len as u32 }
-    }
-
-    /// The octets of `buffer` that this span names.
-    #[must_use]
-    pub fn of(self, buffer: &[u8]) -> &[u8] {
-        &buffer[self.start as usize..][..self.len as usize]
-    }
-}
 
 /// Which runs are worth making.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@
 //! | [`inet`], [`checksum`], [`flow`] | where the IP, TCP and UDP headers of a frame lie, their sums, their flow's hash |
 //! | [`vnet`] | the virtio-net header of a TAP: what a super-frame is |
 //! | [`segment`], [`coalesce`] | super-frame to segments, and back |
+//! | [`span`] | a place in a buffer: payload that stays where it was read |
 
 #![forbid(unsafe_code)]
 
@@ -21,10 +22,12 @@ pub mod flow;
 pub mod geneve;
 pub mod inet;
 pub mod segment;
+pub mod span;
 pub mod tunnel;
 pub mod types;
 pub mod vnet;
 pub mod vxlan;
 
+pub use span::Span;
 pub use tunnel::DecodeError;
 pub use types::{Format, MacAddr, Mtu, PortId, Vni, VtepAddr};

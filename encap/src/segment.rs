@@ -9,6 +9,7 @@
 
 use crate::checksum::Sum;
 use crate::inet::{Layers, Net, TCP, UDP};
+use crate::span::Span;
 use crate::vnet::{Gso, Unfinished, VnetHeader};
 
 const FIN: u8 = 0x01;
@@ -102,23 +103,41 @@ impl<'a> SuperFrame<'a> {
         self.payload + left.min(self.size)
     }
 
-    /// Writes segment `index` to `out`, which must have [`SuperFrame::segment_len`] octets.
+    /// The octets of the headers, which every segment gets.
+    #[must_use]
+    pub fn head_len(&self) -> usize {
+        self.payload
+    }
+
+    /// The payload of segment `index`, as octets of the super-frame.
+    #[must_use]
+    pub fn body(&self, index: usize) -> Span {
+        Span::new(self.payload + index * self.size, self.segment_len(index) - self.payload)
+    }
+
+    /// Writes the headers of segment `index` to `head`, which must have [`SuperFrame::head_len`] octets.
     ///
     /// # Panics
     ///
-    /// When `out` is shorter than that; the length is the caller's to get right.
+    /// When `head` is of another length; it is the caller's to get right.
     ///
     /// # Cost
     ///
-    /// One copy and one checksum of the payload.
-    pub fn write(&self, index: usize, out: &mut [u8]) {
-        let at = self.payload + index * self.size;
-        let body = &self.frame[at..at + self.segment_len(index) - self.payload];
-        let (head, tail) = out.split_at_mut(self.payload);
+    /// One checksum of the segment's payload, which is not copied.
+    pub fn write_head(&self, index: usize, head: &mut [u8]) {
+        let body = self.body(index).of(self.frame);
         head.copy_from_slice(&self.frame[..self.payload]);
-        tail[..body.len()].copy_from_slice(body);
         self.fix_ip(head, index, body.len());
         self.fix_transport(&mut head[self.l4..], index, body);
+    }
+
+    /// Segment `index` in one piece.
+    #[must_use]
+    pub fn segment(&self, index: usize) -> Vec<u8> {
+        let mut segment = vec![0; self.payload];
+        self.write_head(index, &mut segment);
+        segment.extend_from_slice(self.body(index).of(self.frame));
+        segment
     }
 
     #[allow(clippy::cast_possible_truncation)] // a segment is smaller than its super-frame, whose length fitted

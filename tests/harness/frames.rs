@@ -187,12 +187,7 @@ pub fn wire_frames(vnet: &VnetHeader, frame: &[u8]) -> Vec<Vec<u8>> {
         return vec![frame];
     }
     let whole = SuperFrame::new(frame, vnet).expect("a super-frame that can be cut");
-    let cut = |index| {
-        let mut segment = vec![0; whole.segment_len(index)];
-        whole.write(index, &mut segment);
-        segment
-    };
-    (0..whole.segments()).map(cut).collect()
+    (0..whole.segments()).map(|index| whole.segment(index)).collect()
 }
 
 /// Whether the IPv4 header's and the TCP or UDP checksum of a frame are right.

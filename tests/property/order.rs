@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use encap::inet::Layers;
 use encap::vnet::VnetHeader;
-use encap::{Format, PortId, VtepAddr};
+use encap::{Format, PortId, Span, VtepAddr};
 use fdb::Location;
 use proptest::prelude::*;
 use weft::batch::{MAX_OCTETS, Route, SendBatch};
@@ -157,22 +157,22 @@ proptest! {
         datagrams in proptest::collection::vec((0u8..4, 0u16..3, 0u8..2, prop_oneof![Just(1400usize), 3usize..1500]), 1..300),
         segments in prop_oneof![Just(0usize), Just(64), Just(128)],
     ) {
-        let mut batch = SendBatch::new(segments);
+        let (mut batch, body) = (SendBatch::new(segments), [0; 1500]);
         let mut pushed: HashMap<(VtepAddr, u16), Vec<u16>> = HashMap::new();
         for (number, &(last, source, tos, len)) in (0u16..).zip(&datagrams) {
-            if batch.is_full() {
+            if batch.is_full(len) {
                 break;
             }
             let route = Route { to: VtepAddr::new([192, 0, 2, last].into(), 4789), source, tos };
-            let room = batch.datagram(route, len);
-            prop_assert_eq!(room.len(), len);
+            let room = batch.datagram(route, 3, Span::new(0, len - 3), &body);
+            prop_assert_eq!(room.len(), 3);
             room[..2].copy_from_slice(&number.to_be_bytes());
             room[2] = tos;
             pushed.entry((route.to, source)).or_default().push(number);
         }
         let mut left: HashMap<(VtepAddr, u16), Vec<u16>> = HashMap::new();
         for group in batch.groups() {
-            let octets = group.octets();
+            let octets = batch.payload(group, &body).to_vec();
             prop_assert!(octets.len() <= MAX_OCTETS && group.count() <= segments.max(1));
             prop_assert_eq!(octets.chunks(group.size()).count(), group.count());
             for datagram in octets.chunks(group.size()) {

@@ -10,11 +10,11 @@
 
 use std::net::IpAddr;
 
-use encap::coalesce::{Coalescer, Pushed, Span};
+use encap::coalesce::{Coalescer, Pushed};
 use encap::ecn::{self, Ecn};
 use encap::ether::Frame;
 use encap::inet::Layers;
-use encap::{Format, PortId, tunnel};
+use encap::{Format, PortId, Span, tunnel};
 use fdb::Location;
 
 use super::lookup::{Lookup, Place};

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use encap::coalesce::{Coalescer, Offload, Write};
 use encap::vnet::VnetHeader;
-use encap::{Format, Mtu, PortId, Vni, VtepAddr};
+use encap::{Format, Mtu, PortId, Span, Vni, VtepAddr};
 use fdb::{Limits, Shared, Table};
 
 use super::inbound::{self, Message};
@@ -71,6 +71,8 @@ pub struct MemorySink {
     pub keep: bool,
     counters: Arc<PaddedCounters>,
     batch: SendBatch,
+    /// Copies of the bodies that the batch names.
+    bodies: Vec<u8>,
 }
 
 impl MemorySink {
@@ -85,6 +87,7 @@ impl MemorySink {
             keep: true,
             counters,
             batch: SendBatch::new(max_segments),
+            bodies: Vec::new(),
         }
     }
 
@@ -93,11 +96,12 @@ impl MemorySink {
         for group in self.batch.groups() {
             self.counters.ledger.delivered_to_underlay.add(group.count() as u64);
             if self.keep {
-                let (route, size, octets) = (group.route(), group.size(), group.octets().to_vec());
-                self.sent.push(SentMessage { route, size, octets });
+                let octets = self.batch.payload(group, &self.bodies).to_vec();
+                self.sent.push(SentMessage { route: group.route(), size: group.size(), octets });
             }
         }
         self.batch.clear();
+        self.bodies.clear();
     }
 
     /// Writes what the coalescer made of frames in `buffer`.
@@ -121,11 +125,13 @@ impl MemorySink {
 
 impl Sink for MemorySink {
     #[inline]
-    fn datagram(&mut self, route: Route, len: usize) -> &mut [u8] {
-        if self.batch.is_full() {
+    fn datagram(&mut self, route: Route, head: usize, body: Span, buffer: &[u8]) -> &mut [u8] {
+        if self.batch.is_full(head + body.len()) {
             self.flush();
         }
-        self.batch.datagram(route, len)
+        let copy = Span::new(self.bodies.len(), body.len());
+        self.bodies.extend_from_slice(body.of(buffer));
+        self.batch.datagram(route, head, copy, &self.bodies)
     }
 
     fn deliver(&mut self, port: PortId, vnet: &VnetHeader, frame: &[u8], frames: u64) {
@@ -283,7 +289,8 @@ impl MemoryWorker {
             now: self.now,
             source_ports: self.source_ports,
         };
-        outbound::handle_frame(&cx, &mut self.lookup, state, (vnet, frame), &mut self.sink);
+        let span = Span::new(0, frame.len());
+        outbound::handle_frame(&cx, &mut self.lookup, state, (vnet, span, frame), &mut self.sink);
     }
 
     /// Takes one batch of messages, which lie in `buffer`, from a receive socket.

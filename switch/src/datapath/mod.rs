@@ -22,8 +22,8 @@ pub mod worker;
 
 use std::time::Instant;
 
-use encap::PortId;
 use encap::vnet::VnetHeader;
+use encap::{PortId, Span};
 
 use crate::batch::Route;
 use crate::counters::WorkerCounters;
@@ -45,8 +45,9 @@ pub struct Context<'a> {
 
 /// Where the stages put what they make. Whoever implements it counts what it delivers, or why it did not.
 pub trait Sink {
-    /// Room for a datagram of `len` octets, to be filled by the caller.
-    fn datagram(&mut self, route: Route, len: usize) -> &mut [u8];
+    /// Adds a datagram to the underlay: a head of `head` octets, to be filled by the caller, and behind it the octets
+    /// of `buffer` that `body` names. The buffer must stay as it is until the datagram has left.
+    fn datagram(&mut self, route: Route, head: usize, body: Span, buffer: &[u8]) -> &mut [u8];
 
     /// Writes a frame or super-frame, worth `frames` wire frames, to a local port as it is.
     fn deliver(&mut self, port: PortId, vnet: &VnetHeader, frame: &[u8], frames: u64);

@@ -7,7 +7,7 @@
 //! 3. `learn`: who sends from here? News goes to control.
 //! 4. `decide`: one port, one peer, or everybody.
 //! 5. `send_local` and `send_remote`: a local port takes the super-frame as it is; for a peer it is cut into segments,
-//!    each behind a tunnel header, written straight into the send batch.
+//!    each behind a tunnel header; headers are written into the send batch, payload stays in the read buffer.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use encap::inet::{Layers, UDP};
 use encap::segment::{self, SuperFrame};
 use encap::tunnel::{self, IpVersion};
 use encap::vnet::VnetHeader;
-use encap::{PortId, ecn, flow};
+use encap::{PortId, Span, ecn, flow};
 use fdb::Location;
 
 use super::limit::TokenBucket;
@@ -61,24 +61,34 @@ impl PortState {
 /// A frame that was read, and what is known of it.
 struct Sent<'a> {
     vnet: &'a VnetHeader,
-    octets: &'a mut [u8],
+    /// The read buffer, and where in it the frame lies.
+    buffer: &'a mut [u8],
+    span: Span,
     layers: Layers,
     /// What it is worth in wire frames.
     frames: u64,
 }
 
-/// Takes one frame or super-frame that `port` sent.
+impl Sent<'_> {
+    fn octets(&self) -> &[u8] {
+        self.span.of(self.buffer)
+    }
+}
+
+/// Takes one frame or super-frame that `port` sent: the octets of `buffer` that `span` names.
 ///
 /// # Cost
 ///
-/// No allocation and no lock while the flow cache hits; one copy and, for super-frames, one checksum of the payload.
+/// No allocation and no lock while the flow cache hits; for super-frames one checksum of the payload, which is not
+/// copied.
 pub fn handle_frame<S: Sink>(
     cx: &Context<'_>,
     lookup: &mut Lookup,
     port: &mut PortState,
-    (vnet, octets): (&VnetHeader, &mut [u8]),
+    (vnet, span, buffer): (&VnetHeader, Span, &mut [u8]),
     sink: &mut S,
 ) {
+    let octets = span.of(buffer);
     let layers = Layers::of(octets);
     let frames = match vnet.gso {
         None => Ok(1),
@@ -86,7 +96,7 @@ pub fn handle_frame<S: Sink>(
     };
     let count = *frames.as_ref().unwrap_or(&1);
     cx.counters.ledger.received_from_ports.add(count);
-    let mut sent = Sent { vnet, octets, layers, frames: count };
+    let mut sent = Sent { vnet, buffer, span, layers, frames: count };
     let result = match frames {
         Ok(_) => forward(cx, lookup, port, &mut sent, sink),
         Err(_) => Err(DropReason::Truncated),
@@ -103,7 +113,7 @@ fn forward<S: Sink>(
     sent: &mut Sent<'_>,
     sink: &mut S,
 ) -> Result<(), DropReason> {
-    let frame = Frame::new(sent.octets)?;
+    let frame = Frame::new(sent.octets())?;
     if cx.topology.stopping {
         return Err(DropReason::Shutdown);
     }
@@ -225,13 +235,13 @@ fn flood<S: Sink>(
 
 /// Stage 5 for one local port.
 fn send_local<S: Sink>(to: PortId, sent: &Sent<'_>, sink: &mut S) {
-    sink.deliver(to, sent.vnet, sent.octets, sent.frames);
+    sink.deliver(to, sent.vnet, sent.octets(), sent.frames);
 }
 
 /// A peer's NIC cannot know that a checksum was left to it; segments get theirs when they are cut.
 fn finish_checksum(sent: &mut Sent<'_>) {
     if let (None, Some(unfinished)) = (sent.vnet.gso, sent.vnet.unfinished) {
-        segment::finish_checksum(sent.octets, unfinished);
+        segment::finish_checksum(sent.span.of_mut(sent.buffer), unfinished);
     }
 }
 
@@ -246,8 +256,8 @@ fn send_remote<S: Sink>(
     if !peer.up {
         return Err(DropReason::PeerDown);
     }
-    let header = tunnel::encode(peer.format, network.vni);
-    let hash = u64::from(flow::hash(sent.octets, &sent.layers));
+    let (header, octets) = (tunnel::encode(peer.format, network.vni), sent.octets());
+    let hash = u64::from(flow::hash(octets, &sent.layers));
     #[allow(clippy::cast_possible_truncation)] // a product of 32 and 16 bits, shifted right by 32
     let source = ((hash * u64::from(cx.source_ports)) >> 32) as u16;
     let tos = ecn::encapsulate(sent.layers.tos, cx.topology.encap.dscp_inherit);
@@ -257,22 +267,21 @@ fn send_remote<S: Sink>(
         outer <= usize::from(peer.path_mtu.get()) && len + tunnel::HEADER_LEN <= MAX_OCTETS
     };
     if sent.vnet.gso.is_none() {
-        if !fits(sent.octets.len()) {
+        if !fits(octets.len()) {
             return Err(DropReason::PktTooBig);
         }
-        let datagram = sink.datagram(route, header.len() + sent.octets.len());
-        datagram[..header.len()].copy_from_slice(&header);
-        datagram[header.len()..].copy_from_slice(sent.octets);
+        sink.datagram(route, header.len(), sent.span, sent.buffer).copy_from_slice(&header);
         return Ok(());
     }
-    let whole = SuperFrame::new(sent.octets, sent.vnet).map_err(|_| DropReason::Truncated)?;
+    let whole = SuperFrame::new(octets, sent.vnet).map_err(|_| DropReason::Truncated)?;
     if !fits(whole.segment_len(0)) {
         return Err(DropReason::PktTooBig);
     }
     for index in 0..whole.segments() {
-        let datagram = sink.datagram(route, header.len() + whole.segment_len(index));
-        datagram[..header.len()].copy_from_slice(&header);
-        whole.write(index, &mut datagram[header.len()..]);
+        let body = sent.span.within(whole.body(index));
+        let head = sink.datagram(route, header.len() + whole.head_len(), body, sent.buffer);
+        head[..header.len()].copy_from_slice(&header);
+        whole.write_head(index, &mut head[header.len()..]);
     }
     Ok(())
 }

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender as EventSender};
 use encap::coalesce::{Coalescer, Offload};
-use encap::vnet::{self, VnetHeader};
-use encap::{Format, PortId};
+use encap::vnet::VnetHeader;
+use encap::{Format, PortId, Span};
 use fdb::Shared;
 
 use super::inbound::{self, Message};
@@ -27,7 +27,7 @@ use crate::counters::{Direction, DropReason, PaddedCounters};
 use crate::events::WorkerEvent;
 use crate::io::poll::{self, Poll, Token, Waker};
 use crate::io::sender::Sender;
-use crate::io::tap::{MAX_READ, Tap};
+use crate::io::tap::{ReadBuffer, Tap};
 use crate::io::udp::{self, RecvBuffer, SendSockets};
 use crate::topology::Topology;
 
@@ -111,7 +111,7 @@ pub struct Worker {
     topology: Arc<Topology>,
     ports: HashMap<PortId, (PortState, Arc<Tap>)>,
     outlet: Outlet,
-    read_buffer: Box<[u8]>,
+    read_buffer: ReadBuffer,
     recv_buffer: RecvBuffer,
     spin_until: Option<Instant>,
     bulk_until: Instant,
@@ -172,7 +172,7 @@ impl Worker {
             topology: Arc::default(),
             ports: HashMap::new(),
             outlet,
-            read_buffer: vec![0; MAX_READ].into_boxed_slice(),
+            read_buffer: ReadBuffer::new(FLUSH_OCTETS),
             recv_buffer: RecvBuffer::default(),
             spin_until: None,
             bulk_until: clock::now(),
@@ -297,28 +297,28 @@ impl Worker {
         let mut octets = 0;
         let mut gone = None;
         for _ in 0..BURST {
-            match tap.read(&mut self.read_buffer) {
-                Ok(Some(len)) => {
-                    octets += len;
+            match self.read_buffer.read(tap) {
+                Ok(Some((vnet, frame))) => {
+                    octets += frame.len();
                     self.counters.batching.tap_reads.add(1);
-                    let (header, frame) = self.read_buffer[..len].split_at_mut(vnet::LEN.min(len));
-                    match VnetHeader::decode(header) {
-                        Ok(vnet) => {
-                            outbound::handle_frame(
-                                &cx,
-                                &mut self.lookup,
-                                state,
-                                (&vnet, frame),
-                                &mut self.outlet,
-                            );
-                        }
+                    match vnet {
+                        Ok(vnet) => outbound::handle_frame(
+                            &cx,
+                            &mut self.lookup,
+                            state,
+                            (&vnet, frame, self.read_buffer.octets()),
+                            &mut self.outlet,
+                        ),
                         Err(_) => {
                             self.counters.ledger.received_from_ports.add(1);
                             self.counters.count_drop(DropReason::Truncated, Direction::Outbound, 1);
                         }
                     }
-                    if at_once || self.outlet.batch.octets() >= FLUSH_OCTETS {
-                        self.outlet.flush();
+                    if at_once || self.outlet.batch.octets() >= FLUSH_OCTETS || !self.read_buffer.has_room() {
+                        self.outlet.flush(self.read_buffer.octets());
+                    }
+                    if !self.outlet.batch.holds_bodies() {
+                        self.read_buffer.clear();
                     }
                 }
                 Ok(None) => break,
@@ -328,7 +328,8 @@ impl Worker {
                 }
             }
         }
-        self.outlet.flush();
+        self.outlet.flush(self.read_buffer.octets());
+        self.read_buffer.clear();
         if let Some(error) = gone {
             self.lose_port(id, error);
         }
@@ -390,12 +391,12 @@ impl Worker {
 }
 
 impl Outlet {
-    /// Sends what is in the batch.
-    fn flush(&mut self) {
+    /// Sends what is in the batch; `bodies` is the buffer in which the frames were read.
+    fn flush(&mut self, bodies: &[u8]) {
         if self.batch.is_empty() {
             return;
         }
-        let report = self.sender.send(&self.batch, self.now);
+        let report = self.sender.send(&self.batch, bodies, self.now);
         self.batch.clear();
         self.counters.ledger.delivered_to_underlay.add(report.sent);
         self.counters.batching.udp_sends.add(report.messages);
@@ -425,11 +426,11 @@ impl Outlet {
 
 impl Sink for Outlet {
     #[inline]
-    fn datagram(&mut self, route: Route, len: usize) -> &mut [u8] {
-        if self.batch.is_full() {
-            self.flush();
+    fn datagram(&mut self, route: Route, head: usize, body: Span, buffer: &[u8]) -> &mut [u8] {
+        if self.batch.is_full(head + body.len()) {
+            self.flush(buffer);
         }
-        self.batch.datagram(route, len)
+        self.batch.datagram(route, head, body, buffer)
     }
 
     fn deliver(&mut self, port: PortId, vnet: &VnetHeader, frame: &[u8], frames: u64) {

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::udp::{SendMessage, Transmit};
-use crate::batch::{Group, SendBatch};
+use crate::batch::{Group, Payload, SendBatch};
 use crate::sys::mmsg::MAX_SEND;
 
 /// How long datagrams to a destination go out plainly after the kernel refused the offload.
@@ -51,12 +51,12 @@ impl<T: Transmit> Sender<T> {
         Self { transmit, segmentation, plain_until: HashMap::new(), order: Vec::new() }
     }
 
-    /// Sends all groups, those of one source port in their order.
+    /// Sends all groups, those of one source port in their order; `bodies` is where the bodies of datagrams lie.
     ///
     /// # Cost
     ///
     /// One system call for up to 32 groups of a source port; no allocation in the normal case.
-    pub fn send(&mut self, batch: &SendBatch, now: Instant) -> Report {
+    pub fn send(&mut self, batch: &SendBatch, bodies: &[u8], now: Instant) -> Report {
         let mut report = Report::default();
         let groups = batch.groups();
         let mut order = std::mem::take(&mut self.order);
@@ -68,22 +68,27 @@ impl<T: Transmit> Sender<T> {
         };
         order.sort_unstable_by_key(|&index| key(index));
         for run in order.chunk_by(|&a, &b| (key(a).0, key(a).1) == (key(b).0, key(b).1)) {
-            self.send_run(run.iter().map(|&index| &groups[usize::from(index)]), now, &mut report);
+            let run = run.iter().map(|&index| &groups[usize::from(index)]);
+            self.send_run(run.map(|group| (group, batch.payload(group, bodies))), now, &mut report);
         }
         self.order = order;
         report
     }
 
     /// Sends groups that share a socket.
-    fn send_run<'g>(&mut self, groups: impl Iterator<Item = &'g Group>, now: Instant, report: &mut Report) {
+    fn send_run<'g>(
+        &mut self,
+        groups: impl Iterator<Item = (&'g Group, Payload<'g>)>,
+        now: Instant,
+        report: &mut Report,
+    ) {
         let mut chunk: Chunk<'g> = Chunk::default();
-        for group in groups {
+        for (group, payload) in groups {
             let (route, to) = (group.route(), group.route().to.socket_addr());
             let whole = group.count() == 1 || self.may_segment(to, now);
-            let step = if whole { group.octets().len() } else { group.size() };
-            for data in group.octets().chunks(step) {
+            for data in payload.parts(if whole { group.count() } else { 1 }) {
                 #[allow(clippy::cast_possible_truncation)] // a group has at most 65,507 octets
-                let segment = (data.len() > group.size()).then_some(group.size() as u16);
+                let segment = (data.count() > 1).then_some(group.size() as u16);
                 chunk.push(SendMessage { to, data, segment, tos: route.tos });
                 if chunk.is_full() {
                     self.transmit(route.source, chunk.take(), now, report);
@@ -126,7 +131,7 @@ impl<T: Transmit> Sender<T> {
 
     fn note_sent(&mut self, message: &SendMessage<'_>, report: &mut Report) {
         report.messages += 1;
-        report.sent += datagrams(message);
+        report.sent += message.data.count() as u64;
         if message.segment.is_some() && self.plain_until.remove(&message.to).is_some() {
             report.offload.push((message.to, None));
         }
@@ -157,12 +162,12 @@ impl<T: Transmit> Sender<T> {
         report: &mut Report,
     ) {
         let of_offload = matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE));
-        let (Some(segment), true) = (message.segment, of_offload) else {
-            report.failed += datagrams(message);
+        if message.segment.is_none() || !of_offload {
+            report.failed += message.data.count() as u64;
             return;
-        };
+        }
         let mut sent = 0;
-        for data in message.data.chunks(usize::from(segment)) {
+        for data in message.data.parts(1) {
             match self.transmit.send(source, &[SendMessage { data, segment: None, ..*message }]) {
                 Ok(_) => sent += 1,
                 Err(_) => report.failed += 1,
@@ -176,10 +181,6 @@ impl<T: Transmit> Sender<T> {
     }
 }
 
-fn datagrams(message: &SendMessage<'_>) -> u64 {
-    message.segment.map_or(1, |segment| message.data.len().div_ceil(usize::from(segment)) as u64)
-}
-
 /// Up to [`MAX_SEND`] messages for one system call.
 struct Chunk<'a> {
     messages: [SendMessage<'a>; MAX_SEND],
@@ -190,7 +191,7 @@ struct Chunk<'a> {
 impl Default for Chunk<'_> {
     fn default() -> Self {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let empty = SendMessage { to: nowhere, data: &[], segment: None, tos: 0 };
+        let empty = SendMessage { to: nowhere, data: Payload::default(), segment: None, tos: 0 };
         Self { messages: [empty; MAX_SEND], len: 0, source: 0 }
     }
 }
@@ -214,7 +215,7 @@ impl<'a> Chunk<'a> {
 mod tests {
     use std::collections::VecDeque;
 
-    use encap::VtepAddr;
+    use encap::{Span, VtepAddr};
 
     use super::*;
     use crate::batch::Route;
@@ -240,7 +241,7 @@ mod tests {
             let refused = |m: &&SendMessage<'_>| !(self.refuse_segments && m.segment.is_some());
             let accepted: Vec<_> = messages.iter().take_while(refused).collect();
             let count = accepted.len();
-            let sent: Vec<_> = accepted.iter().map(|m| (source, m.data.len(), m.segment)).collect();
+            let sent: Vec<_> = accepted.iter().map(|m| (source, m.data.octets(), m.segment)).collect();
             self.sent.extend(sent);
             Ok(count)
         }
@@ -259,7 +260,7 @@ mod tests {
         let mut batch = SendBatch::new(128);
         for &(last, source, size, count) in groups {
             for _ in 0..count {
-                batch.datagram(Route { to: vtep(last), source, tos: 0 }, size);
+                batch.datagram(Route { to: vtep(last), source, tos: 0 }, size, Span::default(), &[]);
             }
         }
         batch
@@ -268,8 +269,11 @@ mod tests {
     #[test]
     fn groups_of_a_source_port_leave_in_order_and_as_one_message_each() {
         let mut script = Script::default();
-        let report = Sender::new(&mut script, true)
-            .send(&batch(&[(1, 5, 100, 3), (1, 2, 70, 1), (2, 5, 50, 2)]), crate::clock::now());
+        let report = Sender::new(&mut script, true).send(
+            &batch(&[(1, 5, 100, 3), (1, 2, 70, 1), (2, 5, 50, 2)]),
+            &[],
+            crate::clock::now(),
+        );
         assert_eq!((report.sent, report.failed, report.messages), (6, 0, 3));
         assert_eq!(script.sent, [(2, 70, None), (5, 300, Some(100)), (5, 100, Some(50))]);
     }
@@ -277,7 +281,8 @@ mod tests {
     #[test]
     fn without_the_offload_each_datagram_is_a_message() {
         let mut script = Script::default();
-        let report = Sender::new(&mut script, false).send(&batch(&[(1, 0, 100, 40)]), crate::clock::now());
+        let report =
+            Sender::new(&mut script, false).send(&batch(&[(1, 0, 100, 40)]), &[], crate::clock::now());
         assert_eq!((report.sent, report.messages), (40, 40));
         assert!(script.sent.iter().all(|&sent| sent == (0, 100, None)));
     }
@@ -288,13 +293,13 @@ mod tests {
         let now = crate::clock::now();
         let mut sender = Sender::new(&mut script, true);
         let groups = batch(&[(1, 0, 100, 3)]);
-        let report = sender.send(&groups, now);
+        let report = sender.send(&groups, &[], now);
         assert_eq!((report.sent, report.failed), (3, 0));
         assert!(matches!(&report.offload[..], [(to, Some(_))] if *to == vtep(1).socket_addr()));
-        let report = sender.send(&groups, now + RETRY / 2);
+        let report = sender.send(&groups, &[], now + RETRY / 2);
         assert_eq!((report.sent, report.messages, report.offload.len()), (3, 3, 0));
         sender.transmit.refuse_segments = false;
-        let report = sender.send(&groups, now + RETRY);
+        let report = sender.send(&groups, &[], now + RETRY);
         assert_eq!((report.sent, report.messages), (3, 1));
         assert!(matches!(&report.offload[..], [(_, None)]));
     }
@@ -304,9 +309,9 @@ mod tests {
         let answers = [libc::EMSGSIZE; 4].into();
         let mut script = Script { answers, ..Script::default() };
         let mut sender = Sender::new(&mut script, true);
-        let report = sender.send(&batch(&[(1, 0, 100, 3)]), crate::clock::now());
+        let report = sender.send(&batch(&[(1, 0, 100, 3)]), &[], crate::clock::now());
         assert_eq!((report.sent, report.failed, report.offload.len()), (0, 3, 0));
-        let report = sender.send(&batch(&[(1, 0, 100, 3)]), crate::clock::now());
+        let report = sender.send(&batch(&[(1, 0, 100, 3)]), &[], crate::clock::now());
         assert_eq!((report.sent, report.messages), (3, 1));
     }
 
@@ -316,8 +321,11 @@ mod tests {
         let errors = [vtep(9).socket_addr(), vtep(9).socket_addr()].into();
         let mut script = Script { answers, errors, ..Script::default() };
         // The second error has nothing behind it in the queue, so it counts as the message's own.
-        let report = Sender::new(&mut script, true)
-            .send(&batch(&[(1, 0, 100, 2), (2, 0, 60, 1)]), crate::clock::now());
+        let report = Sender::new(&mut script, true).send(
+            &batch(&[(1, 0, 100, 2), (2, 0, 60, 1)]),
+            &[],
+            crate::clock::now(),
+        );
         assert_eq!((report.sent, report.failed, report.retried, report.icmp_errors), (1, 2, 1, 2));
     }
 
@@ -326,7 +334,7 @@ mod tests {
         for errno in [libc::ENOBUFS, libc::EAGAIN, libc::EPERM, libc::ENETUNREACH, libc::EHOSTUNREACH] {
             let mut script = Script { answers: [errno].into(), ..Script::default() };
             let groups = batch(&[(1, 0, 100, 2), (2, 0, 60, 1)]);
-            let report = Sender::new(&mut script, true).send(&groups, crate::clock::now());
+            let report = Sender::new(&mut script, true).send(&groups, &[], crate::clock::now());
             assert_eq!((report.sent, report.failed), (1, 2), "errno {errno}");
         }
     }

@@ -9,9 +9,9 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
-use encap::coalesce::{Span, Write};
-use encap::vnet::{self, VnetHeader};
-use encap::{MacAddr, Mtu};
+use encap::coalesce::Write;
+use encap::vnet::{self, VnetError, VnetHeader};
+use encap::{MacAddr, Mtu, Span};
 use ipnet::IpNet;
 
 use super::link::{Link, LinkSetup, Links};
@@ -21,6 +21,9 @@ use crate::sys::tun;
 
 /// Octets that hold any frame of a TAP: the header, 64 KiB of IP, an Ethernet header with two tags.
 pub const MAX_READ: usize = vnet::LEN + 65_536 + 22;
+
+/// Where a read starts: places that share no cache line.
+const ALIGN: usize = 64;
 
 /// Frames that wait in the device while the daemon is busy; a pod's burst is lost beyond that.
 const QUEUE: u32 = 8000;
@@ -181,10 +184,62 @@ impl Tap {
         slices[0] = IoSlice::new(&header);
         slices[1] = IoSlice::new(run.head());
         for (slice, piece) in slices[2..].iter_mut().zip(run.pieces()) {
-            *slice = IoSlice::new(Span::of(*piece, buffer));
+            *slice = IoSlice::new(piece.of(buffer));
         }
         rustix::io::writev(&self.file, &slices[..run.pieces().len() + 2])?;
         Ok(())
+    }
+}
+
+/// Memory for many reads, which stays as it is until all that was read has left.
+#[derive(Debug)]
+pub struct ReadBuffer {
+    octets: Box<[u8]>,
+    used: usize,
+}
+
+impl ReadBuffer {
+    /// A buffer that has room for one more read of any size until it holds `octets`.
+    #[must_use]
+    pub fn new(octets: usize) -> Self {
+        Self { octets: vec![0; octets + MAX_READ + ALIGN].into_boxed_slice(), used: 0 }
+    }
+
+    /// Reads one frame behind those that are there: its header, or why that is none, and where the frame lies. `None`
+    /// when the TAP has none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tap::read`].
+    ///
+    /// # Panics
+    ///
+    /// Without [room](Self::has_room).
+    #[inline]
+    #[allow(clippy::type_complexity)] // said in words above
+    pub fn read(&mut self, tap: &Tap) -> io::Result<Option<(Result<VnetHeader, VnetError>, Span)>> {
+        let start = self.used;
+        let Some(len) = tap.read(&mut self.octets[start..][..MAX_READ])? else { return Ok(None) };
+        let header = vnet::LEN.min(len);
+        self.used = (start + len).next_multiple_of(ALIGN);
+        let vnet = VnetHeader::decode(&self.octets[start..start + header]);
+        Ok(Some((vnet, Span::new(start + header, len - header))))
+    }
+
+    /// Whether one more frame of any size can be read.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.used + MAX_READ <= self.octets.len()
+    }
+
+    /// All octets, in which frames lie where [`ReadBuffer::read`] said.
+    pub fn octets(&mut self) -> &mut [u8] {
+        &mut self.octets
+    }
+
+    /// Forgets all frames.
+    pub fn clear(&mut self) {
+        self.used = 0;
     }
 }
 

@@ -5,8 +5,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use encap::Span;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use crate::batch::{Route, SendBatch};
 use crate::sys::mmsg;
 
 pub use crate::sys::mmsg::{Received, RecvBuffer, SendMessage};
@@ -134,9 +136,11 @@ pub fn probe_segments(wanted: u16, own: IpAddr) -> u16 {
         let socket = bound(SocketAddr::new(own, 0), false)?;
         mmsg::set_option(socket.as_fd(), libc::SOL_UDP, UDP_SEGMENT, 0)?;
         let to = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
-        let data = vec![0; usize::from(segments)];
-        let sent =
-            mmsg::sendmmsg(socket.as_fd(), &[SendMessage { to, data: &data, segment: Some(1), tos: 0 }]);
+        let mut batch = SendBatch::new(1);
+        let route = Route { to: to.into(), source: 0, tos: 0 };
+        batch.datagram(route, usize::from(segments), Span::default(), &[]);
+        let data = batch.payload(&batch.groups()[0], &[]);
+        let sent = mmsg::sendmmsg(socket.as_fd(), &[SendMessage { to, data, segment: Some(1), tos: 0 }]);
         let refusals = [libc::EINVAL, libc::EMSGSIZE, libc::EIO, libc::EOPNOTSUPP];
         Ok::<_, io::Error>(
             sent.is_err_and(|e| e.raw_os_error().is_some_and(|errno| refusals.contains(&errno))),
@@ -253,6 +257,14 @@ mod tests {
         assert_eq!(Receiver::bind(taken, 2, true).unwrap().len(), 2);
     }
 
+    /// One datagram: one octet as its head, the others where they are.
+    fn batch(to: SocketAddr, octets: &[u8]) -> SendBatch {
+        let mut batch = SendBatch::new(1);
+        let route = Route { to: to.into(), source: 0, tos: 0 };
+        batch.datagram(route, 1, Span::new(1, octets.len() - 1), octets)[0] = octets[0];
+        batch
+    }
+
     #[test]
     fn segments_sent_as_one_message_arrive_as_one() {
         assert!(probe_gro());
@@ -264,16 +276,18 @@ mod tests {
             let mut receiver = Receiver::bind(address, 1, true).unwrap().remove(0);
             let to = receiver.socket.local_addr().unwrap().as_socket().unwrap();
             let sockets = SendSockets::bind(&[address.ip()], 2).unwrap();
-            let data: Vec<u8> = (0..=249).collect();
-            let message = SendMessage { to, data: &data, segment: Some(100), tos: 0xb9 };
+            let octets: Vec<u8> = (0..=249).chain(0..=249).chain(0..=249).collect();
+            let batch = batch(to, &octets);
+            let data = batch.payload(&batch.groups()[0], &octets);
+            let message = SendMessage { to, data, segment: Some(300), tos: 0xb9 };
             assert_eq!((&sockets).send(1, &[message]).unwrap(), 1);
             let mut buffer = RecvBuffer::default();
             assert_eq!(receiver.receive(&mut buffer).unwrap(), 0);
-            let (received, octets) = buffer.received();
+            let (received, arrived) = buffer.received();
             assert_eq!(received.len(), 1);
-            assert_eq!((received[0].len, received[0].stride, received[0].tos), (250, 100, 0xb9));
+            assert_eq!((received[0].len, received[0].stride, received[0].tos), (750, 300, 0xb9));
             assert_eq!(received[0].from.ip(), address.ip());
-            assert_eq!(octets[received[0].start..][..250], data);
+            assert_eq!(arrived[received[0].start..][..750], octets);
         }
     }
 
@@ -283,7 +297,9 @@ mod tests {
         let to = dead.local_addr().unwrap().as_socket().unwrap();
         drop(dead);
         let sockets = SendSockets::bind(&[to.ip()], 1).unwrap();
-        let message = SendMessage { to, data: &[1], segment: None, tos: 0 };
+        let batch = batch(to, &[1]);
+        let data = batch.payload(&batch.groups()[0], &[]);
+        let message = SendMessage { to, data, segment: None, tos: 0 };
         (&sockets).send(0, &[message]).unwrap();
         assert_eq!((&sockets).take_error(0, to), Some(to));
         assert_eq!((&sockets).take_error(0, to), None);

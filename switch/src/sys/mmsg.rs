@@ -7,8 +7,13 @@ use std::mem::{self, MaybeUninit};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use crate::batch::{MAX_SEGMENTS, Payload};
+
 /// Messages in one call: enough to make the call cheap, few enough for the stack.
 pub(crate) const MAX_SEND: usize = 32;
+/// Pieces of payload in one call: any one message's fit, and usually those of all.
+const MAX_PIECES: usize = 1024;
+const _: () = assert!(MAX_PIECES >= 2 * MAX_SEGMENTS);
 /// Messages received in one call; eight of up to 64 KiB already hide the cost of the call.
 pub(crate) const MAX_RECV: usize = 8;
 /// Octets of one receive slot: the largest UDP payload, rounded up.
@@ -24,7 +29,7 @@ pub struct SendMessage<'a> {
     /// Where to.
     pub to: SocketAddr,
     /// The payload: one datagram, or several of `segment` octets each (the last may be shorter).
-    pub data: &'a [u8],
+    pub data: Payload<'a>,
     /// The octets of each datagram, when `data` is to be cut.
     pub segment: Option<u16>,
     /// The outer TOS or traffic class.
@@ -42,29 +47,32 @@ struct Control([u8; CONTROL]);
 ///
 /// What the kernel says of the first message; none was sent then.
 pub(crate) fn sendmmsg(socket: BorrowedFd<'_>, messages: &[SendMessage<'_>]) -> io::Result<usize> {
-    let count = messages.len().min(MAX_SEND);
+    let mut count = 0;
+    let mut pieces = 0;
     let mut names = [MaybeUninit::<libc::sockaddr_in6>::uninit(); MAX_SEND];
     let mut controls = [MaybeUninit::<Control>::uninit(); MAX_SEND];
-    let mut vectors = [MaybeUninit::<libc::iovec>::uninit(); MAX_SEND];
+    let mut vectors = [MaybeUninit::<libc::iovec>::uninit(); MAX_PIECES];
     let mut headers = [MaybeUninit::<libc::mmsghdr>::uninit(); MAX_SEND];
-    for (i, message) in messages[..count].iter().enumerate() {
+    for (i, message) in messages.iter().take(MAX_SEND).enumerate() {
+        if pieces + 2 * message.data.count() > MAX_PIECES {
+            break;
+        }
         let name_len = encode_address(message.to, &mut names[i]);
         let control_len = encode_control(message, &mut controls[i]);
-        vectors[i].write(libc::iovec {
-            iov_base: message.data.as_ptr().cast_mut().cast(),
-            iov_len: message.data.len(),
-        });
+        let vector_len = encode_pieces(message.data, &mut vectors[pieces..]);
         // SAFETY: all-zero is a valid msghdr (null pointers, zero lengths).
         let mut header: libc::msghdr = unsafe { mem::zeroed() };
         header.msg_name = names[i].as_mut_ptr().cast();
         header.msg_namelen = name_len;
-        header.msg_iov = vectors[i].as_mut_ptr();
-        header.msg_iovlen = 1;
+        header.msg_iov = vectors[pieces].as_mut_ptr();
+        header.msg_iovlen = vector_len;
         if control_len > 0 {
             header.msg_control = controls[i].as_mut_ptr().cast();
             header.msg_controllen = control_len;
         }
         headers[i].write(libc::mmsghdr { msg_hdr: header, msg_len: 0 });
+        pieces += vector_len;
+        count += 1;
     }
     // SAFETY: the first `count` headers are initialised and point to names, vectors, controls and payloads that
     // outlive the call; the kernel only reads them and writes `msg_len`.
@@ -77,6 +85,24 @@ pub(crate) fn sendmmsg(socket: BorrowedFd<'_>, messages: &[SendMessage<'_>]) -> 
         )
     };
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent.unsigned_abs() as usize) }
+}
+
+/// Writes where the pieces of a payload are, neighbours as one; returns how many entries that took.
+#[inline]
+fn encode_pieces(data: Payload<'_>, vectors: &mut [MaybeUninit<libc::iovec>]) -> usize {
+    let mut count = 0;
+    let mut last = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+    for piece in data.pieces() {
+        let start = piece.as_ptr().cast_mut();
+        if last.iov_base.wrapping_byte_add(last.iov_len) == start.cast() {
+            last.iov_len += piece.len();
+        } else {
+            last = libc::iovec { iov_base: start.cast(), iov_len: piece.len() };
+            count += 1;
+        }
+        vectors[count - 1].write(last);
+    }
+    count
 }
 
 /// Writes a socket address; returns its length. An IPv4 address is written as such, in the larger buffer.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use encap::vnet::{Gso, Unfinished, VnetHeader};
-use encap::{Format, MacAddr, Mtu, PortId};
+use encap::{Format, MacAddr, Mtu, PortId, Span};
 use fdb::Location;
 
 use super::{PortState, handle_frame};
@@ -337,7 +337,13 @@ fn a_port_that_is_gone_sends_nothing() {
     let cx = Context { topology, counters: &counters, now: lab.worker.now, source_ports: 1 };
     let mut sink = MemorySink::new(Arc::clone(&counters), 1);
     let (vnet, mut frame) = (VnetHeader::default(), frame_to(mac(2)));
-    handle_frame(&cx, &mut Lookup::new(Arc::default()), &mut port, (&vnet, &mut frame), &mut sink);
+    handle_frame(
+        &cx,
+        &mut Lookup::new(Arc::default()),
+        &mut port,
+        (&vnet, Span::new(0, frame.len()), &mut frame),
+        &mut sink,
+    );
     assert_eq!(counters.dropped(DropReason::TapGone, Outbound), 1);
     assert!(Totals::of([&**counters]).balanced() && sink.events.is_empty());
 }

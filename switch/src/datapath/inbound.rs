@@ -4,15 +4,17 @@
 //!
 //! 1. [`handle_message`] counts what was received, and asks once a message: is the sender a peer?
 //! 2. `open`: is there a frame of one of our networks, and is the peer on that network?
-//! 3. `admit`: is it a frame that a switch forwards? The outer congestion mark moves into it.
-//! 4. `learn`: static peers only; members say by gossip what they have.
-//! 5. `deliver`: to local ports only, never back to the underlay (split horizon), through the coalescer.
+//! 3. `check_ethernet`: is it a frame that a switch forwards?
+//! 4. `observe`, `decide`: who sends from there (static peers only; members say by gossip what they have), and which
+//!    port is it for? Stages 2 to 4 are asked once for datagrams of a message whose headers are the same.
+//! 5. `deliver`: the outer congestion mark moves into the frame, which goes to local ports only, never back to the
+//!    underlay (split horizon), through the coalescer.
 
 use std::net::IpAddr;
 
 use encap::coalesce::{Coalescer, Pushed};
 use encap::ecn::{self, Ecn};
-use encap::ether::Frame;
+use encap::ether::{self, Frame};
 use encap::inet::Layers;
 use encap::{Format, PortId, Span, tunnel};
 use fdb::Location;
@@ -63,7 +65,8 @@ pub fn handle_message<S: Sink>(
         Ok(peer) => peer,
         Err(reason) => return cx.counters.count_drop(reason, Direction::Inbound, datagrams as u64),
     };
-    let mut arrival = Arrival { cx, lookup, coalescer, sink, peer, ecn: Ecn::from_tos(message.tos) };
+    let ecn = Ecn::from_tos(message.tos);
+    let mut arrival = Arrival { cx, lookup, coalescer, sink, peer, ecn, way: None };
     for index in 0..datagrams {
         let at = index * message.stride;
         let span = Span::new(message.start + at, message.stride.min(message.len - at));
@@ -80,15 +83,50 @@ struct Arrival<'a, 'c, S> {
     sink: &'a mut S,
     peer: PeerIndex,
     ecn: Ecn,
+    way: Option<Way>,
+}
+
+/// Where the frame of a datagram goes, which its tunnel and Ethernet header tell: the next datagram of a message mostly
+/// has the same.
+#[derive(Clone, Copy)]
+struct Way {
+    headers: Span,
+    network: NetworkIndex,
+    frame: usize,
+    /// One port, or `None` = all of them.
+    to: Option<PortId>,
+}
+
+impl Way {
+    #[inline]
+    fn holds_for(&self, datagram: Span, buffer: &[u8]) -> bool {
+        let headers = datagram.of(buffer).get(..self.headers.len());
+        headers.is_some_and(|headers| headers == self.headers.of(buffer))
+    }
 }
 
 impl<S: Sink> Arrival<'_, '_, S> {
     #[inline]
     fn forward(&mut self, format: Format, datagram: Span, buffer: &mut [u8]) -> Result<(), DropReason> {
-        let (network, span) = self.open(format, datagram, buffer)?;
-        let network = self.cx.topology.network(network);
-        let octets = &mut buffer[span.start as usize..][..span.len as usize];
-        let frame = Frame::new(octets)?;
+        let way = match self.way.filter(|way| way.holds_for(datagram, buffer)) {
+            Some(way) => way,
+            None => self.find_way(format, datagram, buffer)?,
+        };
+        self.way = Some(way);
+        let span = Span::new(datagram.start as usize + way.frame, datagram.len() - way.frame);
+        let octets = span.of_mut(buffer);
+        let mut layers = Layers::of(octets);
+        if ecn::apply(octets, layers.l3, self.ecn).map_err(|_| DropReason::IpTunnelEcn)? {
+            layers = Layers::of(octets);
+        }
+        self.deliver(self.cx.topology.network(way.network), way.to, span, &layers, buffer)
+    }
+
+    /// Stages 2 to 4, and where the frame goes.
+    fn find_way(&mut self, format: Format, datagram: Span, buffer: &[u8]) -> Result<Way, DropReason> {
+        let (index, offset) = self.open(format, datagram.of(buffer))?;
+        let network = self.cx.topology.network(index);
+        let frame = Frame::new(&datagram.of(buffer)[offset..])?;
         check_ethernet(&frame, network)?;
         let (src, dst) = (frame.src(), frame.dst());
         let peer = self.cx.topology.peer(self.peer);
@@ -97,30 +135,21 @@ impl<S: Sink> Arrival<'_, '_, S> {
             let sink = &mut *self.sink;
             self.lookup.observe((network.vni, src), from, network.mac_age, now, |event| sink.tell(event))?;
         }
-        let mut layers = Layers::of(octets);
-        if ecn::apply(octets, layers.l3, self.ecn).map_err(|_| DropReason::IpTunnelEcn)? {
-            layers = Layers::of(octets);
-        }
         let to = if dst.is_group() { None } else { self.decide(network, dst)? };
-        self.deliver(network, to, span, &layers, buffer)
+        let headers = Span::new(datagram.start as usize, offset + ether::HEADER_LEN);
+        Ok(Way { headers, network: index, frame: offset, to })
     }
 
     /// Stage 2.
     #[inline]
-    fn open(
-        &self,
-        format: Format,
-        datagram: Span,
-        buffer: &[u8],
-    ) -> Result<(NetworkIndex, Span), DropReason> {
+    fn open(&self, format: Format, datagram: &[u8]) -> Result<(NetworkIndex, usize), DropReason> {
         let strict = self.cx.topology.encap.vxlan_strict;
-        let (vni, offset) = tunnel::decode(format, datagram.of(buffer), strict)?;
+        let (vni, offset) = tunnel::decode(format, datagram, strict)?;
         let network = self.cx.topology.network_of(vni).ok_or(DropReason::UnknownVni)?;
         if !self.cx.topology.peer(self.peer).networks.contains(&network) {
             return Err(DropReason::UnknownPeer);
         }
-        let frame = Span::new(datagram.start as usize + offset, datagram.len as usize - offset);
-        Ok((network, frame))
+        Ok((network, offset))
     }
 
     /// One port, or `None` = all of them.

@@ -233,18 +233,16 @@ impl Worker {
     fn note_traffic(&mut self, octets: usize, now: Instant) {
         if octets > BULK {
             self.bulk_until = now + BULK_MEMORY;
-            self.spin_until = None;
-            if self.polling == Polling::Adaptive {
-                // Others run, and what they send meanwhile is found by one more look, without a wake-up.
-                self.spin_until = Some(now);
-                poll::yield_now();
-            }
+            // What others send meanwhile is found by one more look, without a wake-up.
+            self.spin_until = Some(now);
         } else if octets > 0 {
             self.spin_until = (now >= self.bulk_until).then(|| now + SPIN);
-        } else if self.polling == Polling::Busy || self.spin_until.is_some_and(|until| now < until) {
-            poll::yield_now();
-        } else {
+        } else if self.spin_until.is_some_and(|until| now >= until) {
             self.spin_until = None;
+        }
+        if self.patience() == Some(Duration::ZERO) {
+            // Whoever the frames are for runs now.
+            poll::yield_now();
         }
     }
 

@@ -221,7 +221,7 @@ fn a_deleted_device_or_namespace_takes_its_port_down_and_nothing_else() {
         pods[0].ip("link del eth0");
         wait::until(wait::secs(1), "port p1 to go down", || node.port_state("p1") == "down");
         pods[1].delete();
-        wait::until(Duration::from_millis(1_500), "port p2 to wait", || {
+        wait::until(wait::secs(1), "port p2 to wait", || {
             ["down", "waiting"].contains(&&*node.port_state("p2"))
         });
         assert_eq!(node.port_state("p3"), "up");

@@ -218,6 +218,17 @@ impl WorkerCounters {
         self.drops[reason as usize][direction as usize].add(frames);
     }
 
+    /// Counts `frames` wire frames that a port took in one write, or the reason why it did not.
+    pub fn count_delivery(&self, taken: Result<(), DropReason>, direction: Direction, frames: u64) {
+        match taken {
+            Ok(()) => {
+                self.ledger.delivered_to_ports.add(frames);
+                self.batching.tap_writes.add(1);
+            }
+            Err(reason) => self.count_drop(reason, direction, frames),
+        }
+    }
+
     /// The frames dropped for one reason in one direction.
     #[must_use]
     pub fn dropped(&self, reason: DropReason, direction: Direction) -> u64 {

@@ -55,7 +55,8 @@ mod tests;
 pub use reload::{ReloadError, Reloaded};
 
 /// How often waiting ports, routes and MTUs are looked at, and old FDB entries removed.
-const TICK: Duration = Duration::from_secs(1);
+/// A namespace that was deleted is noticed within a second.
+const TICK: Duration = Duration::from_millis(500);
 
 /// Reads the configuration that a reload goes over to.
 pub type Loader = Box<dyn FnMut() -> Result<Config, ConfigError> + Send>;

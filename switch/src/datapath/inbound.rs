@@ -19,7 +19,7 @@ use encap::inet::Layers;
 use encap::{Format, PortId, Span, tunnel};
 use fdb::Location;
 
-use super::lookup::{Lookup, Place};
+use super::lookup::{Lookup, Place, Sighting};
 use super::outbound::check_ethernet;
 use super::{Context, Sink};
 use crate::counters::{Direction, DropReason};
@@ -131,9 +131,10 @@ impl<S: Sink> Arrival<'_, '_, S> {
         let (src, dst) = (frame.src(), frame.dst());
         let peer = self.cx.topology.peer(self.peer);
         if !peer.listen_only {
-            let (from, now) = (Location::Remote(peer.vtep), self.cx.now);
+            let (vni, from, age) = (network.vni, Location::Remote(peer.vtep), network.mac_age);
             let sink = &mut *self.sink;
-            self.lookup.observe((network.vni, src), from, network.mac_age, now, |event| sink.tell(event))?;
+            let sighting = Sighting { vni, mac: src, from, now: self.cx.now, age };
+            self.lookup.observe(sighting, |event| sink.tell(event))?;
         }
         let to = if dst.is_group() { None } else { self.decide(network, dst)? };
         let headers = Span::new(datagram.start as usize, offset + ether::HEADER_LEN);

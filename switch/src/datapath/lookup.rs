@@ -31,6 +31,21 @@ pub enum Place {
     Unknown,
 }
 
+/// An address sent a frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Sighting {
+    /// On this network,
+    pub vni: Vni,
+    /// this address,
+    pub mac: MacAddr,
+    /// from here,
+    pub from: Location,
+    /// now.
+    pub now: Instant,
+    /// How long the network remembers it.
+    pub age: Duration,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     at: Location,
@@ -85,36 +100,23 @@ impl Lookup {
         place
     }
 
-    /// Notes that `mac` sent a frame from `from`, and tells control when that is news or due for a refresh.
+    /// Notes who sent a frame, and tells control when that is news or due for a refresh.
     ///
     /// # Errors
     ///
     /// [`DropReason::MacFrozen`] when the address is frozen at another place.
     #[inline]
-    pub fn observe(
-        &mut self,
-        (vni, mac): (Vni, MacAddr),
-        from: Location,
-        age: Duration,
-        now: Instant,
-        tell: impl FnOnce(WorkerEvent),
-    ) -> Result<(), DropReason> {
-        let seen = self.seen.get(&self.shared, vni, mac).filter(|seen| seen.at == from && now < seen.again);
-        let frozen = match seen {
+    pub fn observe(&mut self, sighting: Sighting, tell: impl FnOnce(WorkerEvent)) -> Result<(), DropReason> {
+        let seen = self.seen.get(&self.shared, sighting.vni, sighting.mac);
+        let frozen = match seen.filter(|seen| seen.at == sighting.from && sighting.now < seen.again) {
             Some(seen) => seen.frozen,
-            None => self.look_again((vni, mac), from, age, now, tell),
+            None => self.look_again(sighting, tell),
         };
         if frozen { Err(DropReason::MacFrozen) } else { Ok(()) }
     }
 
-    fn look_again(
-        &mut self,
-        (vni, mac): (Vni, MacAddr),
-        from: Location,
-        age: Duration,
-        now: Instant,
-        tell: impl FnOnce(WorkerEvent),
-    ) -> bool {
+    fn look_again(&mut self, sighting: Sighting, tell: impl FnOnce(WorkerEvent)) -> bool {
+        let Sighting { vni, mac, from, age, now } = sighting;
         let (found, stamp) = self.shared.find(vni, mac);
         let here = found.is_some_and(|found| found.location == from);
         let frozen = found.is_some_and(|found| found.frozen) && !here;

@@ -115,11 +115,10 @@ impl MemorySink {
     }
 
     fn takes(&self, port: PortId, direction: Direction, frames: u64) -> bool {
-        match self.refusing.iter().find(|(refusing, _)| *refusing == port) {
-            Some((_, reason)) => self.counters.count_drop(*reason, direction, frames),
-            None => self.counters.ledger.delivered_to_ports.add(frames),
-        }
-        self.refusing.iter().all(|(refusing, _)| *refusing != port)
+        let refusing = self.refusing.iter().find(|(refusing, _)| *refusing == port);
+        let taken = refusing.map_or(Ok(()), |&(_, reason)| Err(reason));
+        self.counters.count_delivery(taken, direction, frames);
+        taken.is_ok()
     }
 }
 

@@ -20,7 +20,7 @@ use encap::{PortId, Span, ecn, flow};
 use fdb::Location;
 
 use super::limit::TokenBucket;
-use super::lookup::{Lookup, Place};
+use super::lookup::{Lookup, Place, Sighting};
 use super::verdict::Verdict;
 use super::{Context, Sink};
 use crate::batch::{MAX_OCTETS, Route};
@@ -121,7 +121,8 @@ fn forward<S: Sink>(
     let network = cx.topology.network(view.network);
     admit(cx, &frame, &sent.layers, view, network)?;
     let from = Location::Local(port.id);
-    lookup.observe((network.vni, frame.src()), from, network.mac_age, cx.now, |event| {
+    let (vni, mac, age) = (network.vni, frame.src(), network.mac_age);
+    lookup.observe(Sighting { vni, mac, from, now: cx.now, age }, |event| {
         if port.news.take(1, cx.now) {
             sink.tell(event);
         } else {

@@ -380,8 +380,8 @@ impl Worker {
         }
         for write in self.coalescer.finish() {
             let port = PortId::new(write.target());
-            let result = self.outlet.taps.get(&port).map(|tap| tap.write_run(write, buffer));
-            self.outlet.count_delivery(result, Direction::Inbound, u64::from(write.frames()));
+            let taken = self.outlet.write(port, |tap| tap.write_run(write, buffer));
+            self.counters.count_delivery(taken, Direction::Inbound, u64::from(write.frames()));
         }
         self.coalescer.clear();
         octets
@@ -408,17 +408,12 @@ impl Outlet {
         }
     }
 
-    fn count_delivery(&self, result: Option<io::Result<()>>, direction: Direction, frames: u64) {
-        match result {
-            Some(Ok(())) => {
-                self.counters.ledger.delivered_to_ports.add(frames);
-                self.counters.batching.tap_writes.add(1);
-            }
-            Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.counters.count_drop(DropReason::TapFull, direction, frames);
-            }
-            _ => self.counters.count_drop(DropReason::TapGone, direction, frames),
-        }
+    fn write(&self, port: PortId, write: impl FnOnce(&Tap) -> io::Result<()>) -> Result<(), DropReason> {
+        let tap = self.taps.get(&port).ok_or(DropReason::TapGone)?;
+        write(tap).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => DropReason::TapFull,
+            _ => DropReason::TapGone,
+        })
     }
 }
 
@@ -432,8 +427,8 @@ impl Sink for Outlet {
     }
 
     fn deliver(&mut self, port: PortId, vnet: &VnetHeader, frame: &[u8], frames: u64) {
-        let result = self.taps.get(&port).map(|tap| tap.write(vnet, frame));
-        self.count_delivery(result, Direction::Outbound, frames);
+        let taken = self.write(port, |tap| tap.write(vnet, frame));
+        self.counters.count_delivery(taken, Direction::Outbound, frames);
     }
 
     fn tell(&mut self, event: WorkerEvent) {

@@ -44,6 +44,8 @@ pub struct SuperFrame<'a> {
     payload: usize,
     size: usize,
     segments: usize,
+    /// What the IPv4 header and the pseudo-header sum to in every segment.
+    ip: Sum,
     pseudo: Sum,
 }
 
@@ -82,12 +84,14 @@ impl<'a> SuperFrame<'a> {
         }
         let pseudo = Sum::of(layers.address_octets(frame)).and_u16(u16::from(protocol));
         let (v4, l3) = (net == Net::V4, layers.l3);
+        let header = &frame[l3..l4];
+        let ip = if v4 { Sum::of(&header[..2]).and(&header[6..10]).and(&header[12..]) } else { Sum::default() };
         let size = usize::from(size);
         let segments = (layers.end - payload).div_ceil(size).max(1);
         if segments > MAX_SEGMENTS {
             return Err(SegmentError::TooMany(segments));
         }
-        Ok(Self { frame: &frame[..layers.end], v4, protocol, l3, l4, payload, size, segments, pseudo })
+        Ok(Self { frame: &frame[..layers.end], v4, protocol, l3, l4, payload, size, segments, ip, pseudo })
     }
 
     /// How many segments there are; at least one.
@@ -145,11 +149,10 @@ impl<'a> SuperFrame<'a> {
         let packet = self.payload - self.l3 + body;
         let ip = &mut head[self.l3..self.l4];
         if self.v4 {
-            ip[2..4].copy_from_slice(&(packet as u16).to_be_bytes());
             let id = u16::from_be_bytes([ip[4], ip[5]]).wrapping_add(index as u16);
+            ip[2..4].copy_from_slice(&(packet as u16).to_be_bytes());
             ip[4..6].copy_from_slice(&id.to_be_bytes());
-            ip[10..12].fill(0);
-            let sum = Sum::of(ip).complement();
+            let sum = self.ip.and_u16(packet as u16).and_u16(id).complement();
             ip[10..12].copy_from_slice(&sum);
         } else {
             ip[4..6].copy_from_slice(&((packet - 40) as u16).to_be_bytes());

@@ -200,10 +200,10 @@ class Measure(NamedTuple):
 
 
 LABS = {"pair": {}, "star": {"nodes": 5}, "pairs": {"pods": 2}}
-LAB_SECONDS = {"pair": 2.5, "star": 5, "pairs": 3.5}       # to set it up, and to take it down
+LAB_SECONDS = {"pair": 1.5, "star": 3, "pairs": 2}       # to set it up, and to take it down
 MEASURES = {
     "tcp": Measure(Bench.tcp, "pair", lambda s: 2 * s + 1.5, "TCP, one stream and four"),
-    "udp": Measure(Bench.udp, "pair", lambda s: 2 * max(1, s / 2) + 7, "UDP, 64 and 1400 octets, one flow"),
+    "udp": Measure(Bench.udp, "pair", lambda s: 2 * max(1, s / 2) + 5, "UDP, 64 and 1400 octets, one flow"),
     "rtt": Measure(Bench.rtt, "pair", lambda s: s + 0.5, "round trips, one in flight"),
     "mix": Measure(Bench.mix, "star", lambda s: max(1, s / 2) + 1, "UDP of 64, 128, 512 and 1400 octets from one "
                    "sender over 64 sockets to four nodes"),

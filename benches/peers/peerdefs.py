@@ -76,7 +76,8 @@ def vxlan_dev(lab, s):
 
 
 def geneve_dev(lab, s):
-    lab.ip(lab.node(s), "link", "add", "tun0", "type", "geneve", "id", 7, "remote", lab.underlay(lab.others(s)))
+    (other,) = lab.others(s)
+    lab.ip(lab.node(s), "link", "add", "tun0", "type", "geneve", "id", 7, "remote", lab.underlay(other))
 
 
 def bridged(lab, make_dev):

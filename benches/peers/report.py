@@ -58,14 +58,17 @@ def table(results):
     for key in view.keys:
         lines.append(f"| {METRICS[key].label} | " + " | ".join(view.text(n, key) for n in view.median) + " |")
     if view.base:
-        lines += ["", f"(x): to {view.base}."]
-    return "\n".join(lines + [f"Not measured: {e}" for e in view.errors()])
+        lines += ["", f"In parentheses: ratio to {view.base}."]
+    missing = [f"- not measured: {e}" for e in view.errors()]
+    return "\n".join(lines + [""] * bool(missing) + missing)
 
 
 # --- the plot ----------------------------------------------------------------------------------
 
-# Bars keep a contrast of 3:1 and more to both backgrounds.
-COLOURS = ("#6e7781", "#2f81c7", "#d1661f", "#2c974b", "#a04fc0", "#c94a6a", "#8a7a1f", "#1d8a8a")
+# Bars keep a contrast of 3:1 and more to both backgrounds. Who is in every plot has the same colour in each.
+COLOURS = {"kernel-vxlan": "#6e7781", "kernel-vxlan-bridge": "#2f81c7", "weft": "#d1661f", "weft-geneve": "#2c974b",
+           "weft-busy": "#a04fc0"}
+OTHER_COLOURS = ("#c94a6a", "#8a7a1f", "#1d8a8a", "#7f6bd6")
 STYLE = """
 svg { color-scheme: light dark; font-family: system-ui, sans-serif; font-size: 12px; }
 .page { fill: #ffffff; } text { fill: #1f2328; } .dim { fill: #59636e; } .line { stroke: #59636e; fill: none; }
@@ -82,8 +85,8 @@ def svg(title, results):
     panel_height = HEAD + ROW * len(names) + GAP
     rows = (len(view.keys) + 1) // 2
     width, height = 2 * PANEL + 3 * GAP, 64 + rows * panel_height
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
-             f'role="img" aria-label="{html.escape(title)}"><style>{STYLE}</style>',
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+             f'viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(title)}"><style>{STYLE}</style>',
              f'<rect class="page" width="{width}" height="{height}"/>',
              _text(GAP, 24, title, 'font-size="16" font-weight="bold"'),
              _text(GAP, 44, "Medians; the thin line spans the repetitions."
@@ -109,14 +112,19 @@ def _panel(view, names, key, x, y):
         if value is not None:
             low, high = (left + v * scale for v in spans[name])
             parts += [f'<rect x="{left}" y="{top + 2}" width="{value * scale:.1f}" height="{ROW - 4}" '
-                      f'fill="{COLOURS[row % len(COLOURS)]}"/>',
+                      f'fill="{_colour(name, row)}"/>',
                       f'<path class="line" d="M{low:.1f} {top + ROW / 2}H{high:.1f}"/>']
         parts.append(_text(left + BAR + 8, top + 13, view.text(name, key)))
     base = view.median.get(view.base, {}).get(key)
     if base:
         at = left + base * scale
-        parts.append(f'<path class="line" stroke-dasharray="3 3" d="M{at:.1f} {y + HEAD}V{y + HEAD + ROW * len(names)}"/>')
+        bottom = y + HEAD + ROW * len(names)
+        parts.append(f'<path class="line" stroke-dasharray="3 3" d="M{at:.1f} {y + HEAD}V{bottom}"/>')
     return parts
+
+
+def _colour(name, row):
+    return COLOURS.get(name) or OTHER_COLOURS[row % len(OTHER_COLOURS)]
 
 
 def _text(x, y, text, attributes=""):

@@ -1,6 +1,6 @@
 """The overlays that are measured.  A peer is a function that brings one up:
 
-    @peer("name", layer=2, note="how it moves a packet")
+    @peer("name", note="how it moves a packet")
     def _(lab):
         for s in SIDES:
             lab.spawn(lab.node(s), "switch", "--tap", "tap0", "--local", UNDERLAY[s],
@@ -10,16 +10,32 @@
 The harness then waits for a ping and measures; all processes and namespaces go with the
 lab.  Put a new one in a file of your own and pass it with --peers FILE, or use --switch.
 Programs are looked up on PATH and in the folders of BENCH_PATH.
+
+`can` names what else than two nodes with one pod each, over IPv4, the function sets up. Such
+a function asks the lab instead of the constants:
+
+    star   five nodes: lab.sides, lab.others(side)
+    pairs  two pods on each node: lab.pod_numbers()
+    v6     an IPv6 underlay: lab.underlay(side), lab.pod_mtu
 """
 import glob, os, shutil
+from typing import Callable, NamedTuple
 from lab import OTHER, POD, SIDES, UNDERLAY, SetupError, sh
 
 PEERS = {}
+FLOODED = "00:00:00:00:00:00"   # the VXLAN device's entry for what it has not learned
 
 
-def peer(name, layer=2, note=""):
+class Peer(NamedTuple):
+    setup: Callable
+    layer: int
+    note: str
+    can: tuple
+
+
+def peer(name, layer=2, note="", can=()):
     def add(setup):
-        PEERS[name] = (setup, layer, note)
+        PEERS[name] = Peer(setup, layer, note, can)
         return setup
     return add
 
@@ -47,40 +63,55 @@ def tap_switch(name, command):
 
 # --- the limits ---------------------------------------------------------------------------
 
-@peer("raw", note="no overlay: the underlay veth itself")
+@peer("raw", note="no overlay: the underlay itself", can=("star",))
 def _(lab):
     lab.on_underlay = True
 
 
 def vxlan_dev(lab, s):
-    lab.ip(lab.node(s), "link", "add", "vx0", "type", "vxlan", "id", 7, "dstport", 4789,
-           "local", UNDERLAY[s], "remote", UNDERLAY[OTHER[s]], "dev", "u0")
+    node = lab.node(s)
+    lab.ip(node, "link", "add", "tun0", "type", "vxlan", "id", 7, "dstport", 4789, "local", lab.underlay(s), "dev", "u0")
+    for o in lab.others(s):
+        lab.run(node, "bridge", "fdb", "append", FLOODED, "dev", "tun0", "dst", lab.underlay(o))
 
 
-@peer("kernel-vxlan", note="kernel vxlan device in the pod")
-def _(lab):
-    for s in SIDES:
-        vxlan_dev(lab, s)
-        lab.give_pod(s, "vx0", lab.mtu - 50)
+def geneve_dev(lab, s):
+    (other,) = lab.others(s)
+    lab.ip(lab.node(s), "link", "add", "tun0", "type", "geneve", "id", 7, "remote", lab.underlay(other))
 
 
-@peer("kernel-vxlan-bridge", note="kernel vxlan + bridge + veth, as flannel does")
-def _(lab):
-    for s in SIDES:
+def bridged(lab, make_dev):
+    """The tunnel device and the pods' veths on a bridge, as container networks have it."""
+    for s in lab.sides:
         node = lab.node(s)
-        vxlan_dev(lab, s)
+        make_dev(lab, s)
         lab.ip(node, "link", "add", "br0", "type", "bridge")
-        for dev in ("vx0", lab.veth_pod(s, lab.mtu - 50)):
+        for dev in ["tun0"] + [lab.veth_pod(s, lab.pod_mtu, number) for number in lab.pod_numbers()]:
             lab.ip(node, "link", "set", dev, "master", "br0")
-            lab.ip(node, "link", "set", dev, "mtu", lab.mtu - 50, "up")
+            lab.ip(node, "link", "set", dev, "mtu", lab.pod_mtu, "up")
         lab.ip(node, "link", "set", "br0", "up")
+
+
+@peer("kernel-vxlan", note="kernel vxlan device in the pod", can=("star", "v6"))
+def _(lab):
+    for s in lab.sides:
+        vxlan_dev(lab, s)
+        lab.give_pod(s, "tun0", lab.pod_mtu)
+
+
+@peer("kernel-vxlan-bridge", note="kernel vxlan + bridge + veth, as flannel does", can=("star", "pairs", "v6"))
+def _(lab): bridged(lab, vxlan_dev)
+
+
+@peer("kernel-geneve-bridge", note="kernel geneve + bridge + veth", can=("pairs", "v6"))
+def _(lab): bridged(lab, geneve_dev)
 
 
 # --- Open vSwitch, userspace datapath -------------------------------------------------------
 
 def ovs(lab, tunnel, overhead, pod_port, port_type="system"):
     schema = (glob.glob("/usr/share/openvswitch/vswitch.ovsschema") or [None])[0]
-    for s in SIDES:
+    for s in lab.sides:
         node, d = lab.node(s), lab.path(f"ovs{s}")
         os.makedirs(d)
         env = {"OVS_RUNDIR": d, "OVS_DBDIR": d, "OVS_LOGDIR": d}
@@ -98,9 +129,10 @@ def ovs(lab, tunnel, overhead, pod_port, port_type="system"):
         lab.ip(node, "addr", "flush", "dev", "u0")
         lab.ip(node, "addr", "add", UNDERLAY[s] + "/24", "dev", "phy")
         lab.ip(node, "link", "set", "phy", "up")
-        ctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev", "--",
-            "add-port", "br0", "tun0", "--", "set", "interface", "tun0", f"type={tunnel}",
-            f"options:remote_ip={UNDERLAY[OTHER[s]]}", "options:key=7")
+        ctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev")
+        for o in lab.others(s):
+            ctl("add-port", "br0", f"tun{o}", "--", "set", "interface", f"tun{o}", f"type={tunnel}",
+                f"options:remote_ip={UNDERLAY[o]}", "options:key=7")
         if pod_port == "veth":
             port = lab.veth_pod(s, lab.mtu - overhead)
             ctl("add-port", "br0", port, "--", "set", "interface", port, f"type={port_type}")
@@ -111,7 +143,8 @@ def ovs(lab, tunnel, overhead, pod_port, port_type="system"):
             lab.give_pod(s, "tap0", lab.mtu - overhead)
 
 
-@peer("ovs-vxlan", note="OVS netdev datapath; AF_PACKET on veth pod and underlay, recvmmsg/sendmmsg x32")
+@peer("ovs-vxlan", note="OVS netdev datapath; AF_PACKET on veth pod and underlay, recvmmsg/sendmmsg x32",
+      can=("star",))
 def _(lab): ovs(lab, "vxlan", 50, "veth")
 
 
@@ -299,40 +332,49 @@ firewall: {{outbound: [{{port: any, proto: any, host: any}}], inbound: [{{port: 
 
 # --- weft -------------------------------------------------------------------------------------
 
+def weft_binary():
+    built = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../target/release/weft")
+    exe = os.environ.get("WEFT_BIN") or (built if os.path.exists(built) else shutil.which("weft"))
+    if not exe or not os.path.exists(exe):
+        raise SetupError("no weft to measure: run `cargo build --release`, or name the binary in WEFT_BIN")
+    return exe
+
+
 def weft(lab, format="vxlan", extra=""):
-    target = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../target/release/weft")
-    exe = os.environ.get("WEFT_BIN") or (target if os.path.exists(target) else program("weft"))
-    for s in SIDES:
-        conf = lab.write(f"weft{s}.toml", f'''
+    exe = weft_binary()
+    for s in lab.sides:
+        conf = f'''
 [node]
 name = "node-{s}"
 socket = "{lab.path(f"weft{s}.sock")}"
 [underlay]
-address = "{UNDERLAY[s]}"
+address = "{lab.underlay(s)}"
 [encap]
 format = "{format}"
 {extra}
 [[network]]
 name = "pods"
 vni = 7
-[[port]]
-name = "pod"
-network = "pods"
-ifname = "tap0"
-[[peer]]
-address = "{UNDERLAY[OTHER[s]]}"
-''')
-        lab.spawn(lab.node(s), exe, "run", "--config", conf, log=f"weft{s}.log")
-        lab.give_pod(s, "tap0", lab.mtu - 50)
+'''
+        for number in lab.pod_numbers():
+            conf += f'[[port]]\nname = "tap{number}"\nnetwork = "pods"\n'
+        for o in lab.others(s):
+            conf += f'[[peer]]\naddress = "{lab.underlay(o)}"\n'
+        lab.spawn(lab.node(s), exe, "run", "--config", lab.write(f"weft{s}.toml", conf), log=f"weft{s}.log")
+        for number in lab.pod_numbers():
+            lab.give_pod(s, f"tap{number}", lab.pod_mtu, number)
 
 
-@peer("weft", note="VXLAN; TAP with TSO/USO, UDP_SEGMENT, UDP_GRO, coalescing; one thread")
+WEFT_CAN = ("star", "pairs", "v6")
+
+
+@peer("weft", note="VXLAN; TAP with TSO/USO, UDP_SEGMENT, UDP_GRO, coalescing; one thread for two CPUs", can=WEFT_CAN)
 def _(lab): weft(lab)
 
 
-@peer("weft-geneve", note="as weft, Geneve")
+@peer("weft-geneve", note="as weft, Geneve", can=WEFT_CAN)
 def _(lab): weft(lab, "geneve")
 
 
-@peer("weft-busy", note="as weft, poll = \"busy\"")
+@peer("weft-busy", note="as weft, poll = \"busy\"", can=WEFT_CAN)
 def _(lab): weft(lab, extra='[datapath]\npoll = "busy"')

@@ -1,0 +1,216 @@
+//! Hosts with the addresses of README.md, each with one terminal.
+//!
+//! ```text
+//!   host A  10.0.0.1 --eth0--+
+//!   host B  10.0.0.2 --eth0--+-- hub, br0
+//!   host C  10.0.0.9 --eth0--+
+//! ```
+//!
+//! A host is a network, mount and PID namespace: its `/run` is its own, and so are its daemon's socket, its named
+//! namespaces and its jobs. All of it ends with the host's first process, which is the terminal.
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+use weft_tests::command::{Process, run};
+use weft_tests::netns::PREFIX;
+use weft_tests::{Netns, node, wait};
+
+/// The longest that the lines of one block may take.
+const LIMIT: Duration = wait::secs(60);
+/// The longest that what was ended may take to be gone.
+const GONE: Duration = wait::secs(10);
+
+/// What the terminal does: takes the names of files, and runs their lines in this one shell, so that variables and jobs
+/// live from block to block. The first line that fails ends it, and with it all that runs on the host.
+const TERMINAL: &str = r#"
+unset WEFT_SOCKET
+mount -t tmpfs none /run
+mount -t sysfs none /sys
+cd "$HOST_DIR/work"
+exec 3<>"$HOST_DIR/lines"
+while read -r block <&3; do
+    . "$block" </dev/null
+    : >"$block.done"
+done
+"#;
+
+/// Tells what could be left behind on a host: devices, addresses, routes, namespaces, settings, files and processes.
+/// The processes are listed by the shell itself, which so sees none of its own making.
+const STATE: &str = r#"
+{
+    ip -o link | sed 's/^[0-9]*: /link /'
+    ip -o addr | sed 's/^[0-9]*: /address /'
+    ip route show table all | sed 's/^/route /'
+    ip -6 route show table all | sed 's/^/route /'
+    ip netns list | sed 's/^/namespace /'
+    ethtool -k eth0 | sed 's/^/setting /'
+    find . /run ! -type d | sed 's/^/file /'
+    for file in /proc/[0-9]*/comm; do
+        if read -r name <"$file"; then echo "process $name"; fi
+    done
+} >"$HOST_DIR/state" 2>/dev/null
+"#;
+
+/// Waits until the daemon answers, as a person does before going on.
+const READY: &str = r#"
+for ((tried = 0; tried < 150; tried++)); do
+    if weft status >/dev/null 2>&1; then break; fi
+    sleep 0.1
+done
+weft status >/dev/null
+"#;
+
+/// Hosts that are plugged into one switch.
+pub(crate) struct Hosts {
+    _hub: Netns,
+    dir: TempDir,
+    hosts: Vec<Host>,
+}
+
+impl Hosts {
+    /// Makes the hosts with these letters. Programs in `bin` are found before all others but weft.
+    #[track_caller]
+    pub(crate) fn new(letters: &[char], stand_ins: &[(&str, &str)]) -> Self {
+        let dir = tempfile::Builder::new().prefix(&format!("{PREFIX}{}-", std::process::id())).tempdir();
+        let dir = dir.expect("a scratch folder");
+        let bin = dir.path().join("bin");
+        fs::create_dir(&bin).expect("a folder for programs");
+        for (name, text) in stand_ins {
+            install(&bin.join(name), text);
+        }
+        let hub = Netns::new("hub");
+        hub.ip("link add br0 type bridge mcast_snooping 0 stp_state 0");
+        hub.ip("link set br0 addrgenmode none up");
+        let hosts =
+            letters.iter().map(|&letter| Host::new(letter, &hub, dir.path().join(letter.to_string()), &bin));
+        let hosts = hosts.collect();
+        Self { _hub: hub, dir, hosts }
+    }
+
+    /// All hosts.
+    pub(crate) fn all(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    /// The host with this letter.
+    #[track_caller]
+    pub(crate) fn host(&mut self, letter: char) -> &mut Host {
+        let dir = self.dir.path().display();
+        let found = self.hosts.iter_mut().find(|host| host.letter == letter);
+        found.unwrap_or_else(|| panic!("no host {letter} in {dir}"))
+    }
+}
+
+fn install(file: &std::path::Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::write(file, text).expect("a program is written");
+    fs::set_permissions(file, fs::Permissions::from_mode(0o755)).expect("a program is executable");
+}
+
+/// A host and its terminal.
+pub(crate) struct Host {
+    /// Its letter.
+    pub(crate) letter: char,
+    // Before the namespace, so that all processes in it are gone when it goes.
+    terminal: Process,
+    /// Its network namespace.
+    pub(crate) ns: Netns,
+    dir: PathBuf,
+    blocks: u32,
+}
+
+impl Host {
+    #[track_caller]
+    fn new(letter: char, hub: &Netns, dir: PathBuf, bin: &std::path::Path) -> Self {
+        let (n, name) = match letter {
+            'A' => (1, "a"),
+            'B' => (2, "b"),
+            'C' => (9, "c"),
+            other => panic!("README.md has no host {other}"),
+        };
+        let ns = Netns::new(name);
+        hub.ip(&format!("link add h{n} type veth peer name eth0 netns {}", ns.name()));
+        hub.ip(&format!("link set h{n} master br0 addrgenmode none up"));
+        ns.ip("link set eth0 addrgenmode none up");
+        ns.ip(&format!("addr add 10.0.0.{n}/24 dev eth0"));
+        fs::create_dir_all(dir.join("work")).expect("a folder for the host");
+        let lines = dir.join("lines").display().to_string();
+        run(&["mkfifo", &lines]);
+        let weft = node::binary().parent().expect("a folder").display();
+        let path = format!("{weft}:{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
+        let folder = dir.display().to_string();
+        let words = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+        let shell = ["bash", "-eu", "-c", TERMINAL];
+        let env = [("PATH", path.as_str()), ("HOST_DIR", &folder), ("LC_ALL", "C"), ("NO_COLOR", "1")];
+        let terminal = ns.start(&[words.as_slice(), &shell].concat(), &env, &dir.join("log"));
+        Self { letter, terminal, ns, dir, blocks: 0 }
+    }
+
+    /// Runs lines to their end in the terminal. If they start the daemon, waits until it answers.
+    ///
+    /// # Panics
+    ///
+    /// When a line fails, or the last does not end in time.
+    #[track_caller]
+    pub(crate) fn run(&mut self, lines: &str) {
+        self.blocks += 1;
+        let file = self.dir.join(format!("block{}", self.blocks));
+        fs::write(&file, lines).expect("the lines are written");
+        let mut fifo =
+            fs::File::options().read(true).write(true).open(self.dir.join("lines")).expect("a pipe");
+        writeln!(fifo, "{}", file.display()).expect("the terminal reads");
+        let done = file.with_extension("done");
+        let over = wait::reached(LIMIT, || done.exists() || self.terminal.ended().is_some());
+        let why = if over { "a line fails" } else { "this does not end" };
+        assert!(
+            done.exists(),
+            "on host {}, {why}:\n{lines}\nIts terminal says:\n{}",
+            self.letter,
+            self.log()
+        );
+        if lines.contains("weft run ") {
+            self.run(READY);
+        }
+    }
+
+    /// What is there now, sorted.
+    #[track_caller]
+    pub(crate) fn state(&mut self) -> Vec<String> {
+        self.run(STATE);
+        let text = fs::read_to_string(self.dir.join("state")).expect("the state of the host");
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+
+    /// Expects the host to be as it was, after a moment at most.
+    #[track_caller]
+    pub(crate) fn assert_as_before(&mut self, before: &[String]) {
+        let mut now = self.state();
+        wait::reached(GONE, || {
+            now = self.state();
+            now == before
+        });
+        let only = |these: &[String], those: &[String]| -> Vec<String> {
+            these.iter().filter(|line| !those.contains(line)).cloned().collect()
+        };
+        let (left, lost) = (only(&now, before), only(before, &now));
+        assert!(now == before, "host {}: left behind: {left:#?}, gone: {lost:#?}", self.letter);
+    }
+
+    fn log(&self) -> String {
+        self.terminal.log()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Its first process has nothing to tidy up: everything on the host is gone with it.
+        self.terminal.signal(Signal::KILL);
+    }
+}

@@ -12,28 +12,35 @@
 //! ```
 
 use std::fs;
-use std::io::{self, IsTerminal, Write};
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 use encap::Format;
 
-use super::{Outcome, complain};
+use super::{Global, Outcome, complain};
 use crate::clock;
+use crate::io::link::{Links, source_address_to};
 use crate::io::netns;
 
+use self::capture::{Capture, Captured, PcapFile};
+use self::dissect::Names;
+use self::keep::Place;
 use self::pod::{Answer, Order};
-use self::report::{Row, Transfer};
+use self::progress::Progress;
+use self::report::{HostLink, Row, Transfer};
 use self::topology::{Lab, Plan};
 
+mod capture;
+mod dissect;
+mod keep;
 mod node;
 mod part;
 mod pod;
+mod progress;
 mod report;
 mod topology;
 
@@ -43,20 +50,26 @@ const DIRECTORY: &str = "/run";
 const PINGS: u32 = 30;
 /// How long the TCP client sends.
 const TRANSFER: Duration = Duration::from_secs(2);
+/// Octets of TCP that go into a capture file: enough to look at, little enough to open.
+const CAPTURED_TCP: u64 = 4_000_000;
+/// How long they may take.
+const CAPTURED_TRANSFER: Duration = Duration::from_secs(3);
 /// The most pods in all. Every pod has an ARP entry for every other, and the kernel keeps about 1,000 in all namespaces
 /// together (`gc_thresh3`).
 const MOST_PODS: u16 = 24;
-/// How long everything may take before the demo gives up.
-const TIME_LIMIT: Duration = Duration::from_secs(20);
 /// How long the daemons may take to bring up their ports.
 const START_LIMIT: Duration = Duration::from_secs(8);
 
 /// Arguments of `weft demo`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "It starts real daemons in namespaces of this machine, pings every pod from every pod, sends TCP between \
-                  two hosts, shows each node's FDB and ledger, and leaves nothing behind. It needs root, or a system \
-                  that lets users make namespaces.\n\nExample:\n  weft demo --nodes 4 --pods 1 --format geneve"
+    after_help = "It starts real daemons in namespaces of this machine, pings every pod from every pod, takes one of \
+                  these pings apart as it crosses the underlay, sends TCP between two hosts, shows each node's FDB and \
+                  ledger, and leaves nothing behind. It needs root, or a system that lets users make namespaces. At \
+                  most 24 pods in all.\n\nExamples:\n  \
+                  weft demo --nodes 4 --pods 1 --format geneve\n  \
+                  weft demo --capture demo.pcap     and then: wireshark demo.pcap\n  \
+                  weft demo --keep                  look around until Ctrl-C"
 )]
 pub(super) struct DemoArgs {
     /// How many nodes: hosts that run the daemon
@@ -68,6 +81,12 @@ pub(super) struct DemoArgs {
     /// How frames travel between nodes
     #[arg(long, value_enum, default_value_t = DemoFormat::Vxlan)]
     format: DemoFormat,
+    /// Write what crosses the underlay to FILE (pcap), for Wireshark and tcpdump
+    #[arg(long, value_name = "FILE")]
+    capture: Option<PathBuf>,
+    /// Leave it running, and say how to look around; Ctrl-C ends it
+    #[arg(long)]
+    keep: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -87,22 +106,35 @@ impl From<DemoFormat> for Format {
 
 pub(super) use self::part::{PartArgs, run as run_part};
 
-pub(super) fn run(args: &DemoArgs) -> Outcome {
-    let pods = u16::from(args.nodes) * u16::from(args.pods);
-    if pods > MOST_PODS {
-        complain(format_args!(
-            "{} nodes with {} pods each are {pods} pods, and the demo takes {MOST_PODS}: ask for fewer --nodes or --pods",
-            args.nodes, args.pods
-        ));
+pub(super) fn run(global: &Global, args: &DemoArgs) -> Outcome {
+    if let Err(refusal) = check(global, args) {
+        complain(refusal);
         return Outcome::Usage;
     }
+    // The sandbox hides /run, and the host's own links.
+    let file = match args.capture.as_deref().map(|path| (path, PcapFile::create(path))) {
+        Some((path, Err(error))) => {
+            complain(format_args!(
+                "cannot write {}: {error}; name a file in a directory that exists and may be written to",
+                path.display()
+            ));
+            return Outcome::Failed;
+        }
+        file => file.and_then(|(_, file)| file.ok()),
+    };
+    let (host, user) = (host_link(), fs::read_link("/proc/self/ns/user").ok());
     if let Err(refusal) = enter() {
         complain(refusal);
         return Outcome::Failed;
     }
-    let progress = Progress::start();
-    let result = demonstrate(&Plan::new(args.nodes, args.pods, args.format.into()), &progress);
-    progress.clear();
+    let weft = std::env::args().next().unwrap_or_else(|| "weft".to_owned());
+    let own_user = fs::read_link("/proc/self/ns/user").ok() != user;
+    let place = Place { pid: std::process::id(), weft, own_user };
+    let plan = Plan::new(args.nodes, args.pods, args.format.into());
+    let mut progress = Progress::start(if file.is_some() { 7 } else { 6 });
+    let result = demonstrate(&plan, host.as_ref(), file, &mut progress)
+        .and_then(|lab| if args.keep { keep(lab, &plan, &place) } else { end(lab) });
+    progress.finish();
     match result {
         Ok(()) => Outcome::Ok,
         Err(error) => {
@@ -110,6 +142,39 @@ pub(super) fn run(args: &DemoArgs) -> Outcome {
             Outcome::Failed
         }
     }
+}
+
+/// What the parser does not know of the arguments.
+fn check(global: &Global, args: &DemoArgs) -> Result<(), String> {
+    let pods = u16::from(args.nodes) * u16::from(args.pods);
+    if pods > MOST_PODS {
+        return Err(format!(
+            "{} nodes with {} pods each are {pods} pods, and the demo takes {MOST_PODS}: ask for fewer --nodes or --pods",
+            args.nodes, args.pods
+        ));
+    }
+    if global.json {
+        return Err("the demo has no JSON, it is for people: leave -j out; with --keep, -j works for every query of its \
+                    daemons"
+            .to_owned());
+    }
+    if args.capture.as_deref() == Some(Path::new("-")) {
+        return Err("--capture takes a file, as the report goes to standard output: try --capture demo.pcap"
+            .to_owned());
+    }
+    Ok(())
+}
+
+/// The link that this host's default route leads through; `None` where there is none.
+fn host_link() -> Option<HostLink> {
+    let anywhere: [IpAddr; 2] =
+        [Ipv4Addr::new(192, 0, 2, 1).into(), [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into()];
+    let links = Links::open().ok()?;
+    anywhere.into_iter().find_map(|to| {
+        let from = source_address_to(to).ok()?;
+        let name = links.by_address(from).ok()??.name;
+        Some(HostLink { name, mtu: links.link_mtu_to(to, from).ok()?? })
+    })
 }
 
 /// Leaves the system's namespaces; the error is a line that says how to go on.
@@ -159,33 +224,71 @@ fn forbidding_sysctl() -> Option<String> {
 }
 
 /// The demo itself, step by step.
-fn demonstrate(plan: &Plan, progress: &Progress) -> anyhow::Result<()> {
+fn demonstrate(
+    plan: &Plan,
+    host: Option<&HostLink>,
+    file: Option<PcapFile>,
+    progress: &mut Progress,
+) -> anyhow::Result<Lab> {
     let began = clock::now();
+    let path = file.as_ref().map(|file| file.path().to_owned());
     progress.step("making namespaces");
     let mut lab = Lab::build(plan, Path::new(DIRECTORY))?;
+    let names = Names::of(plan);
+    let capture = Capture::start(lab.cables().to_owned(), names.clone(), file)?;
     progress.step("starting the daemons");
     lab.start_daemons()?;
     lab.await_ports(began + START_LIMIT, clock::now)?;
+    let mtus = lab.port_mtus()?;
     say(progress, &report::topology(plan));
+    say(progress, &report::mtu(plan.format, host, &mtus));
 
     progress.step("pinging every pod from every pod");
     let rows = ping_all(&mut lab)?;
     say(progress, &report::pings(&rows, PINGS));
+    if path.is_some() {
+        progress.step("sending some TCP, for the capture");
+        transfer_cut(&mut lab)?;
+    }
+    progress.step("taking a frame apart");
+    let captured = capture.stop()?;
+    show(progress, &captured, &names, path.as_deref());
+
     progress.step("sending TCP between two hosts");
-    let transfer = transfer(&mut lab)?;
+    let transfer = transfer(&mut lab, TRANSFER, u64::MAX)?;
     say(progress, &report::transfer(&transfer));
     progress.step("reading the ledgers");
     let (fdbs, ledgers) = (lab.fdbs()?, lab.ledgers()?);
     say(progress, &report::fdbs(&fdbs));
     say(progress, &report::ledgers(&ledgers));
 
-    let complaints = report::complaints(&rows, PINGS, &transfer, &ledgers);
+    let mut complaints = report::complaints(&rows, PINGS, &transfer, &ledgers);
+    complaints.extend(report::complaints_of_capture(&captured));
     if !complaints.is_empty() {
         bail!("{}{}", complaints.join("; "), lab.last_words());
     }
+    progress.finish();
     let seconds = clock::now().duration_since(began).as_secs_f64();
-    say(progress, &format!("All of it worked, in {seconds:.1} s. Nothing is left behind.\n"));
-    Ok(())
+    say(progress, &format!("All of it worked, in {seconds:.1} s."));
+    Ok(lab)
+}
+
+/// Shows what was seen on the underlay.
+fn show(progress: &Progress, captured: &Captured, names: &Names, path: Option<&Path>) {
+    let frame = captured.ping.as_deref().and_then(|packet| dissect::render(packet, names));
+    if let Some(frame) = frame {
+        say(progress, &report::frame(&frame, captured));
+    }
+    if let Some(path) = path {
+        say(progress, &report::capture(path, captured));
+    }
+}
+
+/// A short transfer whose packets are all as a wire carries them.
+fn transfer_cut(lab: &mut Lab) -> anyhow::Result<()> {
+    lab.cut_batches(true)?;
+    transfer(lab, CAPTURED_TRANSFER, CAPTURED_TCP)?;
+    lab.cut_batches(false)
 }
 
 /// Every pod pings all others, all of them at once.
@@ -202,8 +305,8 @@ fn ping_all(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
     rows.collect()
 }
 
-/// One TCP flow from the first node's first pod to the second's.
-fn transfer(lab: &mut Lab) -> anyhow::Result<Transfer> {
+/// One TCP flow from the first node's first pod to the second's, for so long or until so much is sent.
+fn transfer(lab: &mut Lab, time: Duration, most: u64) -> anyhow::Result<Transfer> {
     let (client, server) = lab.two_hosts().context("a transfer needs two nodes")?;
     let to = SocketAddrV4::new(server.plan.address, 5001);
     server.part.tell(&Order::Serve { port: to.port() })?;
@@ -211,7 +314,7 @@ fn transfer(lab: &mut Lab) -> anyhow::Result<Transfer> {
         Answer::Serving => {}
         other => bail!("{} cannot serve TCP: {other:?}", server.plan.name),
     }
-    client.part.tell(&Order::Send { to, millis: u64::try_from(TRANSFER.as_millis())? })?;
+    client.part.tell(&Order::Send { to, millis: u64::try_from(time.as_millis())?, most })?;
     let (sent, micros) = match client.part.hear()? {
         Answer::Sent { octets, micros } => (octets, micros),
         other => bail!("{} cannot send TCP to {to}: {other:?}", client.plan.name),
@@ -225,46 +328,29 @@ fn transfer(lab: &mut Lab) -> anyhow::Result<Transfer> {
     }
 }
 
+/// Takes it down.
+fn end(lab: Lab) -> anyhow::Result<()> {
+    drop(lab);
+    print("Nothing is left behind.");
+    Ok(())
+}
+
+/// Leaves it running until the user ends it.
+fn keep(mut lab: Lab, plan: &Plan, place: &Place) -> anyhow::Result<()> {
+    let guide = keep::guide(place, &lab.handles(), dissect::port(plan.format));
+    print(&guide.context("a demo has two nodes")?);
+    keep::wait(&mut lab)?;
+    print("");
+    end(lab)
+}
+
 /// Writes a part of the report.
 fn say(progress: &Progress, text: &str) {
     progress.clear();
+    print(text);
+}
+
+fn print(text: &str) {
     // Nobody to tell when standard output is closed; the exit code still says how it went.
     let _ = writeln!(io::stdout(), "{text}");
-}
-
-/// The line that says what the demo is doing, and the time limit that ends it.
-struct Progress {
-    step: Arc<Mutex<&'static str>>,
-    shown: bool,
-}
-
-impl Progress {
-    fn start() -> Self {
-        let step = Arc::new(Mutex::new("starting"));
-        let watched = Arc::clone(&step);
-        thread::spawn(move || {
-            thread::sleep(TIME_LIMIT);
-            let step = *watched.lock().unwrap_or_else(PoisonError::into_inner);
-            complain(format_args!(
-                "the demo was not done within {} s, it was still {step}: is this machine very busy? Try fewer --nodes \
-                 and --pods",
-                TIME_LIMIT.as_secs()
-            ));
-            std::process::exit(Outcome::Failed as i32);
-        });
-        Self { step, shown: io::stderr().is_terminal() }
-    }
-
-    fn step(&self, step: &'static str) {
-        *self.step.lock().unwrap_or_else(PoisonError::into_inner) = step;
-        if self.shown {
-            let _ = write!(io::stderr(), "\r\x1b[Kweft demo: {step} ...");
-        }
-    }
-
-    fn clear(&self) {
-        if self.shown {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
-    }
 }

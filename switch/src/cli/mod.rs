@@ -122,7 +122,7 @@ pub fn main() -> ExitCode {
     let global = &cli.global;
     let outcome = match cli.command {
         Command::Run(args) => run::run(&args),
-        Command::Demo(args) => demo::run(&args),
+        Command::Demo(args) => demo::run(global, &args),
         Command::DemoPart(args) => demo::run_part(&args),
         Command::Status => status::run(global),
         Command::Peer(args) => peer::run(global, args),

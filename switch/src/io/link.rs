@@ -276,6 +276,17 @@ impl Links {
         self.change(link, || format!("cannot put link {index} under bridge {master:?}"))
     }
 
+    /// The most segments of a super-frame that the kernel hands to a link; with 1 the kernel cuts all of them before.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's refusal.
+    pub fn set_gso_max_segs(&self, index: u32, most: u32) -> io::Result<()> {
+        let link = LinkUnspec::new_with_index(index);
+        let link = link.append_extra_attribute(LinkAttribute::GsoMaxSegs(most)).build();
+        self.change(link, || format!("cannot set the segments of link {index} to {most}"))
+    }
+
     /// The MTU of the path's first hop: of the link that a packet from `from` to `to` leaves through, or of its route
     /// where an administrator set one (`ip route ... mtu`). `None` = no route.
     ///

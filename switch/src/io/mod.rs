@@ -3,6 +3,7 @@
 pub mod link;
 pub mod netns;
 pub mod owner;
+pub mod packet;
 pub mod poll;
 pub mod sender;
 pub mod tap;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
+use encap::Mtu;
 
 use crate::cli::client::Client;
 use crate::control::protocol::{Drops, Fdb, PeerState, PortState, Reply, Request};
@@ -35,6 +36,13 @@ pub(super) fn not_ready(socket: &Path) -> anyhow::Result<Option<String>> {
     let Reply::Peers(peers) = ask(socket, &request)? else { return Err(unfit(&request)) };
     let down = peers.entries.iter().find(|peer| peer.state != PeerState::Up);
     Ok(down.map(|peer| format!("peer {} is not up", peer.name)))
+}
+
+/// The MTU of every port.
+pub(super) fn port_mtus(socket: &Path) -> anyhow::Result<Vec<Mtu>> {
+    let request = Request::PortList;
+    let Reply::Ports(ports) = ask(socket, &request)? else { return Err(unfit(&request)) };
+    Ok(ports.entries.into_iter().map(|port| port.mtu).collect())
 }
 
 /// The daemon's FDB.

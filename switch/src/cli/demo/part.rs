@@ -72,7 +72,11 @@ impl Part {
 
     /// The child's namespace, as a configuration names it.
     pub(super) fn netns(&self) -> NetnsRef {
-        NetnsRef::Pid(self.child.id())
+        NetnsRef::Pid(self.pid())
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(super) fn tell(&mut self, order: &Order) -> anyhow::Result<()> {

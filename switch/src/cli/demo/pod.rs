@@ -32,8 +32,8 @@ pub(super) enum Order {
     Ping { targets: Vec<Ipv4Addr>, count: u32 },
     /// Take one TCP connection and read it to its end.
     Serve { port: u16 },
-    /// Send over TCP for so long.
-    Send { to: SocketAddrV4, millis: u64 },
+    /// Send over TCP for so long, or until so much is sent.
+    Send { to: SocketAddrV4, millis: u64, most: u64 },
 }
 
 /// What a child process answers.
@@ -104,8 +104,8 @@ fn carry_out(order: Order, answers: &mut impl Write) -> anyhow::Result<Answer> {
             let (octets, intact) = receive(listener.accept()?.0).context("cannot receive")?;
             Ok(Answer::Received { octets, intact })
         }
-        Order::Send { to, millis } => {
-            let (octets, micros) = send(to, Duration::from_millis(millis))
+        Order::Send { to, millis, most } => {
+            let (octets, micros) = send(to, Duration::from_millis(millis), most)
                 .with_context(|| format!("the TCP connection to {to} failed"))?;
             Ok(Answer::Sent { octets, micros })
         }
@@ -196,15 +196,17 @@ fn pattern() -> Vec<u8> {
     std::iter::repeat_with(next).take(PATTERN_LENGTH).collect()
 }
 
-/// Sends until the time is over and the other side has read everything; octets and microseconds.
-fn send(to: SocketAddrV4, time: Duration) -> io::Result<(u64, u64)> {
+/// Sends until the time is over or `most` octets are sent, and the other side has read everything; octets and
+/// microseconds.
+fn send(to: SocketAddrV4, time: Duration, most: u64) -> io::Result<(u64, u64)> {
     let mut stream = TcpStream::connect_timeout(&to.into(), STALL)?;
     stream.set_write_timeout(Some(STALL))?;
     stream.set_read_timeout(Some(STALL))?;
     let (pattern, began, mut octets) = (pattern(), clock::now(), 0);
-    while clock::now().duration_since(began) < time {
-        stream.write_all(&pattern)?;
-        octets += PATTERN_LENGTH as u64;
+    while octets < most && clock::now().duration_since(began) < time {
+        let next = pattern.len().min(usize::try_from(most - octets).unwrap_or(usize::MAX));
+        stream.write_all(&pattern[..next])?;
+        octets += next as u64;
     }
     stream.shutdown(Shutdown::Write)?;
     // The other side closes after it has read the last octet.
@@ -266,9 +268,18 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let SocketAddr::V4(to) = listener.local_addr().unwrap() else { panic!("an IPv4 address") };
         let server = thread::spawn(move || receive(listener.accept().unwrap().0).unwrap());
-        let (sent, micros) = send(to, Duration::from_millis(50)).unwrap();
+        let (sent, micros) = send(to, Duration::from_millis(50), u64::MAX).unwrap();
         assert_eq!(server.join().unwrap(), (sent, true));
         assert!(sent > 0 && micros >= 50_000);
+    }
+
+    #[test]
+    fn no_more_is_sent_than_was_asked_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let SocketAddr::V4(to) = listener.local_addr().unwrap() else { panic!("an IPv4 address") };
+        let server = thread::spawn(move || receive(listener.accept().unwrap().0).unwrap());
+        assert_eq!(send(to, STALL, 100_000).unwrap().0, 100_000);
+        assert_eq!(server.join().unwrap(), (100_000, true));
     }
 
     #[test]

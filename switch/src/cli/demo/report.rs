@@ -2,9 +2,12 @@
 
 use std::fmt::Write;
 use std::net::Ipv4Addr;
+use std::path::Path;
 
-use encap::Format;
+use encap::tunnel::{HEADER_LEN, IpVersion, Overhead, UDP_HEADER_LEN};
+use encap::{Format, Mtu, ether};
 
+use super::capture::Captured;
 use super::node::is_balanced;
 use super::pod::Pinged;
 use super::topology::{NETWORK, Plan, UNDERLAY_MTU, VNI};
@@ -31,10 +34,7 @@ pub(super) struct Transfer {
 
 /// Who is where.
 pub(super) fn topology(plan: &Plan) -> String {
-    let format = match plan.format {
-        Format::Vxlan => "VXLAN",
-        Format::Geneve => "Geneve",
-    };
+    let format = title(plan.format);
     let mut text = format!(
         "TOPOLOGY\nNetwork {NETWORK} (VNI {VNI}) over {format}; the underlay is a bridge with MTU {UNDERLAY_MTU}.\n"
     );
@@ -46,8 +46,16 @@ pub(super) fn topology(plan: &Plan) -> String {
     text
 }
 
+/// A format as people write it.
+pub(super) const fn title(format: Format) -> &'static str {
+    match format {
+        Format::Vxlan => "VXLAN",
+        Format::Geneve => "Geneve",
+    }
+}
+
 /// Words after a head, wrapped under each other.
-fn wrapped(text: &mut String, head: &str, words: &[String]) {
+pub(super) fn wrapped(text: &mut String, head: &str, words: &[String]) {
     let mut line = head.to_owned();
     for word in words {
         if line.len() + word.trim_end().len() > WIDTH && line.len() > head.len() {
@@ -58,6 +66,85 @@ fn wrapped(text: &mut String, head: &str, words: &[String]) {
     }
     text.push_str(line.trim_end());
     text.push('\n');
+}
+
+/// The link that leads from this host to others.
+pub(super) struct HostLink {
+    pub(super) name: String,
+    pub(super) mtu: Mtu,
+}
+
+/// What the tunnel takes of an MTU, on this host and in the demo.
+pub(super) fn mtu(format: Format, host: Option<&HostLink>, ports: &[Mtu]) -> String {
+    let mut text = "MTU: what is left for a pod's IP packet\n".to_owned();
+    if let Some(HostLink { name, mtu }) = host {
+        let _ = writeln!(text, "  on this host, whose default route leaves through {name}:");
+        for outer in [IpVersion::V4, IpVersion::V6] {
+            let _ = writeln!(text, "    {}", sum(*mtu, outer, format));
+        }
+    }
+    if let Ok(underlay) = Mtu::new(UNDERLAY_MTU) {
+        let _ = writeln!(text, "  in this demo:\n    {}", sum(underlay, IpVersion::V4, format));
+    }
+    let mut set: Vec<_> = ports.iter().map(ToString::to_string).collect();
+    set.sort_unstable();
+    set.dedup();
+    let _ = writeln!(text, "    weft has set the eth0 of all {} pods to {}", ports.len(), set.join(", "));
+    text
+}
+
+/// One subtraction.
+fn sum(underlay: Mtu, outer: IpVersion, format: Format) -> String {
+    let ip = if outer == IpVersion::V4 { "IPv4" } else { "IPv6" };
+    let left = Overhead { outer, option_octets: 0, vlan: false }.inner_mtu(underlay);
+    let left = left.map_or_else(|| "too little".to_owned(), |mtu| mtu.to_string());
+    format!(
+        "{underlay} - {} {ip} - {UDP_HEADER_LEN} UDP - {HEADER_LEN} {} - {} Ethernet = {left}",
+        outer.header_len(),
+        title(format),
+        ether::HEADER_LEN
+    )
+}
+
+/// One frame taken apart, and what holds for all of them.
+pub(super) fn frame(dissected: &str, captured: &Captured) -> String {
+    let Captured { datagrams, leaks, .. } = captured;
+    format!("{dissected}Of {datagrams} datagrams captured so far, {leaks} have a pod's address outside.\n")
+}
+
+/// What a capture file has in it.
+pub(super) fn capture(path: &Path, captured: &Captured) -> String {
+    let (path, Captured { packets, uncut, lost, .. }) = (path.display(), captured);
+    let mut text = format!(
+        "CAPTURE: {packets} packets in {path}\n\
+         \u{20} All that crossed the underlay until now: the pings, and one TCP connection of 4 MB\n"
+    );
+    text.push_str(if *uncut == 0 {
+        "  for which the kernel cut weft's batches, so each packet is as a wire carries it.\n"
+    } else {
+        "  for which the kernel was to cut weft's batches, and did not:\n"
+    });
+    if *uncut > 0 {
+        let _ =
+            writeln!(text, "  {uncut} packets are longer than the MTU, each a batch of several datagrams.");
+    }
+    if *lost > 0 {
+        let _ = writeln!(text, "  {lost} more came too fast for this machine and are missing.");
+    }
+    let _ = writeln!(text, "  Look at it:  wireshark {path}  or  tcpdump -n -r {path}");
+    text
+}
+
+/// What the capture shows to be wrong; empty = nothing.
+pub(super) fn complaints_of_capture(captured: &Captured) -> Vec<String> {
+    let mut complaints = Vec::new();
+    if captured.leaks > 0 {
+        complaints.push(format!("{} datagrams had a pod's address outside", captured.leaks));
+    }
+    if captured.ping.is_none() && captured.lost == 0 {
+        complaints.push("no ping between two hosts was seen on the underlay".to_owned());
+    }
+    complaints
 }
 
 /// Round trips from every pod to every pod; a line a pod where the matrix is too wide.

@@ -24,6 +24,8 @@ pub(super) const NETWORK: &str = "demo";
 pub(super) const VNI: u32 = 100;
 /// The IP MTU between nodes.
 pub(super) const UNDERLAY_MTU: u32 = 1500;
+/// The segments of a batch that a device takes unless told otherwise (`GSO_MAX_SEGS`).
+const WHOLE_BATCHES: u32 = 65_535;
 /// How often a daemon is asked whether it is ready.
 const POLL: Duration = Duration::from_millis(10);
 /// How often a ledger is read until it balances.
@@ -39,6 +41,8 @@ pub(super) struct Plan {
 #[derive(Clone)]
 pub(super) struct NodePlan {
     pub(super) name: String,
+    /// Its underlay device's.
+    pub(super) mac: MacAddr,
     pub(super) underlay: Ipv4Addr,
     pub(super) pods: Vec<PodPlan>,
 }
@@ -61,6 +65,7 @@ impl Plan {
         };
         let node = |n| NodePlan {
             name: format!("node-{n}"),
+            mac: MacAddr::new([2, 0, 10, 99, 0, n]),
             underlay: Ipv4Addr::new(10, 99, 0, n),
             pods: (1..=pods).map(|m| pod(n, m)).collect(),
         };
@@ -93,10 +98,22 @@ impl Plan {
     }
 }
 
+/// How a person reaches a node that runs.
+pub(super) struct NodeHandle {
+    pub(super) name: String,
+    pub(super) pid: u32,
+    /// The daemon's socket, as the demo sees it.
+    pub(super) socket: PathBuf,
+    /// The pods and their processes.
+    pub(super) pods: Vec<(PodPlan, u32)>,
+}
+
 /// The running demo.
 pub(super) struct Lab {
     directory: PathBuf,
     nodes: Vec<Node>,
+    /// The fabric's ends of the nodes' cables.
+    cables: Vec<u32>,
 }
 
 /// A host: the process that is or becomes the daemon, and its pods.
@@ -123,7 +140,7 @@ impl Lab {
             let pods = pods.collect::<anyhow::Result<_>>()?;
             nodes.push(Node { plan: node.clone(), part: start(Kind::Node, &node.name)?, pods });
         }
-        let mut lab = Self { directory: directory.to_owned(), nodes };
+        let mut lab = Self { directory: directory.to_owned(), nodes, cables: Vec::new() };
         lab.wire()?;
         lab.configure(plan)?;
         Ok(lab)
@@ -142,8 +159,10 @@ impl Lab {
                 cable,
                 &LinkSetup { mtu: Some(Mtu::new(UNDERLAY_MTU)?), up: true, ..LinkSetup::default() },
             )?;
-            let address = IpNet::V4(Ipv4Net::new(node.plan.underlay, 24)?);
-            run_in(&host, || set_up_host(address))?;
+            self.cables.push(cable);
+            let addresses = vec![IpNet::V4(Ipv4Net::new(node.plan.underlay, 24)?)];
+            let setup = LinkSetup { mac: Some(node.plan.mac), addresses, up: true, ..LinkSetup::default() };
+            run_in(&host, || set_up_host(&setup))?;
         }
         Ok(())
     }
@@ -192,6 +211,52 @@ impl Lab {
             }
         }
         Ok(())
+    }
+
+    /// The fabric's ends of the nodes' cables: what a node sends arrives there.
+    pub(super) fn cables(&self) -> &[u32] {
+        &self.cables
+    }
+
+    /// Has the nodes' kernels cut batches of datagrams before their cables, or hand them over whole.
+    pub(super) fn cut_batches(&self, cut: bool) -> anyhow::Result<()> {
+        let most = if cut { 1 } else { WHOLE_BATCHES };
+        for node in &self.nodes {
+            run_in(&node.part.netns().open()?, || {
+                let links = Links::open()?;
+                let eth0 = links.by_name("eth0")?.ok_or(std::io::ErrorKind::NotFound)?;
+                links.set_gso_max_segs(eth0.index, most)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The MTU of every port.
+    pub(super) fn port_mtus(&self) -> anyhow::Result<Vec<Mtu>> {
+        let mut mtus = Vec::new();
+        for node in &self.nodes {
+            mtus.extend(node::port_mtus(&self.socket(node))?);
+        }
+        Ok(mtus)
+    }
+
+    /// The first daemon that ended, and how.
+    pub(super) fn ended(&mut self) -> Option<String> {
+        self.nodes.iter_mut().find_map(|node| {
+            let status = node.part.ended()?;
+            Some(format!("the daemon of {} ended ({status})", node.plan.name))
+        })
+    }
+
+    /// What the nodes and pods can be reached by.
+    pub(super) fn handles(&self) -> Vec<NodeHandle> {
+        let handle = |node: &Node| NodeHandle {
+            name: node.plan.name.clone(),
+            pid: node.part.pid(),
+            socket: self.socket(node),
+            pods: node.pods.iter().map(|pod| (pod.plan.clone(), pod.part.pid())).collect(),
+        };
+        self.nodes.iter().map(handle).collect()
     }
 
     /// All pods.
@@ -252,11 +317,11 @@ impl Lab {
     }
 }
 
-/// Gives a host its underlay address; runs in the host's namespace.
-fn set_up_host(address: IpNet) -> std::io::Result<()> {
+/// Sets up a host's underlay device; runs in the host's namespace.
+fn set_up_host(underlay: &LinkSetup) -> std::io::Result<()> {
     let links = Links::open()?;
-    let underlay = LinkSetup { addresses: vec![address], up: true, ..LinkSetup::default() };
-    for (name, setup) in [("lo", &LinkSetup { up: true, ..LinkSetup::default() }), ("eth0", &underlay)] {
+    let loopback = LinkSetup { up: true, ..LinkSetup::default() };
+    for (name, setup) in [("lo", &loopback), ("eth0", underlay)] {
         let link = links.by_name(name)?.ok_or(std::io::ErrorKind::NotFound)?;
         links.configure(link.index, setup)?;
     }

@@ -74,6 +74,11 @@ impl HostDevices {
         }
     }
 
+    /// How many TAPs there were already when they were opened.
+    pub(super) fn taken_over(&self) -> usize {
+        self.ports.values().filter(|port| port.tap.taken_over()).count()
+    }
+
     fn with_link<T: Send>(
         &self,
         id: PortId,

@@ -79,7 +79,7 @@ impl Quad {
 
 /// A number that `ss` tells of the receiver's end of a stream; 0 when it says nothing.
 fn told(pod: &Netns, name: &str) -> u64 {
-    let text = pod.exec("ss -tinH state established sport = 5300");
+    let text = pod.exec("ss -tinH state established ( sport = 5300 or dport = 5300 )");
     assert!(text.contains("rcv_space"), "ss shows no stream in {}: {text}", pod.name());
     text.split_whitespace().find_map(|word| word.strip_prefix(name)?.parse().ok()).unwrap_or(0)
 }

@@ -176,7 +176,8 @@ fn worker_count(workers: Workers) -> usize {
     }
 }
 
-/// For each worker the receive sockets of both encapsulations on every underlay address.
+/// For each worker the receive sockets of both encapsulations on every underlay address. They stay as many as they are
+/// until the daemon ends, because flows move when their number changes ([`Receiver::bind`]).
 fn bind_receivers(
     config: &Config,
     addresses: &[IpAddr],

@@ -176,7 +176,8 @@ fn worker_count(workers: Workers) -> usize {
     }
 }
 
-/// For each worker the receive sockets of both encapsulations on every underlay address.
+/// For each worker the receive sockets of both encapsulations on every underlay address. They stay as many as they are
+/// until the daemon ends, because flows move when their number changes ([`Receiver::bind`]).
 fn bind_receivers(
     config: &Config,
     addresses: &[IpAddr],
@@ -241,8 +242,7 @@ async fn serve(
     let table = Table::new(Limits::default(), shared);
     let setup = Setup { config, load, devices, table, counters, addresses };
     let mut control = Control::new(setup, clock::now());
-    let node = control.config().node.name.clone();
-    tracing::info!(event = "started", node, version = env!("CARGO_PKG_VERSION"), "weft is up");
+    say_started(&mut control);
     let serving = api.serve(calls_in);
     tokio::pin!(serving);
     loop {
@@ -275,6 +275,22 @@ async fn serve(
     control.shutdown();
     control.devices_mut().stop_workers();
     finish(workers)
+}
+
+/// The first words of a daemon that moves frames.
+fn say_started(control: &mut Control<HostDevices>) {
+    let taken_over = control.devices_mut().taken_over();
+    if taken_over > 0 {
+        let taps = if taken_over == 1 { "TAP" } else { "TAPs" };
+        tracing::info!(
+            event = "taken_over",
+            taps = taken_over,
+            "took over {taken_over} {taps} of an earlier run, with addresses and routes; learned MAC addresses are \
+             learned again"
+        );
+    }
+    let node = &control.config().node.name;
+    tracing::info!(event = "started", node, version = env!("CARGO_PKG_VERSION"), "weft is up");
 }
 
 /// Waits for the workers; one that ended by itself is the error.

@@ -74,6 +74,11 @@ impl HostDevices {
         }
     }
 
+    /// How many TAPs there were already when they were opened.
+    pub(super) fn taken_over(&self) -> usize {
+        self.ports.values().filter(|port| port.tap.taken_over()).count()
+    }
+
     fn with_link<T: Send>(
         &self,
         id: PortId,
@@ -139,10 +144,18 @@ impl Devices for HostDevices {
     }
 
     fn close_port(&mut self, id: PortId, keep: bool) {
-        if let Some(port) = self.ports.remove(&id) {
-            // The device goes when the last worker has let go of it; one that was deleted is gone already.
-            let _ = port.tap.set_persist(keep);
+        let Some(port) = self.ports.get(&id) else { return };
+        // One that somebody deleted is gone already.
+        let _ = port.tap.set_persist(keep);
+        if !keep {
+            // It goes at once, not when the last worker lets go of it: its name is free for a new port then, and no
+            // worker waits for the kernel to take it apart. Where it was moved to another namespace, that has to do.
+            self.with_link(id, |links, link| match link.kind.as_deref() {
+                Some("tun") => links.delete(link.index),
+                _ => Ok(()),
+            });
         }
+        self.ports.remove(&id);
     }
 
     fn change_mtu(&mut self, id: PortId, from: Mtu, to: Mtu) {

@@ -33,6 +33,9 @@ use crate::topology::Topology;
 
 /// Frames read from one TAP before others get their turn.
 const BURST: usize = 64;
+/// Octets read from one TAP before others get their turn: a burst of super-frames would keep them waiting for
+/// milliseconds.
+const TURN: usize = FLUSH_OCTETS;
 /// Octets in the send batch after which it leaves: about ten full messages, which the other side finds in one go. Less
 /// wakes it more often, more leaves the cache.
 const FLUSH_OCTETS: usize = 640 << 10;
@@ -317,6 +320,9 @@ impl Worker {
                     }
                     if !self.outlet.batch.holds_bodies() {
                         self.read_buffer.clear();
+                    }
+                    if octets >= TURN {
+                        break;
                     }
                 }
                 Ok(None) => break,

@@ -81,6 +81,7 @@ pub struct Tap {
     file: File,
     granted: Granted,
     index: u32,
+    taken_over: bool,
 }
 
 impl Tap {
@@ -99,21 +100,22 @@ impl Tap {
     fn open_here(setup: &Setup<'_>) -> io::Result<(Self, Link)> {
         let ifname = setup.ifname;
         let links = Links::open()?;
-        if let Some(taken) = links.by_name(ifname)?.filter(|link| link.kind.as_deref() != Some("tun")) {
-            let kind = taken.kind.unwrap_or_else(|| "other".to_owned());
+        let there = links.by_name(ifname)?;
+        if let Some(taken) = there.as_ref().filter(|link| link.kind.as_deref() != Some("tun")) {
+            let kind = taken.kind.as_deref().unwrap_or("other");
             let why = format!("{ifname} exists already and is no TAP ({kind}); choose another ifname");
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
         }
         let file = open_device()?;
+        // A device that is there stays persistent: who is killed here leaves it, with its addresses, to the next start.
         tun::attach(file.as_fd(), ifname).map_err(|error| explain_attach(&error, ifname))?;
-        // A device of an earlier run would outlive this one otherwise.
-        tun::set_persist(file.as_fd(), false)?;
         let granted = grant(&file, setup.wanted)?;
         let missing = || io::Error::new(io::ErrorKind::NotFound, format!("TAP {ifname} vanished at once"));
         let index = links.by_name(ifname)?.ok_or_else(missing)?.index;
         let change = LinkSetup {
             mtu: Some(setup.mtu),
-            mac: setup.mac,
+            // Setting the address that it has would make its namespace forget all neighbours.
+            mac: setup.mac.filter(|&mac| there.as_ref().is_none_or(|link| link.mac != Some(mac))),
             txqueuelen: Some(QUEUE),
             gso_max_size: granted.tso.then(|| u32::try_from(super_frame_size(setup.mtu)).unwrap_or(u32::MAX)),
             addresses: setup.addresses.to_vec(),
@@ -122,7 +124,13 @@ impl Tap {
         };
         links.configure(index, &change)?;
         let link = links.by_index(index)?.ok_or_else(missing)?;
-        Ok((Self { file, granted, index }, link))
+        Ok((Self { file, granted, index, taken_over: there.is_some() }, link))
+    }
+
+    /// Whether the device was there before: what an earlier run left, or what somebody made for this one.
+    #[must_use]
+    pub fn taken_over(&self) -> bool {
+        self.taken_over
     }
 
     /// The offloads that the kernel granted.

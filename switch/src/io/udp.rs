@@ -22,6 +22,9 @@ const UDP_SEGMENT: i32 = 103;
 const PMTUDISC_PROBE: i32 = 3;
 const TTL: u32 = 64;
 
+/// Rounds in which datagrams that came too early are thrown away; they end before, unless more come than can be read.
+const DISCARDS: usize = 1024;
+
 /// A socket that datagrams for one address and port come in by.
 #[derive(Debug)]
 pub struct Receiver {
@@ -54,6 +57,10 @@ impl Receiver {
     /// The port is first bound alone, because a shared bind would not notice a second daemon; one socket stays alone,
     /// which also spares the kernel the choice for each datagram.
     ///
+    /// The kernel chooses by hash and number of sockets, so one more or less would move flows to another socket, and what
+    /// waits in the old one would be overtaken. Therefore their number never changes while they are open, and what came
+    /// while they were being opened is thrown away: each flow is in one socket from the first datagram on.
+    ///
     /// # Errors
     ///
     /// [`BindError`]; no socket is left open then.
@@ -68,7 +75,22 @@ impl Receiver {
         }
         drop(alone);
         let open = |_| bound(address, true).and_then(|socket| Self::set_up(socket, address, gro));
-        (0..count).map(open).collect::<io::Result<_>>().map_err(explain)
+        let mut all: Vec<_> = (0..count).map(open).collect::<io::Result<_>>().map_err(explain)?;
+        let mut buffer = RecvBuffer::default();
+        for receiver in &mut all {
+            receiver.discard(&mut buffer);
+        }
+        Ok(all)
+    }
+
+    /// Throws away what is there.
+    fn discard(&mut self, buffer: &mut RecvBuffer) {
+        for _ in 0..DISCARDS {
+            // An error is the end, too: whoever receives later sees it again.
+            if self.receive(buffer).is_err() || buffer.received().0.is_empty() {
+                return;
+            }
+        }
     }
 
     fn set_up(socket: Socket, address: SocketAddr, gro: bool) -> io::Result<Self> {
@@ -255,6 +277,44 @@ mod tests {
         );
         drop(first);
         assert_eq!(Receiver::bind(taken, 2, true).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_flow_stays_in_one_socket_from_the_first_datagram_on() {
+        use std::collections::HashMap;
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let free = bound(SocketAddr::from(([127, 0, 0, 1], 0)), false).unwrap();
+        let address = free.local_addr().unwrap().as_socket().unwrap();
+        drop(free);
+        for _ in 0..20 {
+            let done = AtomicBool::new(false);
+            let mut receivers = std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        let flows: Vec<_> =
+                            (0..8).map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+                        while !done.load(Ordering::Relaxed) {
+                            // While nobody listens the kernel refuses.
+                            flows.iter().for_each(|flow| drop(flow.send_to(&[1], address)));
+                        }
+                    });
+                }
+                std::thread::sleep(std::time::Duration::from_millis(2));
+                let receivers = Receiver::bind(address, 4, false);
+                std::thread::sleep(std::time::Duration::from_millis(2));
+                done.store(true, Ordering::Relaxed);
+                receivers.unwrap()
+            });
+            let (mut buffer, mut places) = (RecvBuffer::default(), HashMap::new());
+            for (index, receiver) in receivers.iter_mut().enumerate() {
+                while receiver.receive(&mut buffer).is_ok() && !buffer.received().0.is_empty() {
+                    for message in buffer.received().0 {
+                        assert_eq!(*places.entry(message.from).or_insert(index), index, "{}", message.from);
+                    }
+                }
+            }
+            assert!(!places.is_empty());
+        }
     }
 
     /// One datagram: one octet as its head, the others where they are.

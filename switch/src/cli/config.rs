@@ -10,6 +10,7 @@ use crate::control::config::Config;
 
 /// Arguments of `weft config`.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  weft config check /etc/weft/weft.toml")]
 pub(super) struct ConfigArgs {
     #[command(subcommand)]
     action: Action,
@@ -19,8 +20,11 @@ pub(super) struct ConfigArgs {
 enum Action {
     /// Check a configuration file: every problem is named, with its line
     #[command(
-        after_help = "Nothing is changed, and no daemon is needed. Exit code 1: the file is not right.\n\n\
-                            Example:\n  weft config check /etc/weft/weft.toml"
+        after_help = "Nothing is changed, and no daemon is needed. What only the host can tell, such as whether \
+                      it has the underlay address, shows when the daemon starts.\n\n\
+                      Examples:\n  weft config check\n  weft config check new.toml && mv new.toml /etc/weft/weft.toml \\\n      \
+                      && weft reload\n\n\
+                      Exit codes: 0 the file is right; 1 it is not, or cannot be read."
     )]
     Check {
         /// The file

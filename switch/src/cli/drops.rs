@@ -9,9 +9,11 @@ use crate::counters::DropReason;
 /// Arguments of `weft drops`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Every frame is counted once: received + copies = delivered + answered + dropped. Frames that are\n\
-                        inside weft at this moment make the sides differ for an instant.\n\nExample:\n  \
-                        weft -j drops | jq '.drops | map_values(select(.inbound + .outbound > 0))'"
+    after_help = "Every frame is counted once: received + copies = delivered + answered + dropped. Frames that are \
+                  inside weft at this moment make the sides differ for an instant. Inbound is from the underlay to \
+                  a port, outbound the other way. Reasons that did not occur are left out.\n\n\
+                  Examples:\n  weft drops\n  weft drops --all\n  \
+                  weft -j drops | jq '.drops | map_values(select(.inbound + .outbound > 0))'"
 )]
 pub(super) struct DropsArgs {
     /// Show reasons and notices that did not occur, too

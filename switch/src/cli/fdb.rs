@@ -11,10 +11,10 @@ use crate::control::protocol::{Fdb, FdbState, FdbTarget, Reply, Request};
 
 /// Arguments of `weft fdb`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  weft fdb show --network pods\n  weft fdb add 02:00:00:00:00:09 --network pods --dst 10.0.0.9\n  \
-                        weft fdb flush --network pods\n  weft fdb thaw 02:00:00:00:00:09"
-)]
+#[command(after_help = "Without a subcommand: show.\n\n\
+                  Examples:\n  weft fdb\n  weft fdb show --network pods\n  \
+                  weft fdb add 02:00:00:00:00:09 --network pods --dst 10.0.0.9\n  \
+                  weft fdb flush --network pods")]
 pub(super) struct FdbArgs {
     #[command(subcommand)]
     action: Option<Action>,
@@ -24,8 +24,10 @@ pub(super) struct FdbArgs {
 enum Action {
     /// Show entries (the default)
     #[command(
-        after_help = "One line an entry, much like `bridge fdb`: MAC address, network, place, kind, age.\n\n\
-                            Example:\n  weft fdb show 02:00:00:00:00:09"
+        after_help = "One line an entry, much like `bridge fdb`: MAC address, network, place (a port here, or the \
+                      address of a peer), kind, age. Nothing is printed when there is no entry.\n\n\
+                      Examples:\n  weft fdb show 02:00:00:00:00:09\n  weft fdb show --network 100\n  \
+                      weft -j fdb show | jq -c '.entries[] | select(.frozen_s)'"
     )]
     Show {
         /// Only this MAC address
@@ -35,7 +37,12 @@ enum Action {
         network: Option<String>,
     },
     /// Add a static entry until the daemon ends: it neither ages nor moves
-    #[command(after_help = "Example:\n  weft fdb add 02:00:00:00:00:09 --network pods --dst 10.0.0.9")]
+    #[command(
+        after_help = "Give a port that runs here (--port), or a peer that has the network (--dst). The MAC address of \
+                      a port with a configured `mac` is the port's already.\n\n\
+                      Examples:\n  weft fdb add 02:00:00:00:00:09 --network pods --dst 10.0.0.9\n  \
+                      weft fdb add 02:00:00:00:00:07 --network pods --port web"
+    )]
     Add {
         /// The MAC address
         mac: MacAddr,
@@ -46,6 +53,8 @@ enum Action {
         at: At,
     },
     /// Remove an entry, static or learned
+    #[command(after_help = "An address that still sends is learned again at once.\n\n\
+                      Example:\n  weft fdb del 02:00:00:00:00:09 --network pods")]
     Del {
         /// The MAC address
         mac: MacAddr,
@@ -54,6 +63,11 @@ enum Action {
         network: Option<String>,
     },
     /// Forget what was learned; static entries stay
+    #[command(
+        after_help = "Until an address is learned again, frames to it go the way that `unknown_unicast` of its \
+                      network says: to everybody, or nowhere.\n\n\
+                      Examples:\n  weft fdb flush\n  weft fdb flush --network pods"
+    )]
     Flush {
         /// Only this network, by name or VNI
         #[arg(long)]
@@ -61,8 +75,10 @@ enum Action {
     },
     /// Let a MAC address move again that was frozen because it moved too often
     #[command(
-        after_help = "5 moves within 180 s freeze an address for 180 s: two pods use it, or a loop exists. Find \
-                            that\nfirst: `weft fdb show MAC` names the place, the log the moves.\n\nExample:\n  weft fdb thaw 02:00:00:00:00:09"
+        after_help = "5 moves within 180 s freeze an address for 180 s: two pods use it, or there is a loop. Find \
+                      that first: `weft fdb show MAC` names the place, the log the moves.\n\n\
+                      Example:\n  weft fdb thaw 02:00:00:00:00:09\n\n\
+                      Exit codes: 0 it may move again; 1 it was not frozen."
     )]
     Thaw {
         /// The MAC address

@@ -16,10 +16,12 @@ use self::client::{Client, ClientError};
 use crate::control::protocol::{ErrorCode, Reply, Request};
 
 mod client;
+mod completions;
 mod config;
 mod demo;
 mod drops;
 mod fdb;
+mod man;
 mod network;
 mod peer;
 mod port;
@@ -34,11 +36,15 @@ mod table;
     name = "weft",
     version,
     max_term_width = 80,
-    after_help = "Examples:\n  weft config check /etc/weft/weft.toml   is the file right?\n  \
+    after_help = "Every command but run, demo, config check, completions and man asks the daemon over its socket.\n\n\
+                  Examples:\n  weft demo                               see it at work on this machine\n  \
+                  weft config check /etc/weft/weft.toml   is the file right?\n  \
                   weft run                                the daemon, in the foreground\n  \
                   weft status                             does everything work?\n  \
+                  weft drops                              where did my frames go?\n  \
                   weft -j fdb show | jq .entries          who is where, for a script\n\n\
-                  Exit codes: 0 ok, 1 failed, 2 usage, 3 the daemon cannot be reached, 4 degraded."
+                  Exit codes: 0 ok; 1 failed; 2 the command or its arguments are wrong; 3 the daemon cannot be \
+                  reached; 4 it runs, and something does not work (status only)."
 )]
 struct Cli {
     #[command(flatten)]
@@ -47,23 +53,35 @@ struct Cli {
     command: Command,
 }
 
+/// The title of [`Global`] in every help.
+const EVERYWHERE: &str = "Options of every command";
+
 /// What every command takes.
 #[derive(Clone, Debug, Args)]
 struct Global {
     /// Print JSON: one object that names its schema
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = EVERYWHERE)]
     json: bool,
     /// The daemon's socket ([node] socket in its configuration)
     #[arg(
         long,
         global = true,
         env = "WEFT_SOCKET",
+        hide_env_values = true,
+        help_heading = EVERYWHERE,
         value_name = "PATH",
         default_value = "/run/weft/weft.sock"
     )]
     socket: PathBuf,
     /// How many seconds to wait for the daemon
-    #[arg(long, global = true, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        default_value = "5",
+        value_parser = seconds,
+        help_heading = EVERYWHERE
+    )]
     timeout: Duration,
 }
 
@@ -75,8 +93,14 @@ enum Command {
     Demo(demo::DemoArgs),
     #[command(hide = true)]
     DemoPart(demo::PartArgs),
-    /// Show whether everything works, and what does not (exit code 4)
-    #[command(after_help = "Example:\n  weft status || echo 'something is wrong'")]
+    /// Show whether everything works, and what does not
+    #[command(
+        after_help = "Degraded means: frames flow, but a port has no device, a peer has no route, or an offload \
+                      was refused. Each cause says what to do.\n\n\
+                      Examples:\n  weft status\n  weft -j status | jq -r '.degraded[].cause'\n  \
+                      weft status > /dev/null || echo 'something is wrong'\n\n\
+                      Exit codes: 0 everything works; 3 no daemon answers; 4 degraded."
+    )]
     Status,
     /// List, add and remove peers: the other hosts
     Peer(peer::PeerArgs),
@@ -92,11 +116,17 @@ enum Command {
     Config(config::ConfigArgs),
     /// Make the daemon read its configuration again, as SIGHUP does
     #[command(
-        after_help = "Networks, ports, peers, [encap] and [log] change while frames flow. A file with an error\n\
-                            changes nothing. What the command line added stays.\n\nExample:\n  \
-                            weft config check /etc/weft/weft.toml && weft reload"
+        after_help = "Networks, ports, peers, [encap] and [log] change while frames flow. [node], [underlay] and \
+                      [datapath] need a restart: a change there refuses the whole reload. A file with an error \
+                      changes nothing. What the command line added stays.\n\n\
+                      Example:\n  weft config check /etc/weft/weft.toml && weft reload\n\n\
+                      Exit codes: 0 the file is in use; 1 refused, the old configuration stays in effect."
     )]
     Reload,
+    /// Print the completion script of a shell
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, or write the pages of all commands
+    Man(man::ManArgs),
 }
 
 /// How a command ended.
@@ -132,6 +162,8 @@ pub fn main() -> ExitCode {
         Command::Drops(args) => drops::run(global, &args),
         Command::Config(args) => config::run(global, &args),
         Command::Reload => reload::run(global),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     };
     outcome.into()
 }

@@ -9,7 +9,8 @@ use crate::control::protocol::{Networks, Reply, Request};
 /// Arguments of `weft network`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Networks are made in the configuration ([[network]]).\n\nExample:\n  weft network list"
+    after_help = "Networks are made in the configuration ([[network]]), and taken into use by `weft reload`.\n\n\
+                  Example:\n  weft network list"
 )]
 pub(super) struct NetworkArgs {
     #[command(subcommand)]
@@ -19,6 +20,12 @@ pub(super) struct NetworkArgs {
 #[derive(Debug, Default, Subcommand)]
 enum Action {
     /// List networks (the default)
+    #[command(
+        after_help = "MACS is the number of addresses known and the most that may be learned, AGE how long an \
+                      address is kept without being seen, UNKNOWN what happens to frames for an address that is \
+                      not known, VLAN what happens to tagged frames.\n\n\
+                      Examples:\n  weft network list\n  weft -j network list | jq '.entries[] | {name, vni, mtu}'"
+    )]
     #[default]
     List,
 }

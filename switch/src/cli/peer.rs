@@ -9,10 +9,9 @@ use crate::control::protocol::{PeerAdd, PeerKind, PeerState, Peers, Reply, Reque
 
 /// Arguments of `weft peer`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  weft peer list\n  weft peer add 10.0.0.9 --network pods --format geneve\n  \
-                        weft peer del 10.0.0.9"
-)]
+#[command(after_help = "Without a subcommand: list.\n\n\
+                  Examples:\n  weft peer\n  weft peer add 10.0.0.9 --network pods --format geneve\n  \
+                  weft peer del 10.0.0.9")]
 pub(super) struct PeerArgs {
     #[command(subcommand)]
     action: Option<Action>,
@@ -21,13 +20,29 @@ pub(super) struct PeerArgs {
 #[derive(Debug, Default, Subcommand)]
 enum Action {
     /// List peers (the default)
+    #[command(
+        after_help = "A static peer is up while this host has a route to it; it is not probed. PATH-MTU is the largest \
+                      IP packet of the underlay towards it, MTU the largest IP packet that a pod may send through \
+                      it.\n\n\
+                      Examples:\n  weft peer list\n  \
+                      weft -j peer list | jq -r '.entries[] | select(.state != \"up\").address'"
+    )]
     #[default]
     List,
     /// Add a static peer until the daemon ends; the configuration keeps one for good
-    #[command(after_help = "The peer may be another weft, a kernel VXLAN device or an Open vSwitch.\n\n\
-                            Example:\n  weft peer add 10.0.0.9 --network pods")]
+    #[command(
+        after_help = "The peer may be another weft, a kernel VXLAN device or an Open vSwitch. The other end needs \
+                      this host as its peer, too. What a peer sends is taken on trust: see SECURITY.md.\n\n\
+                      Examples:\n  weft peer add 10.0.0.9 --network pods\n  \
+                      weft peer add fd00::9 --network pods --network 200 --format geneve\n  \
+                      weft peer add 10.1.0.0/16 --network pods"
+    )]
     Add(AddArgs),
     /// Remove a static peer, and forget what was learned from it
+    #[command(
+        after_help = "A peer that the configuration names comes back with the next reload or start.\n\n\
+                      Example:\n  weft peer del 10.0.0.9"
+    )]
     Del {
         /// Its address or prefix
         address: String,

@@ -13,10 +13,9 @@ use crate::io::netns::NetnsRef;
 
 /// Arguments of `weft port`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  weft port list\n  weft port add web --network pods --netns /run/netns/web \\\n      \
-                        --mac 02:00:00:00:00:01 --address 10.32.0.5/12\n  weft port del web"
-)]
+#[command(after_help = "Without a subcommand: list.\n\n\
+                  Examples:\n  weft port\n  weft port add web --network pods --netns /run/netns/web \\\n      \
+                  --mac 02:00:00:00:00:01 --address 10.32.0.5/12\n  weft port del web")]
 pub(super) struct PortArgs {
     #[command(subcommand)]
     action: Option<Action>,
@@ -25,13 +24,30 @@ pub(super) struct PortArgs {
 #[derive(Debug, Default, Subcommand)]
 enum Action {
     /// List ports (the default)
+    #[command(
+        after_help = "A port is up, waiting for its namespace, or down; why stands below the table.\n\n\
+                      Examples:\n  weft port list\n  \
+                      weft -j port list | jq -r '.entries[] | select(.state != \"up\").name'"
+    )]
     #[default]
     List,
     /// Add a port until the daemon ends; the configuration keeps one for good
-    #[command(after_help = "A namespace that does not exist yet is waited for.\n\nExample:\n  \
-                            weft port add web --network pods --netns pid:4242 --address 10.32.0.5/12")]
+    #[command(
+        after_help = "The port makes a TAP with these addresses, the MTU of its network, and up. A namespace that \
+                      does not exist yet is waited for. With --mac or --address the pod can send from no others.\n\n\
+                      Examples:\n  weft port add web --network pods\n  \
+                      weft port add web --network pods --ifname eth0 --netns /run/netns/web \\\n      \
+                      --address 10.32.0.5/12 --gateway 10.32.0.1\n  \
+                      weft port add web --network pods --netns pid:4242 --address 10.32.0.5/12\n\n\
+                      Exit codes: 0 the port is there, or waits for its namespace; 1 its device could not be made; \
+                      2 an argument is wrong; 3 no daemon answers."
+    )]
     Add(AddArgs),
     /// Remove a port and its device
+    #[command(
+        after_help = "A port that the configuration names comes back with the next reload or start.\n\n\
+                      Example:\n  weft port del web"
+    )]
     Del {
         /// The port's name
         name: String,

@@ -10,9 +10,11 @@ use crate::control::config::Config;
 /// Arguments of `weft run`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The daemon stays in the foreground and logs to standard error. SIGHUP or `weft reload` reads\n\
-                        the configuration again, SIGTERM or Ctrl-C ends it. It needs CAP_NET_ADMIN (and CAP_SYS_ADMIN for\n\
-                        ports in other namespaces).\n\nExample:\n  sudo weft run --config configs/minimal.toml"
+    after_help = "The daemon stays in the foreground and logs to standard error. SIGHUP or `weft reload` reads the \
+                  configuration again, SIGTERM or Ctrl-C ends it. It needs CAP_NET_ADMIN, and CAP_SYS_ADMIN for ports \
+                  in other namespaces.\n\n\
+                  Examples:\n  sudo weft run\n  sudo weft run --config configs/minimal.toml\n\n\
+                  Exit codes: 0 it was told to end; 1 it could not start or go on, and said why."
 )]
 pub(super) struct RunArgs {
     /// The configuration

@@ -17,17 +17,75 @@ fn lines_within(text: &str, columns: usize) {
     }
 }
 
-fn long_helps(command: &mut clap::Command, found: &mut Vec<String>) {
-    found.push(command.render_long_help().to_string());
-    command.get_subcommands_mut().for_each(|sub| long_helps(sub, found));
+/// Every command that is shown, with its name as it is typed.
+fn shown(command: &clap::Command, prefix: &str, found: &mut Vec<(String, clap::Command)>) {
+    let name = format!("{prefix}{}", command.get_name());
+    command
+        .get_subcommands()
+        .filter(|sub| !sub.is_hide_set())
+        .for_each(|sub| shown(sub, &format!("{name} "), found));
+    found.push((name, command.clone()));
+}
+
+fn all_shown() -> Vec<(String, clap::Command)> {
+    let mut found = Vec::new();
+    shown(&man::command(), "", &mut found);
+    assert!(found.len() > 20, "{}", found.len());
+    found
+}
+
+/// The calls of weft among the examples of a help: continued lines joined, comments and other programs left out.
+fn examples(help: &str) -> Vec<Vec<String>> {
+    let Some((_, block)) = help.split_once("\nExample:\n").or_else(|| help.split_once("\nExamples:\n"))
+    else {
+        return Vec::new();
+    };
+    let block = block.split("\n\n").next().unwrap_or_default();
+    let block: String = block.split("\\\n").map(str::trim_start).collect();
+    let lines =
+        block.lines().map(|line| line.trim_start().split("   ").next().unwrap_or_default().to_owned());
+    let mut calls = Vec::new();
+    for line in lines {
+        for call in line.replace("&&", "|").replace("||", "|").split('|') {
+            let words: Vec<_> = call.split_whitespace().skip_while(|word| *word == "sudo").collect();
+            let end = words.iter().position(|word| *word == ">").unwrap_or(words.len());
+            if words.first() == Some(&"weft") {
+                calls.push(words[..end].iter().map(|word| (*word).to_owned()).collect());
+            }
+        }
+    }
+    calls
 }
 
 #[test]
-fn the_arguments_are_consistent_and_every_command_has_a_help() {
+fn the_arguments_are_consistent_and_helps_fit_80_columns() {
     Cli::command().debug_assert();
-    let mut helps = Vec::new();
-    long_helps(&mut Cli::command(), &mut helps);
-    assert!(helps.len() > 15);
+    for (_, mut command) in all_shown() {
+        let help = command.render_long_help().to_string();
+        // What clap makes of the arguments is one line, whatever its length.
+        let ours: Vec<_> = help.lines().filter(|line| !line.starts_with("Usage: ")).collect();
+        lines_within(&ours.join("\n"), 80);
+    }
+}
+
+#[test]
+fn every_command_has_an_example_of_itself_that_is_understood() {
+    for (name, mut command) in all_shown() {
+        let calls = examples(&command.render_long_help().to_string());
+        let own: Vec<_> = name.split(' ').collect();
+        let of_itself = |call: &Vec<String>| own.iter().all(|word| call.iter().any(|w| w == word));
+        assert!(calls.iter().any(of_itself), "{name} has no example of itself: {calls:?}");
+        for call in calls {
+            Cli::try_parse_from(&call).unwrap_or_else(|error| panic!("{name}: {call:?}: {error}"));
+        }
+    }
+}
+
+#[test]
+fn a_wrong_example_would_be_noticed() {
+    let help = "Usage\n\nExamples:\n  sudo weft x --a \\\n      b && weft y   why\n  weft -j z | jq .q > f\n\nExit codes: 0.";
+    assert_eq!(examples(help), [vec!["weft", "x", "--a", "b"], vec!["weft", "y"], vec!["weft", "-j", "z"]]);
+    assert!(parse("weft x").is_err());
 }
 
 #[test]
@@ -52,6 +110,9 @@ fn the_commands_of_the_contract_are_understood() {
         "weft drops --all",
         "weft config check a.toml",
         "weft reload",
+        "weft completions bash",
+        "weft man",
+        "weft man /tmp/man1",
     ] {
         assert!(parse(line).is_ok(), "{line}");
     }
@@ -68,6 +129,7 @@ fn wrong_arguments_are_usage_errors() {
         "weft fdb thaw zz",
         "weft status --timeout 0",
         "weft port add web --network pods --netns relative/path",
+        "weft completions tcsh",
     ] {
         let error = parse(line).expect_err(line);
         assert_eq!(error.exit_code(), Outcome::Usage as i32, "{line}");

@@ -110,6 +110,10 @@ def _(lab): bridged(lab, geneve_dev)
 # --- Open vSwitch, userspace datapath -------------------------------------------------------
 
 def ovs(lab, tunnel, overhead, pod_port, port_type="system"):
+    if port_type.startswith("afxdp") and lab.mtu > 3000:
+        raise SetupError("AF_XDP has no room for a jumbo frame in its page; use an MTU up to 3000")
+    if pod_port == "tap" and lab.mtu > 1500:
+        raise SetupError("OVS passes no jumbo frames through an internal port that a pod took; use an MTU up to 1500")
     schema = (glob.glob("/usr/share/openvswitch/vswitch.ovsschema") or [None])[0]
     for s in lab.sides:
         node, d = lab.node(s), lab.path(f"ovs{s}")
@@ -124,8 +128,8 @@ def ovs(lab, tunnel, overhead, pod_port, port_type="system"):
         lab.spawn(node, program("ovs-vswitchd"), db, env=env)
         # The underlay: OVS takes u0 (AF_PACKET); its address moves to the bridge's own port.
         mac = lab.run(node, "cat", "/sys/class/net/u0/address").strip()
-        ctl("add-br", "phy", "--", "set", "bridge", "phy", "datapath_type=netdev",
-            f"other_config:hwaddr={mac}", "--", "add-port", "phy", "u0", "--", "set", "interface", "u0", f"type={port_type}")
+        ctl("add-br", "phy", "--", "set", "bridge", "phy", "datapath_type=netdev", f"other_config:hwaddr={mac}", "--",
+            "add-port", "phy", "u0", "--", "set", "interface", "u0", f"type={port_type}")
         lab.ip(node, "addr", "flush", "dev", "u0")
         lab.ip(node, "addr", "add", UNDERLAY[s] + "/24", "dev", "phy")
         lab.ip(node, "link", "set", "phy", "up")

@@ -53,7 +53,7 @@ def table(results):
     """Markdown: a row for each measure, a column for each peer."""
     view = View(results)
     if not view.median:
-        return "\n".join(["nothing was measured:"] + [f"- {e}" for e in view.errors()])
+        return "\n".join(["Nothing was measured."] + [f"- {e}" for e in view.errors()])
     lines = ["| | " + " | ".join(view.median) + " |", "|---|" + "---|" * len(view.median)]
     for key in view.keys:
         lines.append(f"| {METRICS[key].label} | " + " | ".join(view.text(n, key) for n in view.median) + " |")

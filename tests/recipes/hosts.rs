@@ -29,7 +29,7 @@ const MACHINE: &str = include_str!("machine.sh");
 /// The longest that the lines of one block may take.
 const LIMIT: Duration = wait::secs(60);
 /// The longest that what was ended may take to be gone.
-const GONE: Duration = wait::secs(10);
+const GONE: Duration = wait::secs(30);
 
 /// What the terminal does: takes the names of files, and runs their lines in this one shell, so that variables and jobs
 /// live from block to block. The first line that fails ends it, and with it all that runs on the host.

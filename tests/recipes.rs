@@ -27,6 +27,14 @@ const PODMAN: &str = concat!(include_str!("recipes/engine.sh"), include_str!("re
 /// Uses a namespace for a virtual machine.
 const MACHINE: &str = "PATH=$STAND_INS:$PATH";
 
+/// Starts weft while the kernel's device has its UDP port, and looks for who has it in what weft says.
+const TOO_EARLY: &str = r#"
+printf '[underlay]\naddress = "10.0.0.1"\n[[network]]\nname = "pods"\nvni = 100\n' >early.toml
+if timeout 10 weft run --config early.toml 2>early.log; then exit 1; fi
+grep 'UDP 10.0.0.1:4789 is in use by kernel VXLAN device vxlan100' early.log
+rm early.toml early.log
+"#;
+
 /// A recipe and the hosts that it runs on.
 struct Run {
     hosts: Hosts,
@@ -160,6 +168,7 @@ fn moving_from_a_kernel_device_keeps_connections() {
     let mut run = Run::prepare("Moving from `ip link add type vxlan`", "");
     // As if the hosts had network cards, which finish checksums; README.md tells what a veth leaves to do.
     run.hosts.all().iter().for_each(|host| drop(host.ns.exec("ethtool -K eth0 tx off")));
+    run.hosts.host('A').run(TOO_EARLY);
     run.remember();
     let [a, b] = run.hosts.all() else { panic!("two hosts") };
     let stream = Stream::open(&a.ns, (&b.ns, SocketAddr::from(([10, 32, 0, 2], 5300))));

@@ -87,6 +87,7 @@ impl Hosts {
     /// Makes the hosts with these letters.
     #[track_caller]
     pub(crate) fn new(letters: &[char]) -> Self {
+        remove_stale_groups();
         let dir = tempfile::Builder::new().prefix(&format!("{PREFIX}{}-", std::process::id())).tempdir();
         let dir = dir.expect("a scratch folder");
         let programs = dir.path().join(STAND_INS);
@@ -122,7 +123,7 @@ impl Drop for Hosts {
         let name = cgroup_of(self.dir.path());
         // A group can be removed once all that ran in it is gone.
         wait::reached(GONE, || {
-            let left = groups(&name);
+            let left = groups(|group| group == name);
             left.iter().for_each(|group| remove_group(group));
             left.is_empty()
         });
@@ -134,12 +135,23 @@ fn cgroup_of(lab: &Path) -> String {
     lab.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The control groups with this name, of all hierarchies.
-fn groups(name: &str) -> Vec<PathBuf> {
+/// The control groups with such names, of all hierarchies.
+fn groups(wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    let inside = |folder: &Path| -> Vec<PathBuf> {
+        fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+    };
     let root = Path::new("/sys/fs/cgroup");
-    let hierarchies = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
-    let all = std::iter::once(root.to_owned()).chain(hierarchies);
-    all.map(|hierarchy| hierarchy.join(name)).filter(|group| group.is_dir()).collect()
+    let all = inside(root).into_iter().flat_map(|path| inside(&path)).chain(inside(root));
+    all.filter(|path| path.file_name().is_some_and(|name| wanted(&name.to_string_lossy()))).collect()
+}
+
+/// Removes the control groups of test processes that no longer live.
+fn remove_stale_groups() {
+    let is_stale = |name: &str| {
+        let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+        pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
+    };
+    groups(is_stale).iter().for_each(|group| remove_group(group));
 }
 
 fn remove_group(group: &Path) {
@@ -226,7 +238,7 @@ impl Host {
             self.letter,
             self.log()
         );
-        if lines.contains("weft run ") {
+        if lines.lines().any(|line| line.starts_with("weft run ") && line.ends_with('&')) {
             self.run(READY);
         }
     }

@@ -20,11 +20,20 @@ use weft_tests::wait;
 /// Octets of a stream that is long enough to reach full super-frames.
 const STREAM: usize = 2 << 20;
 /// The longest that a TCP stream may stand still while its hosts move.
-const GAP: Duration = wait::secs(1);
-/// Stands for docker and podman.
-const CONTAINERS: &str = include_str!("recipes/containers.sh");
-/// Stands for QEMU.
-const MACHINE: &str = include_str!("recipes/machine.sh");
+const GAP: Duration = wait::secs(3);
+/// Bring up a container engine for one host, or its stand-in.
+const DOCKER: &str = concat!(include_str!("recipes/engine.sh"), include_str!("recipes/docker.sh"));
+const PODMAN: &str = concat!(include_str!("recipes/engine.sh"), include_str!("recipes/podman.sh"));
+/// Uses a namespace for a virtual machine.
+const MACHINE: &str = "PATH=$STAND_INS:$PATH";
+
+/// Starts weft while the kernel's device has its UDP port, and looks for who has it in what weft says.
+const TOO_EARLY: &str = r#"
+printf '[underlay]\naddress = "10.0.0.1"\n[[network]]\nname = "pods"\nvni = 100\n' >early.toml
+if timeout 10 weft run --config early.toml 2>early.log; then exit 1; fi
+grep 'UDP 10.0.0.1:4789 is in use by kernel VXLAN device vxlan100' early.log
+rm early.toml early.log
+"#;
 
 /// A recipe and the hosts that it runs on.
 struct Run {
@@ -36,14 +45,18 @@ struct Run {
 }
 
 impl Run {
-    /// Makes the hosts of a recipe, and what it expects to find there.
+    /// Makes the hosts of a recipe, and what it expects to find there, with these lines on hosts A and B.
     #[track_caller]
-    fn prepare(title: &str, stand_ins: &[(&str, &str)]) -> Self {
+    fn prepare(title: &str, lines: &str) -> Self {
         let recipe = recipe(title);
         let daemons = if recipe.needs_daemons { self::recipe(DAEMONS).blocks } else { Vec::new() };
         let has_c = recipe.blocks.iter().any(|block| block.place == Place::Host('C'));
         let letters: &[char] = if has_c { &['A', 'B', 'C'] } else { &['A', 'B'] };
-        let mut hosts = Hosts::new(letters, stand_ins);
+        let mut hosts = Hosts::new(letters);
+        for letter in ['A', 'B'] {
+            hosts.host(letter).run(lines);
+            print!("{}", hosts.host(letter).note("engine.used"));
+        }
         run(&mut hosts, &recipe.blocks, Phase::Before);
         let mut run = Self { hosts, recipe, daemons, before: Vec::new() };
         run.remember();
@@ -99,7 +112,7 @@ fn in_vm(lines: &str) -> String {
 #[test]
 #[ignore = "needs root: run by test.sh"]
 fn two_network_namespaces() {
-    let mut run = Run::prepare("Two network namespaces", &[]);
+    let mut run = Run::prepare("Two network namespaces", "");
     run.cook();
     run.undo();
 }
@@ -107,7 +120,7 @@ fn two_network_namespaces() {
 #[test]
 #[ignore = "needs root: run by test.sh"]
 fn docker_containers() {
-    let mut run = Run::prepare("Docker containers", &[("docker", CONTAINERS)]);
+    let mut run = Run::prepare("Docker containers", DOCKER);
     run.cook();
     run.undo();
 }
@@ -115,7 +128,7 @@ fn docker_containers() {
 #[test]
 #[ignore = "needs root: run by test.sh"]
 fn podman_containers() {
-    let mut run = Run::prepare("Podman containers", &[("podman", CONTAINERS)]);
+    let mut run = Run::prepare("Podman containers", PODMAN);
     run.cook();
     run.undo();
 }
@@ -123,7 +136,7 @@ fn podman_containers() {
 #[test]
 #[ignore = "needs root: run by test.sh"]
 fn a_virtual_machine_behind_a_bridge() {
-    let mut run = Run::prepare("A QEMU VM behind a Linux bridge", &[("qemu-system-x86_64", MACHINE)]);
+    let mut run = Run::prepare("A QEMU VM behind a Linux bridge", MACHINE);
     run.cook();
     run.undo();
 }
@@ -131,7 +144,7 @@ fn a_virtual_machine_behind_a_bridge() {
 #[test]
 #[ignore = "needs root: run by test.sh"]
 fn the_host_itself() {
-    let mut run = Run::prepare("The host itself on the overlay", &[]);
+    let mut run = Run::prepare("The host itself on the overlay", "");
     run.cook();
     run.undo();
 }
@@ -139,7 +152,7 @@ fn the_host_itself() {
 #[test]
 #[ignore = "needs root: run by test.sh"]
 fn a_mixed_network() {
-    let mut run = Run::prepare("A mixed network with a kernel VXLAN host", &[]);
+    let mut run = Run::prepare("A mixed network with a kernel VXLAN host", "");
     run.cook();
     let address = |n| IpAddr::from([10, 32, 0, n]);
     let [a, b, c] = run.hosts.all() else { panic!("three hosts") };
@@ -152,9 +165,10 @@ fn a_mixed_network() {
 #[test]
 #[ignore = "needs root: run by test.sh"]
 fn moving_from_a_kernel_device_keeps_connections() {
-    let mut run = Run::prepare("Moving from `ip link add type vxlan`", &[]);
+    let mut run = Run::prepare("Moving from `ip link add type vxlan`", "");
     // As if the hosts had network cards, which finish checksums; README.md tells what a veth leaves to do.
     run.hosts.all().iter().for_each(|host| drop(host.ns.exec("ethtool -K eth0 tx off")));
+    run.hosts.host('A').run(TOO_EARLY);
     run.remember();
     let [a, b] = run.hosts.all() else { panic!("two hosts") };
     let stream = Stream::open(&a.ns, (&b.ns, SocketAddr::from(([10, 32, 0, 2], 5300))));
@@ -163,4 +177,29 @@ fn moving_from_a_kernel_device_keeps_connections() {
     println!("longest gap of a TCP stream while both hosts moved: {longest:?}");
     assert!(longest < GAP, "a TCP stream stood still for {longest:?}");
     run.undo();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+#[should_panic(expected = "a line fails")]
+fn a_ping_without_an_answer_fails_its_recipe() {
+    let mut hosts = Hosts::new(&['A']);
+    hosts.host('A').run("ping -c 1 -W 1 10.0.0.77\necho not reached\n");
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn what_a_recipe_leaves_is_noticed() {
+    let mut hosts = Hosts::new(&['A']);
+    let host = hosts.host('A');
+    let before = host.state();
+    host.run("ip link add left type bridge\nip netns add left\nsleep 60 &\necho > left.toml\nethtool -K eth0 tx off\n");
+    let more: Vec<_> = host.state().into_iter().filter(|line| !before.contains(line)).collect();
+    for expected in
+        ["link left", "namespace left", "process sleep", "file ./left.toml", "setting tx-checksumming"]
+    {
+        assert!(more.iter().any(|line| line.starts_with(expected)), "{expected} is not among {more:#?}");
+    }
+    host.run("kill %1\nip link del left\nip netns del left\nrm left.toml\nethtool -K eth0 tx on\n");
+    host.assert_as_before(&before);
 }

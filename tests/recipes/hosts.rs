@@ -11,7 +11,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -20,17 +20,28 @@ use weft_tests::command::{Process, run};
 use weft_tests::netns::PREFIX;
 use weft_tests::{Netns, node, wait};
 
+/// The folder of programs that stand for others, where a host has need of them.
+const STAND_INS: &str = "stand-ins";
+/// Stands for docker and podman.
+const CONTAINERS: &str = include_str!("containers.sh");
+/// Stands for QEMU.
+const MACHINE: &str = include_str!("machine.sh");
 /// The longest that the lines of one block may take.
 const LIMIT: Duration = wait::secs(60);
 /// The longest that what was ended may take to be gone.
-const GONE: Duration = wait::secs(10);
+const GONE: Duration = wait::secs(30);
 
 /// What the terminal does: takes the names of files, and runs their lines in this one shell, so that variables and jobs
 /// live from block to block. The first line that fails ends it, and with it all that runs on the host.
 const TERMINAL: &str = r#"
 unset WEFT_SOCKET
 mount -t tmpfs none /run
+mkdir /run/cgroup
+mount --rbind /sys/fs/cgroup /run/cgroup
 mount -t sysfs none /sys
+mount --rbind /run/cgroup /sys/fs/cgroup
+umount --recursive --lazy /run/cgroup
+rmdir /run/cgroup
 cd "$HOST_DIR/work"
 exec 3<>"$HOST_DIR/lines"
 while read -r block <&3; do
@@ -67,29 +78,29 @@ weft status >/dev/null
 
 /// Hosts that are plugged into one switch.
 pub(crate) struct Hosts {
+    hosts: Vec<Host>,
     _hub: Netns,
     dir: TempDir,
-    hosts: Vec<Host>,
 }
 
 impl Hosts {
-    /// Makes the hosts with these letters. Programs in `bin` are found before all others but weft.
+    /// Makes the hosts with these letters.
     #[track_caller]
-    pub(crate) fn new(letters: &[char], stand_ins: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(letters: &[char]) -> Self {
+        remove_stale_groups();
         let dir = tempfile::Builder::new().prefix(&format!("{PREFIX}{}-", std::process::id())).tempdir();
         let dir = dir.expect("a scratch folder");
-        let bin = dir.path().join("bin");
-        fs::create_dir(&bin).expect("a folder for programs");
-        for (name, text) in stand_ins {
-            install(&bin.join(name), text);
+        let programs = dir.path().join(STAND_INS);
+        fs::create_dir(&programs).expect("a folder for programs");
+        for (name, text) in [("docker", CONTAINERS), ("podman", CONTAINERS), ("qemu-system-x86_64", MACHINE)]
+        {
+            install(&programs.join(name), text);
         }
         let hub = Netns::new("hub");
         hub.ip("link add br0 type bridge mcast_snooping 0 stp_state 0");
         hub.ip("link set br0 addrgenmode none up");
-        let hosts =
-            letters.iter().map(|&letter| Host::new(letter, &hub, dir.path().join(letter.to_string()), &bin));
-        let hosts = hosts.collect();
-        Self { _hub: hub, dir, hosts }
+        let hosts = letters.iter().map(|&letter| Host::new(letter, &hub, dir.path())).collect();
+        Self { hosts, _hub: hub, dir }
     }
 
     /// All hosts.
@@ -106,7 +117,53 @@ impl Hosts {
     }
 }
 
-fn install(file: &std::path::Path, text: &str) {
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        self.hosts.clear();
+        let name = cgroup_of(self.dir.path());
+        // A group can be removed once all that ran in it is gone.
+        wait::reached(GONE, || {
+            let left = groups(|group| group == name);
+            left.iter().for_each(|group| remove_group(group));
+            left.is_empty()
+        });
+    }
+}
+
+/// The control group of the containers of a lab, below the root of each hierarchy.
+fn cgroup_of(lab: &Path) -> String {
+    lab.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The control groups with such names, of all hierarchies.
+fn groups(wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    let inside = |folder: &Path| -> Vec<PathBuf> {
+        fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+    };
+    let root = Path::new("/sys/fs/cgroup");
+    let all = inside(root).into_iter().flat_map(|path| inside(&path)).chain(inside(root));
+    all.filter(|path| path.file_name().is_some_and(|name| wanted(&name.to_string_lossy()))).collect()
+}
+
+/// Removes the control groups of test processes that no longer live.
+fn remove_stale_groups() {
+    let is_stale = |name: &str| {
+        let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+        pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
+    };
+    groups(is_stale).iter().for_each(|group| remove_group(group));
+}
+
+fn remove_group(group: &Path) {
+    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_group(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(group);
+}
+
+fn install(file: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt;
     fs::write(file, text).expect("a program is written");
     fs::set_permissions(file, fs::Permissions::from_mode(0o755)).expect("a program is executable");
@@ -126,7 +183,7 @@ pub(crate) struct Host {
 
 impl Host {
     #[track_caller]
-    fn new(letter: char, hub: &Netns, dir: PathBuf, bin: &std::path::Path) -> Self {
+    fn new(letter: char, hub: &Netns, lab: &Path) -> Self {
         let (n, name) = match letter {
             'A' => (1, "a"),
             'B' => (2, "b"),
@@ -138,15 +195,23 @@ impl Host {
         hub.ip(&format!("link set h{n} master br0 addrgenmode none up"));
         ns.ip("link set eth0 addrgenmode none up");
         ns.ip(&format!("addr add 10.0.0.{n}/24 dev eth0"));
+        let dir = lab.join(letter.to_string());
         fs::create_dir_all(dir.join("work")).expect("a folder for the host");
         let lines = dir.join("lines").display().to_string();
         run(&["mkfifo", &lines]);
         let weft = node::binary().parent().expect("a folder").display();
-        let path = format!("{weft}:{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
-        let folder = dir.display().to_string();
+        let path = format!("{weft}:{}", std::env::var("PATH").unwrap_or_default());
+        let (folder, programs) = (dir.display().to_string(), lab.join(STAND_INS).display().to_string());
         let words = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
         let shell = ["bash", "-eu", "-c", TERMINAL];
-        let env = [("PATH", path.as_str()), ("HOST_DIR", &folder), ("LC_ALL", "C"), ("NO_COLOR", "1")];
+        let env = [
+            ("PATH", path.as_str()),
+            ("HOST_DIR", &folder),
+            ("STAND_INS", &programs),
+            ("CGROUP", &cgroup_of(lab)),
+            ("LC_ALL", "C"),
+            ("NO_COLOR", "1"),
+        ];
         let terminal = ns.start(&[words.as_slice(), &shell].concat(), &env, &dir.join("log"));
         Self { letter, terminal, ns, dir, blocks: 0 }
     }
@@ -173,7 +238,7 @@ impl Host {
             self.letter,
             self.log()
         );
-        if lines.contains("weft run ") {
+        if lines.lines().any(|line| line.starts_with("weft run ") && line.ends_with('&')) {
             self.run(READY);
         }
     }
@@ -201,6 +266,11 @@ impl Host {
         };
         let (left, lost) = (only(&now, before), only(before, &now));
         assert!(now == before, "host {}: left behind: {left:#?}, gone: {lost:#?}", self.letter);
+    }
+
+    /// What a file in the folder of this host says, if it is there.
+    pub(crate) fn note(&self, file: &str) -> String {
+        fs::read_to_string(self.dir.join(file)).unwrap_or_default()
     }
 
     fn log(&self) -> String {

@@ -200,12 +200,13 @@ fn bind_receivers(
 fn explain_bind(error: BindError, format: Format) -> anyhow::Error {
     match error {
         BindError::InUse { address } => {
-            let owner = owner::udp_port_owner(address.ip(), address.port());
-            let owner = owner.unwrap_or_else(|| "somebody who cannot be found out".to_owned());
-            anyhow!(
-                "UDP {address} is in use by {owner}: stop that, or choose another [underlay] {format}_port (all \
-                 peers must then send to it)"
-            )
+            let other = format!("choose another [underlay] {format}_port (all peers must then send to it)");
+            match owner::udp_port_owner(address.ip(), address.port()) {
+                Some(owner) => {
+                    anyhow!("UDP {address} is in use by {}: {}, or {other}", owner.name, owner.remedy)
+                }
+                None => anyhow!("UDP {address} was in use a moment ago: start again, or {other}"),
+            }
         }
         BindError::Failed { address, error } if error.kind() == std::io::ErrorKind::AddrNotAvailable => {
             anyhow!(

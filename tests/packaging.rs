@@ -140,7 +140,10 @@ fn the_debian_package_installs_runs_and_goes_without_a_trace() {
     let contents = run(&["dpkg-deb", "--contents", package.to_str().expect("UTF-8")]);
     let programs = contents.lines().filter(|line| line.starts_with("-rwx")).count();
     assert_eq!(programs, 1, "the only program is weft:\n{contents}");
-    assert!(contents.lines().all(|line| line.contains(" root/root ")), "{contents}");
+    assert!(
+        contents.lines().all(|line| [" root/root ", " 0/0 "].iter().any(|owner| line.contains(owner))),
+        "{contents}"
+    );
 
     let config = host.dir.join("packaged.toml");
     let keys = format!("[underlay]\naddress = \"{}\"\n", host.v4);
@@ -202,6 +205,7 @@ fn confined_user() -> Vec<String> {
 struct Scene {
     lab: Lab,
     host: Host,
+    far: Host,
     by_file: std::sync::Arc<Netns>,
     _by_process: std::sync::Arc<Netns>,
     process: Process,
@@ -210,7 +214,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let lab = Lab::new();
-        let host = lab.host("a");
+        let (host, far) = (lab.host("a"), lab.host("b"));
         let (by_file, by_process) = (lab.pod("pod1"), lab.pod("pod2"));
         let process = by_process.start(&["sleep", "600"], &[], &lab.dir().join("sleep.log"));
         let inside = std::fs::metadata(by_process.path()).expect("the namespace");
@@ -220,7 +224,7 @@ impl Scene {
                 std::os::unix::fs::MetadataExt::ino(&now) == std::os::unix::fs::MetadataExt::ino(&inside)
             })
         });
-        Self { lab, host, by_file, _by_process: by_process, process }
+        Self { lab, host, far, by_file, _by_process: by_process, process }
     }
 
     fn config(&self) -> Config {
@@ -230,7 +234,7 @@ impl Scene {
             pod_keys(2)
         );
         let text = network("pods", 100, "") + &port("one", "pods", &self.by_file, &pod_keys(1)) + &by_pid;
-        Config::new(text + &peer("10.99.0.77", "pods", ""))
+        Config::new(text + &peer(self.far.v4, "pods", ""))
     }
 
     /// Starts the daemon by a program, and waits until it answers.
@@ -336,16 +340,27 @@ fn allowed_calls() -> BTreeSet<String> {
 fn the_system_call_filter_of_the_unit_lets_through_all_that_the_daemon_calls() {
     let mut scene = Scene::new();
     let trace = scene.lab.dir().join("trace");
-    let words = ["strace", "-f", "-qq", "-o", trace.to_str().expect("UTF-8"), "-e", "signal=none"];
+    let words = ["strace", "-D", "-f", "-o", trace.to_str().expect("UTF-8"), "-e", "signal=none"];
     let wrapper: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
     let mut node = scene.start(&wrapper);
     wait::until(wait::secs(10), "the port", || node.port_state("two") == "up");
-    assert_pings(&scene.by_file, pod_v4(2));
+    let pod = scene.lab.pod("pod3");
+    let text = network("pods", 100, "") + &port("three", "pods", &pod, &pod_keys(3));
+    let mut other = Node::start(&scene.far, &Config::new(text + &peer(scene.host.v4, "pods", "")));
+    for n in [2, 3] {
+        assert_pings(&scene.by_file, pod_v4(n));
+    }
+    other.stop();
     for words in [&["reload"][..], &["drops"], &["fdb", "flush"], &["port", "del", "two"]] {
         assert!(node.cli(words).ok(), "{words:?}");
     }
+    let pid = node.pid().to_string();
     node.stop();
-    let text = std::fs::read_to_string(&trace).expect("the trace");
+    let read = || std::fs::read_to_string(&trace).expect("the trace");
+    wait::until(wait::secs(5), "the end of the trace", || {
+        read().lines().any(|line| line.starts_with(&pid) && line.ends_with("+++ exited with 0 +++"))
+    });
+    let text = read();
     let call = |line: &str| line.split_whitespace().nth(1)?.split_once('(').map(|(name, _)| name.to_owned());
     let called: BTreeSet<_> = text.lines().filter_map(call).collect();
     assert!(called.contains("setns") && called.contains("recvmmsg"), "{called:?}");

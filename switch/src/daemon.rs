@@ -127,7 +127,9 @@ impl Fabric {
         let mut receivers = bind_receivers(config, addresses, count, gro)?;
         let sockets = Arc::new(
             SendSockets::bind(addresses, config.underlay.source_ports)
-                .with_context(|| format!("cannot open the send sockets on {addresses:?}"))?,
+                .with_context(|| {
+                    format!("cannot open the send sockets on {addresses:?}: check [underlay] address, or lower source_ports")
+                })?,
         );
         let shared = Arc::new(Shared::new());
         let (event_sender, events) = bounded(EVENTS);

@@ -148,7 +148,7 @@ fn what_keeps_the_daemon_from_starting_is_said_with_the_next_step() {
     let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"];
     run(&["chmod", "755", lab.dir().to_str().expect("UTF-8")]);
     let log = start(&nobody, &Config::new(&*text));
-    assert!(log.contains("weft.sock") && log.contains("check the directory"), "{log}");
+    assert!(log.contains("weft.sock") && log.contains("run weft as root"), "{log}");
     run(&["chmod", "600", host.dir.join("weft.toml").to_str().expect("UTF-8")]);
     let missing = try_run(&[
         "nsenter",

@@ -127,7 +127,9 @@ impl Fabric {
         let mut receivers = bind_receivers(config, addresses, count, gro)?;
         let sockets = Arc::new(
             SendSockets::bind(addresses, config.underlay.source_ports)
-                .with_context(|| format!("cannot open the send sockets on {addresses:?}"))?,
+                .with_context(|| {
+                    format!("cannot open the send sockets on {addresses:?}: check [underlay] address, or lower source_ports")
+                })?,
         );
         let shared = Arc::new(Shared::new());
         let (event_sender, events) = bounded(EVENTS);
@@ -201,12 +203,13 @@ fn bind_receivers(
 fn explain_bind(error: BindError, format: Format) -> anyhow::Error {
     match error {
         BindError::InUse { address } => {
-            let owner = owner::udp_port_owner(address.ip(), address.port());
-            let owner = owner.unwrap_or_else(|| "somebody who cannot be found out".to_owned());
-            anyhow!(
-                "UDP {address} is in use by {owner}: stop that, or choose another [underlay] {format}_port (all \
-                 peers must then send to it)"
-            )
+            let other = format!("choose another [underlay] {format}_port (all peers must then send to it)");
+            match owner::udp_port_owner(address.ip(), address.port()) {
+                Some(owner) => {
+                    anyhow!("UDP {address} is in use by {}: {}, or {other}", owner.name, owner.remedy)
+                }
+                None => anyhow!("UDP {address} was in use a moment ago: start again, or {other}"),
+            }
         }
         BindError::Failed { address, error } if error.kind() == std::io::ErrorKind::AddrNotAvailable => {
             anyhow!(

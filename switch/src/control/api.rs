@@ -60,7 +60,10 @@ pub enum BindError {
     #[error("{0} exists and is no socket: remove it, or change [node] socket in the configuration")]
     NotASocket(PathBuf),
     /// The system refused.
-    #[error("cannot make the socket {path}: {error}; check the directory, or change [node] socket")]
+    #[error(
+        "cannot make the socket {path}: {error}; run weft as root, or let [node] socket name a directory that this user \
+         may write to"
+    )]
     Io {
         /// The socket or its directory.
         path: PathBuf,

@@ -265,7 +265,7 @@ fn no_such<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>, lis
         n => format!("there are {n}; `{list}` names them"),
     };
     let near = known.iter().map(|k| (strsim::damerau_levenshtein(k, name), k)).min();
-    let hint = near.filter(|(distance, _)| known.len() > LISTED && *distance <= 2);
+    let hint = near.filter(|(distance, _)| *distance <= 2);
     let hint = hint.map_or_else(String::new, |(_, k)| format!("; did you mean {k}?"));
     ErrorReply::usage(format!("no {what} {name}: {there}{hint}"))
 }

@@ -115,7 +115,7 @@ impl Devices for HostDevices {
                 std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidInput => {
                     PortError::NamespaceMissing(name.clone())
                 }
-                _ => PortError::Failed(format!("cannot open network namespace {name}: {error}")),
+                _ => PortError::Failed(explain_namespace(&error, name)),
             })?),
         };
         let setup = Setup {
@@ -218,6 +218,19 @@ impl Devices for HostDevices {
         let dropped = self.ports.keys().filter_map(|&id| self.with_link(id, |_, link| Ok(link.dropped)));
         vec![("tap_dropped", dropped.sum())]
     }
+}
+
+fn explain_namespace(error: &std::io::Error, name: &NetnsRef) -> String {
+    let next = match (error.kind(), name) {
+        (std::io::ErrorKind::PermissionDenied, NetnsRef::Pid(_)) => {
+            "the process of another user needs CAP_SYS_PTRACE: run as root"
+        }
+        (std::io::ErrorKind::PermissionDenied, NetnsRef::Path(_)) => {
+            "let the user that runs weft read the file"
+        }
+        _ => "name a file that stands for a network namespace, such as those in /run/netns, or pid:N",
+    };
+    format!("cannot open network namespace {name}: {error}; {next}")
 }
 
 /// A refusal to enter a namespace comes without a word of what was tried.

@@ -5,27 +5,52 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
-use rtnetlink::packet_route::link::{InfoData, InfoGeneve, InfoVxlan, LinkAttribute, LinkInfo, LinkMessage};
+use rtnetlink::packet_route::link::{
+    InfoData, InfoGeneve, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+};
 
 use super::link::Links;
+use super::netns::{NetnsRef, run_in};
 
-/// Names who holds a UDP port of the calling thread's namespace, for a message to a person; `None` = nobody, or it
-/// cannot be told.
+/// Where `ip netns` keeps its namespaces.
+const NAMESPACES: &str = "/run/netns";
+
+/// Who holds a UDP port, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// `openvpn (pid 812)`, `kernel VXLAN device vx0 (VNI 7)`.
+    pub name: String,
+    /// What to do about it, as the beginning of a sentence.
+    pub remedy: String,
+}
+
+/// Names who holds a UDP port of the calling thread's namespace, for a message to a person; `None` = nobody.
 ///
-/// A holder of the unspecified address counts too: it keeps everybody else off the port. Examples of answers:
-/// `openvpn (pid 812)`, `kernel VXLAN device vx0 (VNI 7)`.
+/// A holder of the unspecified address counts too: it keeps everybody else off the port. A device of the kernel that was
+/// moved to another namespace keeps its socket in this one; it is looked for in those that `ip netns` knows.
 #[must_use]
-pub fn udp_port_owner(address: IpAddr, port: u16) -> Option<String> {
+pub fn udp_port_owner(address: IpAddr, port: u16) -> Option<Owner> {
     let tables = ["/proc/thread-self/net/udp", "/proc/thread-self/net/udp6"];
-    let sockets = tables.iter().filter_map(|path| fs::read_to_string(path).ok());
-    let sockets: Vec<_> =
-        sockets.flat_map(|table| table.lines().filter_map(parse_socket).collect::<Vec<_>>()).collect();
-    let held: Vec<_> = sockets.iter().filter(|s| s.port == port && overlap(s.address, address)).collect();
-    let inode = held.first()?.inode;
+    let tables: Vec<_> = tables.iter().filter_map(|path| fs::read_to_string(path).ok()).collect();
+    let sockets = tables.iter().flat_map(|table| table.lines()).filter_map(parse_socket);
+    let mut held: Vec<_> = sockets.filter(|s| s.port == port && overlap(s.address, address)).collect();
+    // The same address is surely in the way, the other family's wildcard only perhaps.
+    held.sort_by_key(|s| (s.address != address, s.address.is_ipv4() != address.is_ipv4()));
+    held.first()?;
     held.iter()
         .find_map(|socket| process_of(socket.inode))
         .or_else(|| tunnel_device(port).ok().flatten())
-        .or_else(|| Some(format!("a process that this user may not see (socket inode {inode})")))
+        .or_else(|| moved_device(port))
+        .or_else(|| Some(unknown()))
+}
+
+fn unknown() -> Owner {
+    Owner {
+        name: "a process that cannot be seen from here, or a device of the kernel that was moved to another network \
+               namespace"
+            .to_owned(),
+        remedy: "find it, as root, with `ss -ulnp` and `ip -all netns exec ip -d link show`".to_owned(),
+    }
 }
 
 /// One line of `/proc/net/udp` or `udp6`.
@@ -67,14 +92,18 @@ fn overlap(held: IpAddr, wanted: IpAddr) -> bool {
     held == wanted || any(held, wanted) || any(wanted, held)
 }
 
-fn process_of(inode: u64) -> Option<String> {
+fn process_of(inode: u64) -> Option<Owner> {
     let name = format!("socket:[{inode}]");
     let process = fs::read_dir("/proc").ok()?.filter_map(Result::ok).find(|process| {
         let numeric = process.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit());
         numeric && has_open(&process.path(), &name)
     })?;
     let command = fs::read_to_string(process.path().join("comm")).unwrap_or_else(|_| "a process".to_owned());
-    Some(format!("{} (pid {})", command.trim_end(), process.file_name().to_string_lossy()))
+    let pid = process.file_name().to_string_lossy().into_owned();
+    Some(Owner {
+        name: format!("{} (pid {pid})", command.trim_end()),
+        remedy: format!("stop it (`systemctl status {pid}` tells its service)"),
+    })
 }
 
 fn has_open(process: &Path, name: &str) -> bool {
@@ -82,12 +111,38 @@ fn has_open(process: &Path, name: &str) -> bool {
     files.filter_map(Result::ok).any(|file| fs::read_link(file.path()).is_ok_and(|to| to.as_os_str() == name))
 }
 
-/// The VXLAN or Geneve device of the kernel that uses a UDP port.
-fn tunnel_device(port: u16) -> io::Result<Option<String>> {
-    Ok(Links::open()?.messages()?.iter().find_map(|link| describe_tunnel(link, port)))
+/// The VXLAN or Geneve device of the kernel, in this namespace, that uses a UDP port.
+fn tunnel_device(port: u16) -> io::Result<Option<Owner>> {
+    let links = Links::open()?.messages()?;
+    let tunnel = links.iter().filter(|link| has_socket(link)).find_map(|link| describe_tunnel(link, port));
+    Ok(tunnel.map(|(device, name)| Owner { name, remedy: format!("remove it with `ip link del {device}`") }))
 }
 
-fn describe_tunnel(link: &LinkMessage, port: u16) -> Option<String> {
+/// The same in another namespace, with its socket elsewhere: it cannot be told where, so that here is a guess, made
+/// only when nobody else can be found.
+fn moved_device(port: u16) -> Option<Owner> {
+    fs::read_dir(NAMESPACES).ok()?.filter_map(Result::ok).find_map(|file| {
+        let namespace = file.file_name().to_string_lossy().into_owned();
+        let netns = NetnsRef::Path(file.path()).open().ok()?;
+        let links = run_in(&netns, || Links::open()?.messages()).ok()?;
+        let moved = |link: &&LinkMessage| {
+            has_socket(link) && link.attributes.iter().any(|a| matches!(a, LinkAttribute::LinkNetNsId(_)))
+        };
+        let (device, name) = links.iter().filter(moved).find_map(|link| describe_tunnel(link, port))?;
+        Some(Owner {
+            name: format!("{name}, which was moved to the network namespace {namespace}"),
+            remedy: format!("remove it with `ip -n {namespace} link del {device}`"),
+        })
+    })
+}
+
+/// A tunnel device has its socket while it is up.
+fn has_socket(link: &LinkMessage) -> bool {
+    link.header.flags.contains(LinkFlags::Up)
+}
+
+/// The name of a tunnel device on this port, and the name with what it is.
+fn describe_tunnel(link: &LinkMessage, port: u16) -> Option<(String, String)> {
     let name = link.attributes.iter().find_map(|attribute| match attribute {
         LinkAttribute::IfName(name) => Some(name),
         _ => None,
@@ -96,7 +151,7 @@ fn describe_tunnel(link: &LinkMessage, port: u16) -> Option<String> {
         LinkAttribute::LinkInfo(infos) => Some(infos),
         _ => None,
     })?;
-    infos.iter().find_map(|info| match info {
+    let what = infos.iter().find_map(|info| match info {
         LinkInfo::Data(InfoData::Vxlan(settings)) => settings.contains(&InfoVxlan::Port(port)).then(|| {
             let vni =
                 settings.iter().find_map(|s| if let InfoVxlan::Id(vni) = s { Some(*vni) } else { None });
@@ -110,7 +165,8 @@ fn describe_tunnel(link: &LinkMessage, port: u16) -> Option<String> {
             format!("kernel Geneve device {name} ({})", vni_text(vni, external))
         }),
         _ => None,
-    })
+    })?;
+    Some((name.clone(), what))
 }
 
 /// A device that an Open vSwitch or eBPF drives has no VNI of its own.

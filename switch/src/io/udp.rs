@@ -42,7 +42,7 @@ pub enum BindError {
         address: SocketAddr,
     },
     /// Anything else.
-    #[error("cannot bind UDP {address}: {error}")]
+    #[error("cannot bind UDP {address}: {error}; check [underlay] and the limits of this user (ulimit -a)")]
     Failed {
         /// The address and port.
         address: SocketAddr,

@@ -69,11 +69,15 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read { path, source } => {
-                write!(
-                    f,
-                    "cannot read the configuration {}: {source}; name a readable file with --config",
-                    path.display()
-                )
+                let next = match source.kind() {
+                    io::ErrorKind::NotFound => {
+                        "write it (configs/minimal.toml, or /usr/share/doc/weft/examples, is a beginning), or name \
+                         another file"
+                    }
+                    io::ErrorKind::PermissionDenied => "use sudo, or let this user read it",
+                    _ => "name a readable file",
+                };
+                write!(f, "cannot read the configuration {}: {source}; {next}", path.display())
             }
             Self::Invalid { path, problems } => {
                 match path {

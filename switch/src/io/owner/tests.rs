@@ -1,10 +1,11 @@
 use std::net::UdpSocket as StdSocket;
 
 use rtnetlink::packet_route::RouteNetlinkMessage as Message;
-use rtnetlink::{LinkMessageBuilder, LinkVxlan};
+use rtnetlink::{LinkGeneve, LinkMessageBuilder, LinkVxlan};
 
-use super::super::netns::run_in;
 use super::*;
+use crate::io::netns::Netns;
+use crate::io::netns::tests::fresh;
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -42,30 +43,73 @@ fn a_process_is_named_with_its_pid() {
     let socket = StdSocket::bind("127.0.0.1:0").unwrap();
     let port = socket.local_addr().unwrap().port();
     let owner = udp_port_owner(ip("127.0.0.1"), port).unwrap();
-    assert!(owner.ends_with(&format!("(pid {})", std::process::id())), "{owner}");
+    assert!(owner.name.ends_with(&format!("(pid {})", std::process::id())), "{owner:?}");
     drop(socket);
     assert_eq!(udp_port_owner(ip("127.0.0.1"), port), None);
 }
 
+fn vxlan(netns: &Netns, up: bool) {
+    let link = LinkMessageBuilder::<LinkVxlan>::new("vx0").id(7).port(4789);
+    let link = if up { link.up() } else { link }.build();
+    run_in(netns, || Links::open()?.create(Message::NewLink(link), false, || "cannot create vx0".to_owned()))
+        .unwrap();
+}
+
+fn owner_in(netns: &Netns, address: &str, port: u16) -> Option<Owner> {
+    run_in(netns, || Ok(udp_port_owner(ip(address), port))).unwrap()
+}
+
 #[test]
 #[ignore = "needs root: run by test.sh"]
-fn a_kernel_device_is_named_with_its_vni() {
-    let netns = super::super::netns::tests::fresh();
-    let owner = run_in(&netns, || {
-        let link = LinkMessageBuilder::<LinkVxlan>::new("vx0").id(7).port(4789).up().build();
-        Links::open()?.create(Message::NewLink(link), false, || "cannot create vx0".to_owned())?;
-        Ok(udp_port_owner(ip("10.0.0.1"), 4789))
-    });
-    assert_eq!(owner.unwrap().as_deref(), Some("kernel VXLAN device vx0 (VNI 7)"));
+fn a_kernel_vxlan_device_is_named_with_its_vni() {
+    let netns = fresh();
+    vxlan(&netns, true);
+    let owner = owner_in(&netns, "10.0.0.1", 4789).expect("an owner");
+    assert_eq!(owner.name, "kernel VXLAN device vx0 (VNI 7)");
+    assert_eq!(owner.remedy, "remove it with `ip link del vx0`");
+    assert_eq!(owner_in(&netns, "10.0.0.1", 4790), None);
+}
+
+#[test]
+fn a_kernel_geneve_device_is_named_with_its_vni() {
+    let link =
+        |name: &str| LinkMessageBuilder::<LinkGeneve>::new(name).remote(Ipv4Addr::LOCALHOST).port(6081);
+    let named = |link, port| describe_tunnel(&link, port).map(|(_, what)| what);
+    assert_eq!(named(link("gnv0").id(9).build(), 6081).as_deref(), Some("kernel Geneve device gnv0 (VNI 9)"));
+    let driven = link("genev_sys").collect_metadata().build();
+    assert_eq!(named(driven, 6081).as_deref(), Some("kernel Geneve device genev_sys (any VNI)"));
+    assert_eq!(named(link("gnv0").id(9).build(), 4789), None);
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_device_that_is_down_is_not_blamed_for_a_process() {
+    let netns = fresh();
+    vxlan(&netns, false);
+    assert_eq!(owner_in(&netns, "10.0.0.1", 4789), None);
+    let socket = run_in(&netns, || StdSocket::bind("0.0.0.0:4789")).unwrap();
+    let owner = owner_in(&netns, "10.0.0.1", 4789).expect("an owner");
+    assert!(owner.name.contains("(pid "), "{owner:?}");
+    drop(socket);
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_device_for_one_family_leaves_the_other_alone() {
+    let netns = fresh();
+    vxlan(&netns, true);
+    assert!(owner_in(&netns, "10.0.0.1", 4789).is_some());
+    assert_eq!(owner_in(&netns, "fd00::1", 4789), None);
 }
 
 #[test]
 #[ignore = "needs root: run by test.sh"]
 fn only_the_own_namespace_counts() {
-    let netns = super::super::netns::tests::fresh();
-    let socket = run_in(&netns, || StdSocket::bind("0.0.0.0:4789")).unwrap();
-    assert!(run_in(&netns, || Ok(udp_port_owner(ip("10.0.0.1"), 4789).is_some())).unwrap());
-    let elsewhere = run_in(&super::super::netns::tests::fresh(), || Ok(udp_port_owner(ip("10.0.0.1"), 4789)));
-    assert_eq!(elsewhere.unwrap(), None);
-    drop(socket);
+    let netns = fresh();
+    for (bind, asked) in [("0.0.0.0:4789", "10.0.0.1"), ("[::]:4789", "fd00::1"), ("[::]:4789", "10.0.0.1")] {
+        let socket = run_in(&netns, || StdSocket::bind(bind)).unwrap();
+        assert!(owner_in(&netns, asked, 4789).is_some(), "{bind} keeps others off {asked}");
+        assert_eq!(owner_in(&fresh(), asked, 4789), None);
+        drop(socket);
+    }
 }

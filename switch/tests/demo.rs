@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+const WEFT: &str = env!("CARGO_BIN_EXE_weft");
+
 /// What a demo could leave on this machine, besides its processes.
 #[derive(Debug, PartialEq, Eq)]
 struct Traces {
@@ -48,9 +50,14 @@ struct Member {
 
 impl Demo {
     fn start() -> Self {
+        Self::start_with(&["--nodes", "2", "--pods", "2"])
+    }
+
+    fn start_with(args: &[&str]) -> Self {
         let before = Traces::now();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_weft"))
-            .args(["demo", "--nodes", "2", "--pods", "2"])
+        let mut child = Command::new(WEFT)
+            .arg("demo")
+            .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -65,6 +72,17 @@ impl Demo {
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
         assert_eq!(line, "TOPOLOGY\n", "{}", self.said());
+    }
+
+    /// Reads on up to and with a line that begins so.
+    fn read_to(&mut self, start: &str) -> String {
+        let mut text = String::new();
+        while !text.lines().next_back().is_some_and(|line| line.starts_with(start)) {
+            if self.stdout.read_line(&mut text).unwrap() == 0 {
+                panic!("no {start:?} in {text}\n{}", self.said());
+            }
+        }
+        text
     }
 
     fn said(&mut self) -> String {
@@ -130,10 +148,140 @@ fn it_works_and_leaves_nothing() {
 
     let (status, text) = demo.end(&members);
     assert!(status.success(), "{status}: {text}");
-    for part in ["PING", "TCP", "FDB", "LEDGER", "Nothing is left behind."] {
+    for part in ["MTU", "PING", "FRAME", "TCP", "FDB", "LEDGER", "Nothing is left behind."] {
         assert!(text.contains(part), "no {part} in {text}");
     }
+    assert!(text.contains("outside, in octets 0 to 49: none\n"), "{text}");
     assert_eq!(text.lines().find(|line| line.chars().count() > 80), None);
+    assert_eq!(text.chars().find(|c| c.is_control() && *c != '\n'), None, "codes in {text:?}");
+}
+
+/// Runs a command to its end; its exit code, standard output and standard error.
+fn run(program: &str, args: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(program).args(args).stdin(Stdio::null()).output().unwrap();
+    let text = |octets: Vec<u8>| String::from_utf8(octets).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn what_cannot_be_asked_for_is_refused_before_anything_is_made() {
+    let refused = |args: &[&str]| {
+        let (code, stdout, stderr) = run(WEFT, &[&["demo"], args].concat());
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{args:?}: {stderr}");
+        stderr
+    };
+    assert!(refused(&["-j"]).contains("leave -j out"));
+    assert!(refused(&["--nodes", "9"]).contains("2..=8"));
+    assert!(refused(&["--nodes", "1"]).contains("2..=8"));
+    assert!(refused(&["--pods", "0"]).contains("1..=8"));
+    assert!(refused(&["--nodes", "8", "--pods", "4"]).contains("32 pods, and the demo takes 24"));
+    assert!(refused(&["--format", "gre"]).contains("possible values: vxlan, geneve"));
+    assert!(refused(&["--capture", "-"]).contains("--capture demo.pcap"));
+}
+
+#[test]
+fn a_capture_file_that_cannot_be_made_fails_at_once_and_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("missing/demo.pcap");
+    let (code, stdout, stderr) = run(WEFT, &["demo", "--capture", path.to_str().unwrap()]);
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert!(stderr.contains(path.to_str().unwrap()) && stderr.contains("directory that exists"), "{stderr}");
+}
+
+/// The number before a word.
+fn number_before(text: &str, word: &str) -> usize {
+    let words: Vec<_> = text.split_whitespace().collect();
+    let at = words.iter().position(|w| *w == word).unwrap_or_else(|| panic!("no {word} in {text}"));
+    words[at - 1].parse().unwrap()
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn wireshark_and_tcpdump_read_in_the_capture_what_the_demo_says() {
+    for format in ["vxlan", "geneve"] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("demo.pcap");
+        let file = path.to_str().unwrap();
+        let demo = Demo::start_with(&["--nodes", "2", "--pods", "1", "--format", format, "--capture", file]);
+        let (status, report) = demo.end(&[]);
+        assert!(status.success(), "{report}");
+
+        let fields =
+            ["-T", "fields", "-e", "frame.len", "-e", "ip.src", "-e", "tcp.len", "-e", "_ws.malformed"];
+        let (_, rows, _) = run("tshark", &[&["-n", "-r", file], fields.as_slice()].concat());
+        let rows: Vec<Vec<_>> = rows.lines().map(|row| row.split('\t').collect()).collect();
+        let capture = report.lines().find(|line| line.starts_with("CAPTURE")).unwrap();
+        assert_eq!(rows.len(), number_before(capture, "packets"), "{format}");
+        for row in &rows {
+            assert_eq!(row[3], "", "{format}: malformed: {row:?}");
+            assert!(row[0].parse::<usize>().unwrap() <= 1514, "{format}: longer than a wire's: {row:?}");
+            assert!(!row[1].starts_with("10.32."), "{format}: a pod's address outside: {row:?}");
+        }
+        let tcp: usize = rows.iter().filter_map(|row| row[2].parse::<usize>().ok()).sum();
+        assert!(tcp >= 4_000_000 || report.contains("too fast"), "{format}: {tcp} octets of TCP");
+
+        // tcpdump breaks the two headers' line where it likes.
+        let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let said: Vec<_> =
+            report.lines().skip_while(|line| !line.contains("As tcpdump says it")).skip(1).take(2).collect();
+        let (_, theirs, _) = run("tcpdump", &["-n", "-t", "-r", file]);
+        assert!(flat(&theirs).contains(&flat(&said.join(" "))), "{format}: tcpdump does not say {said:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_kept_demo_answers_the_commands_that_it_prints_until_it_is_interrupted() {
+    let mut demo = Demo::start_with(&["--nodes", "2", "--pods", "1", "--keep"]);
+    demo.read_to("IT RUNS until Ctrl-C");
+    let guide = demo.read_to("  node-2");
+    let members = demo.members();
+    assert_eq!(members.len(), 5, "the demo, 2 nodes and 2 pods: {members:?}");
+
+    let commands: Vec<_> = guide.lines().take_while(|line| !line.starts_with("Processes")).collect();
+    let commands: Vec<_> = commands.iter().filter_map(|line| line.strip_prefix("  ")).collect();
+    let (export, commands) = commands.split_first().unwrap();
+    let (watch, ask): (Vec<&str>, Vec<&str>) =
+        commands.iter().copied().partition(|command| command.contains("tcpdump"));
+    assert!(watch.len() == 2 && ask.len() == 8, "{guide}");
+    // Pings that both watchers see.
+    let background =
+        ask.iter().find(|command| command.contains(" ping ")).unwrap().replace("-c 3", "-i 0.2 -c 100");
+    let pinging =
+        Command::new("sh").args(["-c", &format!("exec {background}")]).stdout(Stdio::null()).spawn();
+    let mut pinging = pinging.unwrap();
+    let results: Vec<_> = ask
+        .iter()
+        .map(|command| format!("{export}; {command}"))
+        .chain(watch.iter().map(|command| format!("timeout 10 {command} -c 4")))
+        .map(|script| (run("sh", &["-c", &script]), script))
+        .collect();
+    pinging.kill().unwrap();
+    pinging.wait().unwrap();
+    for ((code, stdout, stderr), script) in &results {
+        assert_eq!(*code, Some(0), "{script}: {stdout}{stderr}");
+    }
+    let said = |what: &str| &results.iter().find(|(_, script)| script.contains(what)).unwrap().0.1;
+    assert!(said(" status").contains("node-1") && said("--socket").contains("node-2"));
+    assert!(said(" ping ").contains(" 0% packet loss"));
+    assert!(said("udp port").contains("VXLAN") && !said("-i eth0").contains("VXLAN"));
+
+    demo.signal(Signal::INT);
+    let (status, text) = demo.end(&members);
+    assert!(status.success(), "{status}");
+    assert!(text.ends_with("Nothing is left behind.\n"), "{text}");
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn on_a_terminal_a_line_of_progress_is_written_over_without_escape_codes() {
+    let command = format!("{WEFT} demo --nodes 2 --pods 1");
+    let (code, screen, _) = run("script", &["-qec", &command, "/dev/null"]);
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(screen.contains("weft demo: 3/6 pinging every pod from every pod ..."), "{screen}");
+    assert!(!screen.contains('\x1b'), "{screen:?}");
+    let last = screen.lines().next_back().unwrap();
+    assert_eq!(last.rsplit('\r').find(|part| !part.trim().is_empty()), Some("Nothing is left behind."));
 }
 
 #[test]

@@ -235,6 +235,8 @@ fn demonstrate(
     progress.step("making namespaces");
     let mut lab = Lab::build(plan, Path::new(DIRECTORY))?;
     let names = Names::of(plan);
+    // While packets are looked at, each is one datagram, as on a wire.
+    lab.cut_batches(true)?;
     let capture = Capture::start(lab.cables().to_owned(), names.clone(), file)?;
     progress.step("starting the daemons");
     lab.start_daemons()?;
@@ -248,10 +250,11 @@ fn demonstrate(
     say(progress, &report::pings(&rows, PINGS));
     if path.is_some() {
         progress.step("sending some TCP, for the capture");
-        transfer_cut(&mut lab)?;
+        transfer(&mut lab, CAPTURED_TRANSFER, CAPTURED_TCP)?;
     }
     progress.step("taking a frame apart");
     let captured = capture.stop()?;
+    lab.cut_batches(false)?;
     show(progress, &captured, &names, path.as_deref());
 
     progress.step("sending TCP between two hosts");
@@ -282,13 +285,6 @@ fn show(progress: &Progress, captured: &Captured, names: &Names, path: Option<&P
     if let Some(path) = path {
         say(progress, &report::capture(path, captured));
     }
-}
-
-/// A short transfer whose packets are all as a wire carries them.
-fn transfer_cut(lab: &mut Lab) -> anyhow::Result<()> {
-    lab.cut_batches(true)?;
-    transfer(lab, CAPTURED_TRANSFER, CAPTURED_TCP)?;
-    lab.cut_batches(false)
 }
 
 /// Every pod pings all others, all of them at once.

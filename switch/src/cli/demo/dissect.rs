@@ -13,7 +13,7 @@ use encap::ether::IPV4;
 use encap::{Format, MacAddr, Vni, ether, tunnel};
 use etherparse::{Ethernet2HeaderSlice, Icmpv4Slice, IpNumber, Ipv4HeaderSlice, UdpHeaderSlice, icmpv4};
 
-use super::report::title;
+use super::report::{title, wrapped};
 use super::topology::{NETWORK, NodePlan, Plan, PodPlan};
 
 /// Octets of a field that are shown.
@@ -84,7 +84,7 @@ pub(super) struct Datagram<'a> {
 
 /// Where one header's fields lie.
 struct Layer {
-    title: String,
+    title: &'static str,
     fields: Vec<Field>,
 }
 
@@ -128,11 +128,14 @@ impl<'a> Datagram<'a> {
         names.pods.iter().any(|pod| macs.contains(&pod.mac.octets()) || addresses.contains(&pod.address))
     }
 
-    /// Whether it carries an echo request between the two pods.
+    /// Whether it carries an echo request between the two pods, and nothing behind it.
     pub(super) fn is_ping(&self, names: &Names) -> bool {
         self.echo().is_some_and(|(ip, icmp)| {
             let between = (ip.source_addr(), ip.destination_addr());
-            names.pair == Some(between) && icmp.type_u8() == icmpv4::TYPE_ECHO_REQUEST
+            let end = self.frame + ether::HEADER_LEN + usize::from(ip.total_len());
+            names.pair == Some(between)
+                && icmp.type_u8() == icmpv4::TYPE_ECHO_REQUEST
+                && end == self.packet.len()
         })
     }
 
@@ -176,21 +179,15 @@ impl<'a> Datagram<'a> {
     fn layers(&self, names: &Names) -> Option<Vec<Layer>> {
         let (ip, icmp) = self.echo()?;
         let frame = Ethernet2HeaderSlice::from_slice(&self.packet[self.frame..]).ok()?;
-        let mut layers = vec![
-            Layer { title: "Outer Ethernet".to_owned(), fields: ethernet(&self.ethernet, names) },
-            Layer { title: "Outer IPv4".to_owned(), fields: ipv4(&self.ip, names) },
-            Layer { title: "UDP".to_owned(), fields: self.udp() },
-            Layer { title: title(self.format).to_owned(), fields: self.tunnel() },
-            Layer { title: "Inner Ethernet".to_owned(), fields: ethernet(&frame, names) },
-            Layer { title: "Inner IPv4".to_owned(), fields: ipv4(&ip, names) },
-            Layer { title: "ICMP".to_owned(), fields: echo(&icmp) },
-        ];
-        let told: usize = layers.iter().flat_map(|layer| &layer.fields).map(|field| field.size).sum();
-        if let Some(rest @ 1..) = self.packet.len().checked_sub(told) {
-            let fields = vec![field(rest, "padding", "")];
-            layers.push(Layer { title: "Rest".to_owned(), fields });
-        }
-        Some(layers)
+        Some(vec![
+            Layer { title: "Outer Ethernet", fields: ethernet(&self.ethernet, names) },
+            Layer { title: "Outer IPv4", fields: ipv4(&self.ip, names) },
+            Layer { title: "UDP", fields: self.udp() },
+            Layer { title: title(self.format), fields: self.tunnel() },
+            Layer { title: "Inner Ethernet", fields: ethernet(&frame, names) },
+            Layer { title: "Inner IPv4", fields: ipv4(&ip, names) },
+            Layer { title: "ICMP", fields: echo(&icmp) },
+        ])
     }
 
     fn udp(&self) -> Vec<Field> {
@@ -314,10 +311,10 @@ pub(super) fn render(packet: &[u8], names: &Names) -> Option<String> {
     let datagram = Datagram::parse(packet, names.format)?;
     let [outside, inside] = datagram.summary()?;
     let mut text = format!(
-        "FRAME: one ping of this run as it crossed the underlay, {} octets; as tcpdump says it:\n  {outside}\n  {inside}\n\n",
+        "FRAME: one ping of this run as it crossed the underlay, {} octets\n  As tcpdump says it:\n    {outside}\n    \
+         {inside}\n\n  AT SIZE  FIELD             OCTETS             WHAT IT SAYS\n",
         packet.len()
     );
-    let _ = writeln!(text, "  AT SIZE  FIELD             OCTETS             WHAT IT SAYS");
     let mut at = 0;
     for Layer { title, fields } in datagram.layers(names)? {
         let size: usize = fields.iter().map(|field| field.size).sum();
@@ -329,7 +326,7 @@ pub(super) fn render(packet: &[u8], names: &Names) -> Option<String> {
             at += size;
         }
     }
-    text.push_str(&addresses(&datagram, names));
+    let _ = writeln!(text, "\n{}", addresses(&datagram, names).trim_end());
     Some(text)
 }
 
@@ -343,7 +340,7 @@ fn hex(octets: &[u8]) -> String {
     text
 }
 
-/// Where in the packet the two pods' addresses are.
+/// Where in the packet pods' addresses are.
 fn addresses(datagram: &Datagram<'_>, names: &Names) -> String {
     let mut places = Vec::new();
     for pod in &names.pods {
@@ -357,13 +354,18 @@ fn addresses(datagram: &Datagram<'_>, names: &Names) -> String {
     }
     places.sort_unstable();
     let (outside, inside): (Vec<_>, Vec<_>) = places.into_iter().partition(|(at, _)| *at < datagram.frame);
-    let list = |places: &[(usize, String)]| {
-        places.iter().map(|(at, what)| format!("    {what} at {at}\n")).collect::<String>()
-    };
-    let last = datagram.frame - 1;
-    let outside = if outside.is_empty() { "none\n".to_owned() } else { format!("\n{}", list(&outside)) };
-    format!(
-        "\nPods' addresses in the outer headers (octets 0 to {last}): {outside}Pods' addresses inside:\n{}",
-        list(&inside)
-    )
+    let mut text = String::new();
+    let head = format!("Pods' addresses outside, in octets 0 to {}: ", datagram.frame - 1);
+    for (head, places) in [(head.as_str(), outside), ("Inside: ", inside)] {
+        let mut words: Vec<_> = places.into_iter().map(|(at, what)| format!("{what} at {at}, ")).collect();
+        match words.last_mut() {
+            Some(last) => last.truncate(last.len() - 2),
+            None => words.push("none".to_owned()),
+        }
+        wrapped(&mut text, head, &words);
+    }
+    text
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The line that says what the demo is doing, and the time limit that ends it.
 
+use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -16,7 +17,9 @@ const WIDTH: usize = 79;
 pub(super) struct Progress {
     /// What is going on; absent once the time limit does not hold any more.
     step: Arc<Mutex<Option<&'static str>>>,
-    shown: bool,
+    is_terminal: bool,
+    /// Whether there is a line to write over.
+    visible: Cell<bool>,
     done: u32,
     steps: u32,
 }
@@ -38,7 +41,7 @@ impl Progress {
                 std::process::exit(Outcome::Failed as i32);
             }
         });
-        Self { step, shown: io::stderr().is_terminal(), done: 0, steps }
+        Self { step, is_terminal: io::stderr().is_terminal(), visible: Cell::new(false), done: 0, steps }
     }
 
     /// Says what is going on from now on.
@@ -65,7 +68,8 @@ impl Progress {
 
     /// Writes over the line. Blanks instead of escape codes, so that any terminal can show it.
     fn show(&self, text: &str) {
-        if self.shown {
+        if self.is_terminal && (self.visible.get() || !text.is_empty()) {
+            self.visible.set(!text.is_empty());
             let _ = write!(io::stderr(), "\r{:WIDTH$}\r{text}", "");
         }
     }

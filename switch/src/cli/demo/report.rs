@@ -109,7 +109,7 @@ fn sum(underlay: Mtu, outer: IpVersion, format: Format) -> String {
 /// One frame taken apart, and what holds for all of them.
 pub(super) fn frame(dissected: &str, captured: &Captured) -> String {
     let Captured { datagrams, leaks, .. } = captured;
-    format!("{dissected}Of {datagrams} datagrams captured so far, {leaks} have a pod's address outside.\n")
+    format!("{dissected}Of all {datagrams} datagrams until now, {leaks} had a pod's address outside.\n")
 }
 
 /// What a capture file has in it.
@@ -117,12 +117,12 @@ pub(super) fn capture(path: &Path, captured: &Captured) -> String {
     let (path, Captured { packets, uncut, lost, .. }) = (path.display(), captured);
     let mut text = format!(
         "CAPTURE: {packets} packets in {path}\n\
-         \u{20} All that crossed the underlay until now: the pings, and one TCP connection of 4 MB\n"
+         \u{20} All that crossed the underlay until now: pings, and 4 MB of TCP.\n"
     );
     text.push_str(if *uncut == 0 {
-        "  for which the kernel cut weft's batches, so each packet is as a wire carries it.\n"
+        "  The kernel cut weft's batches before, so each packet is as on a wire; the TCP\n  below goes in batches.\n"
     } else {
-        "  for which the kernel was to cut weft's batches, and did not:\n"
+        "  The kernel was to cut weft's batches before, and did not:\n"
     });
     if *uncut > 0 {
         let _ =
@@ -131,7 +131,7 @@ pub(super) fn capture(path: &Path, captured: &Captured) -> String {
     if *lost > 0 {
         let _ = writeln!(text, "  {lost} more came too fast for this machine and are missing.");
     }
-    let _ = writeln!(text, "  Look at it:  wireshark {path}  or  tcpdump -n -r {path}");
+    let _ = writeln!(text, "  Look at it with one of:\n    wireshark {path}\n    tcpdump -n -r {path}");
     text
 }
 

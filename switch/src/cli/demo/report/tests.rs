@@ -85,3 +85,44 @@ fn no_line_is_wider_than_a_terminal() {
         }
     }
 }
+
+#[test]
+fn the_mtu_arithmetic_adds_up_and_is_that_of_the_switch() {
+    let host = HostLink { name: "eth0".to_owned(), mtu: Mtu::new(9000).unwrap() };
+    let text = mtu(Format::Geneve, Some(&host), &[Mtu::new(1450).unwrap(); 6]);
+    assert!(text.contains("9000 - 20 IPv4 - 8 UDP - 8 Geneve - 14 Ethernet = 8950\n"), "{text}");
+    assert!(text.contains("9000 - 40 IPv6 - 8 UDP - 8 Geneve - 14 Ethernet = 8930\n"), "{text}");
+    assert!(text.contains("weft has set the eth0 of all 6 pods to 1450\n"), "{text}");
+    for line in text.lines().filter(|line| line.contains(" = ")) {
+        let (terms, left) = line.split_once(" = ").unwrap();
+        let numbers = terms.split_whitespace().filter_map(|word| word.parse::<i64>().ok());
+        assert_eq!(numbers.reduce(|a, b| a - b).unwrap(), left.parse::<i64>().unwrap(), "{line}");
+    }
+}
+
+#[test]
+fn a_link_too_small_for_the_tunnel_is_said_to_be() {
+    let host = HostLink { name: "eth0".to_owned(), mtu: Mtu::new(100).unwrap() };
+    assert!(mtu(Format::Vxlan, Some(&host), &[]).contains("14 Ethernet = too little\n"));
+}
+
+#[test]
+fn a_leak_and_a_missing_ping_are_failures_unless_packets_were_lost() {
+    let ping = Some(Vec::new());
+    let good = Captured { packets: 9, datagrams: 9, ping, ..Captured::default() };
+    assert_eq!(complaints_of_capture(&good), [""; 0]);
+    assert_eq!(complaints_of_capture(&Captured { leaks: 1, ..good }).len(), 1);
+    assert_eq!(complaints_of_capture(&Captured::default()).len(), 1);
+    assert_eq!(complaints_of_capture(&Captured { lost: 1, ..Captured::default() }), [""; 0]);
+}
+
+#[test]
+fn what_a_capture_lacks_is_said() {
+    let path = Path::new("demo.pcap");
+    let whole = capture(path, &Captured { packets: 9, ..Captured::default() });
+    assert!(whole.contains("9 packets in demo.pcap") && whole.contains("as on a wire"), "{whole}");
+    let text = capture(path, &Captured { packets: 9, lost: 3, uncut: 2, ..Captured::default() });
+    assert!(text.contains("3 more came too fast") && text.contains("2 packets are longer"), "{text}");
+    assert!(!text.contains("as on a wire"), "{text}");
+    assert!(whole.lines().chain(text.lines()).all(|line| line.chars().count() <= WIDTH));
+}

@@ -45,7 +45,7 @@ const SPIN: Duration = Duration::from_micros(50);
 const BULK: usize = 4096;
 /// How long after a bulk round traffic still counts as bulk: the ACKs between bursts are not sparse traffic.
 const BULK_MEMORY: Duration = Duration::from_millis(1);
-/// How long after a bulk round a worker still runs before the pods: one that steps back between two bursts waits for
+/// How long after a super-frame a worker still runs before the pods: one that steps back between two bursts waits for
 /// its turn when the second comes.
 const FIRST_MEMORY: Duration = Duration::from_millis(100);
 
@@ -254,7 +254,6 @@ impl Worker {
     fn note_traffic(&mut self, octets: usize, now: Instant) {
         if octets > BULK {
             self.bulk_until = now + BULK_MEMORY;
-            self.first_until = now + FIRST_MEMORY;
             // What others send meanwhile is found by one more look, without a wake-up.
             self.spin_until = Some(now);
         } else if octets > 0 {
@@ -270,7 +269,7 @@ impl Worker {
         }
     }
 
-    /// Under bulk traffic a worker runs before the pods that make it, as the kernel's own network stack would: if it
+    /// Under a load of super-frames a worker runs before the pods that make it, as the kernel's own network stack would: if it
     /// had to wait for its turn among them, frames of all others would wait with it. Else it is one of many, so that
     /// looking again and again takes nothing from who is to answer. One that polls busily never lets its CPU go, so it
     /// always is.
@@ -335,6 +334,9 @@ impl Worker {
             match self.read_buffer.read(tap) {
                 Ok(Some((vnet, frame))) => {
                     octets += frame.len();
+                    if frame.len() > BULK {
+                        self.first_until = self.outlet.now + FIRST_MEMORY;
+                    }
                     self.counters.batching.tap_reads.add(1);
                     match vnet {
                         Ok(vnet) => outbound::handle_frame(
@@ -401,6 +403,9 @@ impl Worker {
         let (received, buffer) = self.recv_buffer.received();
         let octets = received.iter().map(|message| message.len).sum();
         self.counters.batching.udp_reads.add(received.len() as u64);
+        if octets > BULK {
+            self.first_until = self.outlet.now + FIRST_MEMORY;
+        }
         for message in received {
             let message = Message {
                 from: message.from.ip(),

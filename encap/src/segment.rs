@@ -85,7 +85,8 @@ impl<'a> SuperFrame<'a> {
         let pseudo = Sum::of(layers.address_octets(frame)).and_u16(u16::from(protocol));
         let (v4, l3) = (net == Net::V4, layers.l3);
         let header = &frame[l3..l4];
-        let ip = if v4 { Sum::of(&header[..2]).and(&header[6..10]).and(&header[12..]) } else { Sum::default() };
+        let ip =
+            if v4 { Sum::of(&header[..2]).and(&header[6..10]).and(&header[12..]) } else { Sum::default() };
         let size = usize::from(size);
         let segments = (layers.end - payload).div_ceil(size).max(1);
         if segments > MAX_SEGMENTS {

@@ -45,6 +45,9 @@ const SPIN: Duration = Duration::from_micros(50);
 const BULK: usize = 4096;
 /// How long after a bulk round traffic still counts as bulk: the ACKs between bursts are not sparse traffic.
 const BULK_MEMORY: Duration = Duration::from_millis(1);
+/// How long after a super-frame a worker still runs before the pods: one that steps back between two bursts waits for
+/// its turn when the second comes.
+const FIRST_MEMORY: Duration = Duration::from_millis(100);
 
 const WAKER: Token = u64::MAX;
 /// Tokens from here on are receive sockets; below, ports.
@@ -118,6 +121,19 @@ pub struct Worker {
     recv_buffer: RecvBuffer,
     spin_until: Option<Instant>,
     bulk_until: Instant,
+    first_until: Instant,
+    rank: Rank,
+}
+
+/// How the scheduler sees a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rank {
+    /// As any other thread.
+    Ordinary,
+    /// Before the pods' threads.
+    First,
+    /// As any other, because the system allows nothing else.
+    Fixed,
 }
 
 /// Where frames leave a worker: TAPs, the send batch, and the events for control.
@@ -179,6 +195,8 @@ impl Worker {
             recv_buffer: RecvBuffer::default(),
             spin_until: None,
             bulk_until: clock::now(),
+            first_until: clock::now(),
+            rank: Rank::Ordinary,
         })
     }
 
@@ -239,13 +257,28 @@ impl Worker {
             // What others send meanwhile is found by one more look, without a wake-up.
             self.spin_until = Some(now);
         } else if octets > 0 {
-            self.spin_until = (now >= self.bulk_until).then(|| now + SPIN);
+            let sparse = now >= self.bulk_until && self.rank != Rank::First;
+            self.spin_until = sparse.then(|| now + SPIN);
         } else if self.spin_until.is_some_and(|until| now >= until) {
             self.spin_until = None;
         }
+        self.follow_load(now);
         if self.patience() == Some(Duration::ZERO) {
             // Whoever the frames are for runs now.
             poll::yield_now();
+        }
+    }
+
+    /// Under a load of super-frames a worker runs before the pods that make it, as the kernel's own network stack would: if it
+    /// had to wait for its turn among them, frames of all others would wait with it. Else it is one of many, so that
+    /// looking again and again takes nothing from who is to answer. One that polls busily never lets its CPU go, so it
+    /// always is.
+    fn follow_load(&mut self, now: Instant) {
+        let loaded = self.polling != Polling::Busy && now < self.first_until;
+        let wanted = if loaded { Rank::First } else { Rank::Ordinary };
+        if self.rank != Rank::Fixed && self.rank != wanted {
+            let refused = poll::run_first(wanted == Rank::First).is_err();
+            self.rank = if refused { Rank::Fixed } else { wanted };
         }
     }
 
@@ -301,6 +334,9 @@ impl Worker {
             match self.read_buffer.read(tap) {
                 Ok(Some((vnet, frame))) => {
                     octets += frame.len();
+                    if frame.len() > BULK {
+                        self.first_until = self.outlet.now + FIRST_MEMORY;
+                    }
                     self.counters.batching.tap_reads.add(1);
                     match vnet {
                         Ok(vnet) => outbound::handle_frame(
@@ -367,6 +403,9 @@ impl Worker {
         let (received, buffer) = self.recv_buffer.received();
         let octets = received.iter().map(|message| message.len).sum();
         self.counters.batching.udp_reads.add(received.len() as u64);
+        if octets > BULK {
+            self.first_until = self.outlet.now + FIRST_MEMORY;
+        }
         for message in received {
             let message = Message {
                 from: message.from.ip(),

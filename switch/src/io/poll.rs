@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 
+use crate::sys::sched;
+
 /// What a device is registered under, chosen by who registers it.
 pub type Token = u64;
 
@@ -124,9 +126,25 @@ pub fn yield_now() {
     rustix::thread::sched_yield();
 }
 
+/// Makes the calling thread run before all ordinary threads, or as one of them again.
+///
+/// # Errors
+///
+/// The system's refusal: the first needs `CAP_SYS_NICE`.
+pub fn run_first(first: bool) -> io::Result<()> {
+    sched::set_first(first)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_may_always_be_one_of_many() {
+        // Whether it may run first depends on who runs the test.
+        let _ = run_first(true);
+        assert!(run_first(false).is_ok());
+    }
 
     #[test]
     fn a_wake_up_is_seen_once() {

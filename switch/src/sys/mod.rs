@@ -5,4 +5,5 @@ pub(crate) mod mmsg;
 pub(crate) mod netlink;
 pub(crate) mod netns;
 pub(crate) mod packet;
+pub(crate) mod sched;
 pub(crate) mod tun;

@@ -205,6 +205,7 @@ fn wireshark_and_tcpdump_read_in_the_capture_what_the_demo_says() {
         let demo = Demo::start_with(&["--nodes", "2", "--pods", "1", "--format", format, "--capture", file]);
         let (status, report) = demo.end(&[]);
         assert!(status.success(), "{report}");
+        assert!(report.ends_with(&format!("Nothing is left behind but {file}.\n")), "{report}");
 
         let fields =
             ["-T", "fields", "-e", "frame.len", "-e", "ip.src", "-e", "tcp.len", "-e", "_ws.malformed"];

@@ -2,7 +2,7 @@
 //!
 //! The demo runs no program but weft. Its process moves into a network and mount namespace of its own; nodes and pods
 //! are child processes that die with it, and namespaces die with their processes. So however the demo ends, nothing is
-//! left: no device, no namespace, no file.
+//! left: no device, no namespace, no file but the capture that was asked for.
 //!
 //! ```text
 //! weft demo (the fabric: a bridge, 10.99.0.0/24, MTU 1500)
@@ -111,7 +111,7 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Outcome {
         complain(refusal);
         return Outcome::Usage;
     }
-    // The sandbox hides /run, and the host's own links.
+    // First of all, as the sandbox hides /run and this host's links.
     let file = match args.capture.as_deref().map(|path| (path, PcapFile::create(path))) {
         Some((path, Err(error))) => {
             complain(format_args!(
@@ -132,8 +132,13 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Outcome {
     let place = Place { pid: std::process::id(), weft, own_user };
     let plan = Plan::new(args.nodes, args.pods, args.format.into());
     let mut progress = Progress::start(if file.is_some() { 7 } else { 6 });
-    let result = demonstrate(&plan, host.as_ref(), file, &mut progress)
-        .and_then(|lab| if args.keep { keep(lab, &plan, &place) } else { end(lab) });
+    let result = demonstrate(&plan, host.as_ref(), file, &mut progress).and_then(|mut lab| {
+        if args.keep {
+            keep(&mut lab, &plan, &place)?;
+        }
+        end(lab, args.capture.as_deref());
+        Ok(())
+    });
     progress.finish();
     match result {
         Ok(()) => Outcome::Ok,
@@ -325,19 +330,21 @@ fn transfer(lab: &mut Lab, time: Duration, most: u64) -> anyhow::Result<Transfer
 }
 
 /// Takes it down.
-fn end(lab: Lab) -> anyhow::Result<()> {
+fn end(lab: Lab, capture: Option<&Path>) {
     drop(lab);
-    print("Nothing is left behind.");
-    Ok(())
+    match capture {
+        None => print("Nothing is left behind."),
+        Some(path) => print(&format!("Nothing is left behind but {}.", path.display())),
+    }
 }
 
 /// Leaves it running until the user ends it.
-fn keep(mut lab: Lab, plan: &Plan, place: &Place) -> anyhow::Result<()> {
+fn keep(lab: &mut Lab, plan: &Plan, place: &Place) -> anyhow::Result<()> {
     let guide = keep::guide(place, &lab.handles(), dissect::port(plan.format));
     print(&guide.context("a demo has two nodes")?);
-    keep::wait(&mut lab)?;
+    keep::wait(lab)?;
     print("");
-    end(lab)
+    Ok(())
 }
 
 /// Writes a part of the report.

@@ -28,7 +28,14 @@ tshark tshark
 ovs-vswitchd openvswitch-switch
 nft nftables
 sysctl procps
-cc gcc'
+cc gcc
+iperf3 iperf3
+python3 python3
+strace strace
+groff groff
+man man-db
+dpkg-deb dpkg
+systemd-analyze systemd'
 
 # The packages of those programs that are not installed.
 missing_packages() {
@@ -144,6 +151,10 @@ step benches 300 cargo test $all -q --bench '*'
 if [ $privileged = yes ]; then
     step device 120 cargo test $all -q --lib --bins --no-fail-fast $one
     step demo 120 cargo test $all -q --test demo $one
+    step peers 120 benches/peers/peers.sh --check
+    # Makes the Debian package that tests/packaging.rs installs.
+    step cargo-deb 600 cargo install cargo-deb --version 3.8.0 --locked --debug --root target/tools
+    export PATH="$PWD/target/tools/bin:$PATH"
     for file in tests/*.rs; do
         if ! grep -q '#\[ignore' "$file"; then continue; fi
         name=$(basename "$file" .rs)

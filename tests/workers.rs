@@ -199,3 +199,24 @@ fn a_restart_with_four_workers_moves_no_flow_out_of_order() {
     }
     finish(&mut quad.nodes, &mut quad.lab);
 }
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_port_that_changes_has_its_new_device_at_once() {
+    let mut quad = Quad::start(4);
+    let device = |pod: &Netns| pod.ip("-o link show eth0").split(':').next().map(str::to_owned);
+    let pod = Arc::clone(&quad.pods[0][0]);
+    let before = device(&pod);
+    // The workers still hold the old device when the new one of the same name is made.
+    let text = quad.configs[0].text(&quad.nodes[0].host);
+    let moved = text.replace("02:00:00:00:32:0a", "02:00:00:00:32:aa");
+    assert_ne!(moved, text);
+    std::fs::write(quad.nodes[0].host.dir.join("weft.toml"), moved).expect("the configuration is written");
+    let done = quad.nodes[0].cli(&["reload"]);
+    assert!(done.ok(), "{}{}", done.out, done.err);
+    assert_eq!(quad.nodes[0].port_state("p0"), "up");
+    assert_ne!(device(&pod), before);
+    assert!(pod.ip("link show eth0").contains("02:00:00:00:32:aa"));
+    assert_pings(&pod, quad.to(0).1);
+    finish(&mut quad.nodes, &mut quad.lab);
+}

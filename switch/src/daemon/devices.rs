@@ -9,12 +9,12 @@ use crossbeam_channel::Sender;
 use encap::{Mtu, PortId, VtepAddr};
 
 use super::wanted_offloads;
-use crate::control::config::{Config, UnderlayMtu};
+use crate::control::config::{Config, Poll, UnderlayMtu};
 use crate::control::devices::{Devices, OpenPort, PortError, PortSpec, UnderlayPath};
 use crate::datapath::worker::Update;
 use crate::io::link::{Link, LinkSetup, Links};
 use crate::io::netns::{Netns, NetnsRef, run_in};
-use crate::io::poll::Waker;
+use crate::io::poll::{Waker, may_run_first};
 use crate::io::tap::{Setup, Tap, Wanted};
 use crate::topology::Topology;
 
@@ -29,6 +29,8 @@ pub(super) struct HostDevices {
     segments: (u16, u16),
     gro: (bool, bool),
     buffer_size: usize,
+    /// Whether workers may run before the pods; `None` = they shall not.
+    run_first: Option<bool>,
     ports: HashMap<PortId, Port>,
     workers: Vec<(Sender<Update>, Arc<Waker>)>,
 }
@@ -57,6 +59,7 @@ impl HostDevices {
             segments: (config.datapath.udp_segment, segments),
             gro: (config.datapath.udp_gro, gro),
             buffer_size,
+            run_first: (config.datapath.poll != Poll::Busy).then(may_run_first),
             ports: HashMap::new(),
             workers: Vec::new(),
         }
@@ -207,7 +210,15 @@ impl Devices for HostDevices {
             (true, false) => "off: not supported by this kernel",
             (true, true) => "on",
         };
+        let first = match self.run_first {
+            None => "off: [datapath] poll = \"busy\"",
+            Some(false) => {
+                "off: it needs CAP_SYS_NICE; pods on a full CPU delay frames of others by milliseconds"
+            }
+            Some(true) => "under load",
+        };
         vec![
+            ("run_first", first.to_owned()),
             ("udp_segment", segments),
             ("udp_gro", gro.to_owned()),
             ("receive_buffer", format!("{} KiB", self.buffer_size / 1024)),

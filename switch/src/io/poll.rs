@@ -135,6 +135,13 @@ pub fn run_first(first: bool) -> io::Result<()> {
     sched::set_first(first)
 }
 
+/// Whether this process may [run first](run_first), tried on a thread of its own.
+#[must_use]
+pub fn may_run_first() -> bool {
+    let tried = std::thread::Builder::new().name("probe".to_owned()).spawn(|| run_first(true).is_ok());
+    tried.is_ok_and(|thread| thread.join().unwrap_or(false))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -122,7 +122,22 @@ pub struct Worker {
     spin_until: Option<Instant>,
     bulk_until: Instant,
     first_until: Instant,
+    crowd: Crowd,
     rank: Rank,
+}
+
+/// Whether more than one port has traffic: only then does anybody wait for another's.
+struct Crowd {
+    last: Option<PortId>,
+    until: Instant,
+}
+
+impl Crowd {
+    fn note(&mut self, port: PortId, now: Instant) {
+        if self.last.replace(port).is_some_and(|last| last != port) {
+            self.until = now + FIRST_MEMORY;
+        }
+    }
 }
 
 /// How the scheduler sees a worker.
@@ -196,6 +211,7 @@ impl Worker {
             spin_until: None,
             bulk_until: clock::now(),
             first_until: clock::now(),
+            crowd: Crowd { last: None, until: clock::now() },
             rank: Rank::Ordinary,
         })
     }
@@ -269,12 +285,13 @@ impl Worker {
         }
     }
 
-    /// Under a load of super-frames a worker runs before the pods that make it, as the kernel's own network stack would: if it
-    /// had to wait for its turn among them, frames of all others would wait with it. Else it is one of many, so that
-    /// looking again and again takes nothing from who is to answer. One that polls busily never lets its CPU go, so it
-    /// always is.
+    /// Under a load of super-frames a worker runs before the pods that make it, as the kernel's own network stack would:
+    /// if it had to wait for its turn among them, frames of all others would wait with it. Where one port alone has
+    /// traffic nobody does, and that port's streams are faster when the worker is one of many. So is looking again and
+    /// again: it takes nothing from who is to answer then. One that polls busily never lets its CPU go, so it never
+    /// runs first.
     fn follow_load(&mut self, now: Instant) {
-        let loaded = self.polling != Polling::Busy && now < self.first_until;
+        let loaded = self.polling != Polling::Busy && now < self.first_until.min(self.crowd.until);
         let wanted = if loaded { Rank::First } else { Rank::Ordinary };
         if self.rank != Rank::Fixed && self.rank != wanted {
             let refused = poll::run_first(wanted == Rank::First).is_err();
@@ -370,6 +387,9 @@ impl Worker {
         }
         self.outlet.flush(self.read_buffer.octets());
         self.read_buffer.clear();
+        if octets > 0 {
+            self.crowd.note(id, self.outlet.now);
+        }
         if let Some(error) = gone {
             self.lose_port(id, error);
         }
@@ -427,6 +447,7 @@ impl Worker {
             let port = PortId::new(write.target());
             let taken = self.outlet.write(port, |tap| tap.write_run(write, buffer));
             self.counters.count_delivery(taken, Direction::Inbound, u64::from(write.frames()));
+            self.crowd.note(port, self.outlet.now);
         }
         self.coalescer.clear();
         octets

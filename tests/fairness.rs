@@ -1,4 +1,5 @@
-//! Fairness and latency under load: what uninvolved pods feel, how two loud ones share, and what is left afterwards.
+//! Fairness and latency under load: what uninvolved pods feel, how two loud ones share, what is left afterwards, and when
+//! workers run before the pods.
 //!
 //! The limits hold on a machine of two cores that has other work: the best of up to three rounds counts, and each
 //! prints what it measured.
@@ -8,58 +9,36 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use weft_tests::node::{Config, network, peer, port};
-use weft_tests::pair::{finish, pod_keys, pod_v4};
-use weft_tests::traffic::{assert_pings, unspecified};
-use weft_tests::{Lab, Netns, Node, Stream, wait};
+use weft_tests::traffic::unspecified;
+use weft_tests::{Netns, Node, Pairs, Stream, wait};
 
 const ROUNDS: usize = 3;
+/// The number of that policy in `/proc`.
+const SCHED_RR: &str = "2";
 /// Octets of UDP payload that make a frame of 60 octets, 64 with its check sequence on a wire.
 const SMALL: usize = 18;
 
-/// Two nodes, and pairs of pods across them.
-struct Rows {
-    lab: Lab,
-    nodes: [Node; 2],
-    pods: [Vec<Arc<Netns>>; 2],
+/// Pairs of pods, watched by no capture: it would take a part of the processors.
+fn start(pairs: usize) -> Pairs {
+    let mut all = Pairs::start(pairs, "");
+    all.lab.underlay_saw_only_hosts();
+    all
 }
 
-const fn number(node: usize, pod: usize) -> u8 {
-    (10 * (node + 1) + pod) as u8
+fn streams(pairs: &Pairs, i: usize, count: u16) -> Vec<Stream> {
+    (0..count).map(|n| Stream::start(&pairs.pods[0][i], pairs.to(i), 5400 + n, None)).collect()
 }
 
-impl Rows {
-    #[track_caller]
-    fn start(pairs: usize) -> Self {
-        let mut lab = Lab::new();
-        let hosts = [lab.host("a"), lab.host("b")];
-        let pods = [0, 1].map(|n| (0..pairs).map(|i| lab.pod(&format!("pod{n}{i}"))).collect::<Vec<_>>());
-        let nodes = [0, 1].map(|n| {
-            let ports: String = (0..pairs)
-                .map(|i| port(&format!("p{i}"), "pods", &pods[n][i], &pod_keys(number(n, i))))
-                .collect();
-            let text = network("pods", 100, "") + &ports + &peer(hosts[1 - n].v4, "pods", "");
-            Node::start(&hosts[n], &Config::new(text))
-        });
-        for (i, pod) in pods[0].iter().enumerate() {
-            assert_pings(pod, pod_v4(number(1, i)));
-        }
-        // The capture would take a part of the processors.
-        lab.underlay_saw_only_hosts();
-        Self { lab, nodes, pods }
+/// Ends streams, which must be whole.
+#[track_caller]
+fn finish(streams: Vec<Stream>) {
+    for stream in streams {
+        stream.finish().unwrap_or_else(|why| panic!("a stream broke: {why}"));
     }
+}
 
-    fn to(&self, i: usize) -> (&Arc<Netns>, IpAddr) {
-        (&self.pods[1][i], pod_v4(number(1, i)))
-    }
-
-    fn streams(&self, i: usize, count: u16) -> Vec<Stream> {
-        (0..count).map(|n| Stream::start(&self.pods[0][i], self.to(i), 5400 + n, None)).collect()
-    }
-
-    fn blast(&self, i: usize) -> Blast {
-        Blast::start(&self.pods[0][i], self.to(i))
-    }
+fn blast(pairs: &Pairs, i: usize) -> Blast {
+    Blast::start(&pairs.pods[0][i], pairs.to(i))
 }
 
 /// The smallest datagrams, as fast as one thread can send them, until this is dropped.
@@ -133,15 +112,15 @@ fn percentile(sorted: &[f64], percent: usize) -> f64 {
 fn an_uninvolved_pair_answers_within_5_ms_beside_tcp_and_a_blast() {
     const MUST_MS: f64 = 5.0;
     const PINGS: usize = 400;
-    let mut rows = Rows::start(3);
+    let mut pairs = start(3);
     let mut best = f64::INFINITY;
     for round in 1..=ROUNDS {
-        let (quiet, _) = round_trips(&rows.pods[0][2], rows.to(2).1, PINGS / 4);
-        let (streams, blast) = (rows.streams(0, 4), rows.blast(1));
+        let (quiet, _) = round_trips(&pairs.pods[0][2], pairs.to(2).1, PINGS / 4);
+        let (streams, blast) = (streams(&pairs, 0, 4), blast(&pairs, 1));
         let (start, before) = (wait::now(), blast.received());
         let octets = || streams.iter().map(Stream::octets).sum::<u64>();
         let sent = octets();
-        let (times, lost) = round_trips(&rows.pods[0][2], rows.to(2).1, PINGS);
+        let (times, lost) = round_trips(&pairs.pods[0][2], pairs.to(2).1, PINGS);
         let seconds = (wait::now() - start).as_secs_f64();
         println!(
             "round {round}: {:.2} Gbit/s of TCP, {:.0} kpps of blast; ping p50 {:.3} ms, p99 {:.3} ms, max {:.3} ms, \
@@ -155,9 +134,7 @@ fn an_uninvolved_pair_answers_within_5_ms_beside_tcp_and_a_blast() {
             percentile(&quiet, 99),
         );
         drop(blast);
-        for stream in streams {
-            stream.finish().unwrap_or_else(|why| panic!("a stream broke: {why}"));
-        }
+        finish(streams);
         // A ping that was lost took longer than any.
         if lost * 100 <= PINGS {
             best = best.min(percentile(&times, 99 - lost * 100 / PINGS));
@@ -167,17 +144,17 @@ fn an_uninvolved_pair_answers_within_5_ms_beside_tcp_and_a_blast() {
         }
     }
     assert!(best <= MUST_MS, "the best p99 of {ROUNDS} rounds is {best:.3} ms; allowed are {MUST_MS} ms");
-    finish(&mut rows.nodes, &mut rows.lab);
+    pairs.finish();
 }
 
 #[test]
 #[ignore = "needs root: run by test.sh"]
 fn two_blasting_ports_share_what_is_delivered() {
     const LEAST: f64 = 0.4;
-    let mut rows = Rows::start(2);
+    let mut pairs = start(2);
     let mut best = 0.0_f64;
     for round in 1..=ROUNDS {
-        let blasts = [rows.blast(0), rows.blast(1)];
+        let blasts = [blast(&pairs, 0), blast(&pairs, 1)];
         let before = blasts.each_ref().map(Blast::received);
         let start = wait::now();
         wait::sleep_ms(2_000);
@@ -196,33 +173,31 @@ fn two_blasting_ports_share_what_is_delivered() {
         }
     }
     assert!(best >= LEAST, "in the best of {ROUNDS} rounds one port got {:.0} %", best * 100.0);
-    finish(&mut rows.nodes, &mut rows.lab);
+    pairs.finish();
 }
 
 #[test]
 #[ignore = "needs root: run by test.sh"]
 fn after_a_load_the_daemons_are_as_quiet_as_before() {
     const WATCH_S: u32 = 3;
-    let mut rows = Rows::start(2);
+    let mut pairs = start(2);
     // Router solicitations of the pods' kernels come in the first seconds.
     wait::sleep_ms(5_000);
     let watch = || {
-        let before = rows.nodes.each_ref().map(Node::effort);
+        let before = pairs.nodes.each_ref().map(Node::effort);
         wait::sleep_ms(u64::from(WATCH_S) * 1_000);
-        let after = rows.nodes.each_ref().map(Node::effort);
+        let after = pairs.nodes.each_ref().map(Node::effort);
         [0, 1].map(|n| {
             let cpu = (after[n].0 - before[n].0) / WATCH_S;
             (cpu, (after[n].1 - before[n].1) / u64::from(WATCH_S))
         })
     };
     let before = watch();
-    let (streams, blast) = (rows.streams(0, 2), rows.blast(1));
+    let (streams, blast) = (streams(&pairs, 0, 2), blast(&pairs, 1));
     wait::sleep_ms(1_500);
     drop(blast);
-    for stream in streams {
-        stream.finish().unwrap_or_else(|why| panic!("a stream broke: {why}"));
-    }
-    rows.nodes.iter().for_each(Node::ledger_balanced);
+    finish(streams);
+    pairs.nodes.iter().for_each(Node::ledger_balanced);
     let mut after = before;
     let quiet = (1..=ROUNDS).any(|round| {
         after = watch();
@@ -233,5 +208,56 @@ fn after_a_load_the_daemons_are_as_quiet_as_before() {
         after.iter().zip(&before).all(level)
     });
     assert!(quiet, "before the load {before:?}, after it {after:?}");
-    finish(&mut rows.nodes, &mut rows.lab);
+    pairs.finish();
+}
+
+/// Whether a worker of the node runs before ordinary threads.
+fn runs_first(node: &Node) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", node.pid())).expect("its threads");
+    tasks.flatten().any(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        // Field 41 of the line, the 39th behind the name in parentheses: the policy.
+        let policy = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(38));
+        stat.contains("(worker-") && policy == Some(SCHED_RR)
+    })
+}
+
+/// Whether a worker ran first at any of 50 looks.
+fn ran_first(node: &Node) -> bool {
+    (0..50).any(|_| {
+        wait::sleep_ms(20);
+        runs_first(node)
+    })
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_worker_runs_first_only_while_several_ports_have_traffic_and_one_has_super_frames() {
+    let mut pairs = start(2);
+    assert_eq!(pairs.nodes[0].json("status")["offloads"]["run_first"], "under load");
+    let alone = streams(&pairs, 0, 1);
+    assert!(!ran_first(&pairs.nodes[0]), "a lone port's stream");
+    let (times, _) = std::thread::scope(|scope| {
+        let pings = scope.spawn(|| round_trips(&pairs.pods[0][1], pairs.to(1).1, 400));
+        assert!(ran_first(&pairs.nodes[0]), "a stream of one port and pings of another");
+        pings.join().expect("ping ends")
+    });
+    assert!(!times.is_empty());
+    finish(alone);
+    wait::until(wait::secs(2), "the worker to step back", || !runs_first(&pairs.nodes[0]));
+    pairs.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn who_may_not_run_first_says_so_and_works() {
+    let mut pairs = Pairs::start_by(&["setpriv", "--bounding-set", "-sys_nice"], 2, "");
+    let said = pairs.nodes[0].json("status")["offloads"]["run_first"].to_string();
+    assert!(said.contains("off: it needs CAP_SYS_NICE"), "{said}");
+    let streams = streams(&pairs, 0, 1);
+    let (times, lost) = round_trips(&pairs.pods[0][1], pairs.to(1).1, 100);
+    assert!(!runs_first(&pairs.nodes[0]));
+    assert!(lost <= 1, "{lost} pings lost, {} answered", times.len());
+    finish(streams);
+    pairs.finish();
 }

@@ -222,12 +222,13 @@ fn runs_first(node: &Node) -> bool {
     })
 }
 
-/// Whether a worker ran first at any of 50 looks.
-fn ran_first(node: &Node) -> bool {
-    (0..50).any(|_| {
+/// Of 50 looks, at how many a worker ran first.
+fn ran_first(node: &Node) -> usize {
+    let look = |_: &usize| {
         wait::sleep_ms(20);
         runs_first(node)
-    })
+    };
+    (0..50).filter(look).count()
 }
 
 #[test]
@@ -236,13 +237,16 @@ fn a_worker_runs_first_only_while_several_ports_have_traffic_and_one_has_super_f
     let mut pairs = start(2);
     assert_eq!(pairs.nodes[0].json("status")["offloads"]["run_first"], "under load");
     let alone = streams(&pairs, 0, 1);
-    assert!(!ran_first(&pairs.nodes[0]), "a lone port's stream");
-    let (times, _) = std::thread::scope(|scope| {
+    // A router solicitation of another pod's kernel is company too, for a tenth of a second.
+    let lone = ran_first(&pairs.nodes[0]);
+    let accompanied = std::thread::scope(|scope| {
         let pings = scope.spawn(|| round_trips(&pairs.pods[0][1], pairs.to(1).1, 400));
-        assert!(ran_first(&pairs.nodes[0]), "a stream of one port and pings of another");
-        pings.join().expect("ping ends")
+        let first = ran_first(&pairs.nodes[0]);
+        pings.join().expect("ping ends");
+        first
     });
-    assert!(!times.is_empty());
+    println!("first at {lone} of 50 looks beside a lone stream, at {accompanied} beside a stream and pings");
+    assert!(lone <= 20 && accompanied >= 40);
     finish(alone);
     wait::until(wait::secs(2), "the worker to step back", || !runs_first(&pairs.nodes[0]));
     pairs.finish();

@@ -33,9 +33,9 @@ use crate::topology::Topology;
 
 /// Frames read from one TAP before others get their turn.
 const BURST: usize = 64;
-/// Octets read from one TAP before others get their turn: a burst of super-frames would keep them waiting for
-/// milliseconds.
-const TURN: usize = FLUSH_OCTETS;
+/// Octets read from one TAP before others get their turn, where several have traffic: three super-frames, a third of a
+/// millisecond of work. The frames of the others wait that long in each round.
+const CROWDED_TURN: usize = 192 << 10;
 /// Octets in the send batch after which it leaves: about ten full messages, which the other side finds in one go. Less
 /// wakes it more often, more leaves the cache.
 const FLUSH_OCTETS: usize = 640 << 10;
@@ -345,6 +345,7 @@ impl Worker {
         };
         // Who polls busily wants the first frame out before the next is looked for, unless there are many.
         let at_once = self.polling == Polling::Busy && self.outlet.now >= self.bulk_until;
+        let turn = if self.crowd.until > self.outlet.now { CROWDED_TURN } else { FLUSH_OCTETS };
         let mut octets = 0;
         let mut gone = None;
         for _ in 0..BURST {
@@ -374,7 +375,7 @@ impl Worker {
                     if !self.outlet.batch.holds_bodies() {
                         self.read_buffer.clear();
                     }
-                    if octets >= TURN {
+                    if octets >= turn {
                         break;
                     }
                 }

@@ -23,7 +23,10 @@ pub(super) struct Share {
 #[derive(Debug, Default)]
 pub(super) struct Shares {
     list: Vec<Share>,
+    /// To be used again.
     free: Vec<u32>,
+    /// To be used again as soon as no published entry names them.
+    closed: Vec<u32>,
     by_place: HashMap<(Vni, Location), u32, RandomState>,
     owners: HashMap<Location, Owner, RandomState>,
 }
@@ -72,13 +75,18 @@ impl Shares {
         }
         let (vni, location) = (share.vni, share.owner);
         self.by_place.remove(&(vni, location));
-        self.free.push(id);
+        self.closed.push(id);
         if let Some(owner) = self.owners.get_mut(&location) {
             owner.shares.retain(|share| *share != id);
             if owner.shares.is_empty() {
                 self.owners.remove(&location);
             }
         }
+    }
+
+    /// What was closed may be used again: all changes are published.
+    pub(super) fn recycle(&mut self) {
+        self.free.append(&mut self.closed);
     }
 
     /// Counts a learned entry more or less for an owner.

@@ -104,9 +104,12 @@ impl Shared {
     pub fn find(&self, vni: Vni, mac: MacAddr) -> (Option<Found>, Stamp) {
         let key = Key { vni, mac };
         let hash = self.index.hash(key);
-        let (found, generation) = self.index.find(key, hash, |entry| {
-            let location = self.places.get(entry.place)?;
-            Some(Found { location, frozen: entry.mark == Mark::Frozen, kind: entry.mark.kind() })
+        let (found, generation) =
+            self.index.find(key, hash, |entry| Some((self.places.get(entry.place)?, entry.mark)));
+        let found = found.map(|(place, mark)| Found {
+            location: places::decode(place),
+            frozen: mark == Mark::Frozen,
+            kind: mark.kind(),
         });
         (found, Stamp { bucket: index::bucket(hash), generation })
     }
@@ -126,9 +129,7 @@ impl Shared {
     ///
     /// A place may be given another location as soon as no published entry names it.
     pub(crate) fn put(&self, key: Key, entry: Entry, location: Location) {
-        if self.places.get(entry.place) != Some(location) {
-            self.places.set(entry.place, location);
-        }
+        self.places.set(entry.place, location);
         self.index.put(key, entry);
     }
 

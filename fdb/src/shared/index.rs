@@ -36,7 +36,7 @@ const ENTRIES_OF_5_LINES: usize = 9;
 /// Entries by their keys.
 pub(super) struct Index {
     hasher: SeedableRandomState,
-    generations: Box<[AtomicU32]>,
+    generations: Box<[AtomicU32; BUCKETS]>,
     /// How many of `lines` are in use.
     size: AtomicU32,
     lines: Segments<Line>,
@@ -82,7 +82,7 @@ impl Index {
     pub(super) fn new(hasher: SeedableRandomState) -> Self {
         let index = Self {
             hasher,
-            generations: (0..BUCKETS).map(|_| AtomicU32::new(0)).collect(),
+            generations: Box::new([const { AtomicU32::new(0) }; BUCKETS]),
             size: AtomicU32::new(FEWEST_LINES),
             lines: Segments::new(),
             overflow: Segments::new(),
@@ -111,7 +111,8 @@ impl Index {
         let words = Words::of(key);
         loop {
             let generation = self.generation(bucket(hash));
-            let found = self.slot(hash, words).and_then(|(_, value)| read(Entry::from_bits(value >> 8)));
+            let value = self.value(hash, words);
+            let found = if value == 0 { None } else { read(Entry::from_bits(value >> 8)) };
             if self.generation(bucket(hash)) == generation {
                 return (found, generation);
             }
@@ -126,9 +127,10 @@ impl Index {
         let mut writer = self.writer();
         let (hash, mut words) = (self.hash(key), Words::of(key));
         words.value |= entry.to_bits() << 8;
-        if let Some((slot, _)) = self.slot(hash, words) {
+        let Some(line) = self.line(hash) else { return };
+        if let Some(slot) = self.slots(line).find(|slot| slot.words().is_of(words)) {
             slot.value.store(words.value, Ordering::Release);
-        } else if let Some(line) = self.line(hash) {
+        } else {
             self.append(&mut writer, line, words);
             writer.entries += 1;
         }
@@ -157,19 +159,26 @@ impl Index {
         self.lines.get(line_number(hash, self.size.load(Ordering::Acquire)))
     }
 
-    /// The slot of a key, and the value that it has.
+    /// The value of a key; 0 = there is none.
+    ///
+    /// Which of the slots has it is not a branch: that one could not be predicted, and a CPU that predicts well begins
+    /// with the next lookup while this one waits for memory.
     #[inline]
-    fn slot(&self, hash: u64, key: Words) -> Option<(&Slot, u64)> {
-        let mut line = self.line(hash)?;
-        loop {
+    fn value(&self, hash: u64, key: Words) -> u64 {
+        let mut next = self.line(hash);
+        while let Some(line) = next {
+            let mut found = 0;
             for slot in &line.slots {
                 let value = slot.value.load(Ordering::Acquire);
-                if slot.key.load(Ordering::Acquire) == key.key && key.has_key_of(value) {
-                    return Some((slot, value));
-                }
+                let other = slot.key.load(Ordering::Acquire) ^ key.key | (value ^ key.value) & HIGH_KEY_BITS;
+                found |= value & u64::from(other == 0).wrapping_neg();
             }
-            line = self.after(line)?;
+            if found != 0 {
+                return found;
+            }
+            next = self.after(line);
         }
+        0
     }
 
     /// The overflow line behind a line.
@@ -182,7 +191,7 @@ impl Index {
 
     /// Tells readers that what they saw of a bucket until now may be no more.
     fn changed(&self, bucket: u16) {
-        let generation = &self.generations[usize::from(bucket)];
+        let generation = &self.generations[usize::from(bucket) % BUCKETS];
         generation.store(generation.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
     }
 
@@ -228,10 +237,10 @@ impl Index {
         true
     }
 
-    /// All entries of a chain.
-    fn entries<'a>(&'a self, first: &'a Line) -> impl Iterator<Item = Words> {
+    /// The slots in use of a chain.
+    fn slots<'a>(&'a self, first: &'a Line) -> impl Iterator<Item = &'a Slot> {
         let lines = iter::successors(Some(first), |line| self.after(line));
-        lines.flat_map(|line| &line.slots).filter(|slot| !slot.is_free()).map(Slot::words)
+        lines.flat_map(|line| &line.slots).filter(|slot| !slot.is_free())
     }
 
     /// Splits the next line in two if there are many entries for the lines.
@@ -242,7 +251,7 @@ impl Index {
         }
         let old = self.lines.get(size - (1 << size.ilog2()));
         let (Some(old), Some(new)) = (old, self.lines.make(size)) else { return };
-        for words in self.entries(old) {
+        for words in self.slots(old).map(Slot::words) {
             if line_number(self.hasher.hash_one(words.number()), size + 1) == size {
                 self.append(writer, new, words);
             }
@@ -250,7 +259,7 @@ impl Index {
         let bucket = bucket(size.into());
         self.size.store(size + 1, Ordering::Release);
         self.changed(bucket);
-        for words in self.entries(new) {
+        for words in self.slots(new).map(Slot::words) {
             self.take(writer, old, bucket, words);
         }
     }
@@ -284,13 +293,9 @@ impl Words {
         u128::from(self.value & HIGH_KEY_BITS) << 64 | u128::from(self.key)
     }
 
+    /// Whether it is an entry of this key.
     fn is_of(self, key: Self) -> bool {
-        self.key == key.key && key.has_key_of(self.value)
-    }
-
-    /// Whether `value` is that of an entry, whose key has the same high bits.
-    fn has_key_of(self, value: u64) -> bool {
-        (value ^ self.value) & HIGH_KEY_BITS == 0 && value != 0
+        self.value != 0 && self.number() == key.number()
     }
 }
 

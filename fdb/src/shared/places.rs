@@ -27,16 +27,19 @@ impl Places {
         Self(Segments::new())
     }
 
+    /// A location as it is kept; it is not to be [decoded](decode) before the generation told that it is one.
     #[inline]
-    pub(super) fn get(&self, n: u32) -> Option<Location> {
+    pub(super) fn get(&self, n: u32) -> Option<[u64; 3]> {
         let [high, low, kind] = &self.0.get(n)?.0;
-        Some(decode([high, low, kind].map(|word| word.load(Ordering::Acquire))))
+        Some([high, low, kind].map(|word| word.load(Ordering::Acquire)))
     }
 
     pub(super) fn set(&self, n: u32, location: Location) {
         let Some(Place(words)) = self.0.make(n) else { return };
         for (word, new) in words.iter().zip(encode(location)) {
-            word.store(new, Ordering::Release);
+            if word.load(Ordering::Relaxed) != new {
+                word.store(new, Ordering::Release);
+            }
         }
     }
 }
@@ -53,8 +56,10 @@ fn encode(location: Location) -> [u64; 3] {
     [high, low, u64::from(udp_port) << 8 | kind]
 }
 
+/// The location that is kept in these words.
 #[allow(clippy::cast_possible_truncation)] // what was put together is taken apart
-fn decode([high, low, kind]: [u64; 3]) -> Location {
+#[inline]
+pub(super) fn decode([high, low, kind]: [u64; 3]) -> Location {
     let ip = match kind & 0xff {
         PORT => return Location::Local(PortId::new(low as u32)),
         V4 => IpAddr::V4(Ipv4Addr::from_bits(low as u32)),
@@ -78,7 +83,7 @@ mod tests {
         assert_eq!(places.get(5), None);
         for location in remote.into_iter().chain(local) {
             places.set(5, location);
-            assert_eq!(places.get(5), Some(location));
+            assert_eq!(places.get(5).map(decode), Some(location));
         }
     }
 }

@@ -10,12 +10,12 @@ const SEGMENTS: usize = super::MAX_ENTRIES / SEGMENT;
 
 /// Up to [`super::MAX_ENTRIES`] elements that change by themselves, such as atomics.
 pub(super) struct Segments<T> {
-    list: Box<[OnceLock<Box<[T; SEGMENT]>>]>,
+    list: Box<[OnceLock<Box<[T; SEGMENT]>>; SEGMENTS]>,
 }
 
 impl<T: Default> Segments<T> {
     pub(super) fn new() -> Self {
-        Self { list: (0..SEGMENTS).map(|_| OnceLock::new()).collect() }
+        Self { list: Box::new([const { OnceLock::new() }; SEGMENTS]) }
     }
 
     /// Element `n`, if it was made.

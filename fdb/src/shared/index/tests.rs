@@ -39,7 +39,7 @@ fn check_lines(index: &Index) {
     let mut overflow = 0;
     for n in 0..size {
         let mut line = index.lines.get(n).unwrap();
-        let used = index.entries(line).inspect(|words| {
+        let used = index.slots(line).map(Slot::words).inspect(|words| {
             assert_eq!(line_number(index.hasher.hash_one(words.number()), size), n);
         });
         let used = used.count();

@@ -101,15 +101,16 @@ impl Shared {
     ///
     /// No lock: one cache line of the map and one of the location, which few entries have for themselves.
     #[must_use]
+    #[inline]
     pub fn find(&self, vni: Vni, mac: MacAddr) -> (Option<Found>, Stamp) {
         let key = Key { vni, mac };
         let hash = self.index.hash(key);
         let (found, generation) =
-            self.index.find(key, hash, |entry| Some((self.places.get(entry.place)?, entry.mark)));
+            self.index.find(key, hash, |bits| Some((self.places.get(bits.place())?, bits.mark())));
         let found = found.map(|(place, mark)| Found {
             location: places::decode(place),
-            frozen: mark == Mark::Frozen,
-            kind: mark.kind(),
+            frozen: mark == FROZEN,
+            kind: if mark == STATIC { Kind::Static } else { Kind::Learned },
         });
         (found, Stamp { bucket: index::bucket(hash), generation })
     }
@@ -122,7 +123,7 @@ impl Shared {
     }
 
     pub(crate) fn entry(&self, key: Key) -> Option<Entry> {
-        self.index.find(key, self.index.hash(key), Some).0
+        self.index.find(key, self.index.hash(key), |bits| Some(bits.into())).0
     }
 
     /// Publishes an entry, and where its place is.
@@ -158,9 +159,11 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// 72 bits.
+    /// 72 bits, of which the low ones are the address as it is in memory.
+    #[inline]
     fn number(self) -> u128 {
-        u128::from(self.vni.get()) << 48 | u128::from(self.mac.to_u64())
+        let [a, b, c, d, e, f] = self.mac.octets();
+        u128::from(self.vni.get()) << 48 | u128::from(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
     }
 }
 
@@ -193,26 +196,49 @@ pub(crate) enum Mark {
     Frozen,
 }
 
-impl Entry {
-    /// 50 bits, never zero: the mark, and two numbers below [`MAX_ENTRIES`].
-    fn to_bits(self) -> u64 {
-        let mark = match self.mark {
-            Mark::Static => 1,
-            Mark::Learned => 2,
-            Mark::Frozen => 3,
-        };
-        mark | u64::from(self.place) << 2 | u64::from(self.node) << 26
+/// An [`Entry`] in 50 bits, never zero: its mark, and two numbers below [`MAX_ENTRIES`].
+#[derive(Clone, Copy)]
+struct Bits(u64);
+
+const STATIC: u64 = 1;
+const LEARNED: u64 = 2;
+const FROZEN: u64 = 3;
+
+impl Bits {
+    fn mark(self) -> u64 {
+        self.0 & 3
     }
 
     #[allow(clippy::cast_possible_truncation)] // what was put together is taken apart
-    fn from_bits(bits: u64) -> Self {
-        let mark = match bits & 3 {
-            1 => Mark::Static,
-            2 => Mark::Learned,
+    fn place(self) -> u32 {
+        (self.0 >> 2) as u32 & (MAX_ENTRIES as u32 - 1)
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // what was put together is taken apart
+    fn node(self) -> u32 {
+        (self.0 >> 26) as u32 & (MAX_ENTRIES as u32 - 1)
+    }
+}
+
+impl From<Entry> for Bits {
+    fn from(entry: Entry) -> Self {
+        let mark = match entry.mark {
+            Mark::Static => STATIC,
+            Mark::Learned => LEARNED,
+            Mark::Frozen => FROZEN,
+        };
+        Self(mark | u64::from(entry.place) << 2 | u64::from(entry.node) << 26)
+    }
+}
+
+impl From<Bits> for Entry {
+    fn from(bits: Bits) -> Self {
+        let mark = match bits.mark() {
+            STATIC => Mark::Static,
+            LEARNED => Mark::Learned,
             _ => Mark::Frozen,
         };
-        let number = |shift| (bits >> shift) as u32 & (MAX_ENTRIES as u32 - 1);
-        Self { place: number(2), node: number(26), mark }
+        Self { place: bits.place(), node: bits.node(), mark }
     }
 }
 
@@ -235,8 +261,9 @@ mod tests {
         for mark in [Mark::Static, Mark::Learned, Mark::Frozen] {
             for (place, node) in [(0, 0), (1, 2), (LAST, 0), (0, LAST), (LAST, LAST)] {
                 let entry = Entry { place, node, mark };
-                assert!((1..1 << 50).contains(&entry.to_bits()));
-                assert_eq!(Entry::from_bits(entry.to_bits()), entry);
+                let bits = Bits::from(entry);
+                assert!((1..1 << 50).contains(&bits.0));
+                assert_eq!(Entry::from(bits), entry);
             }
         }
     }

@@ -20,7 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use foldhash::quality::SeedableRandomState;
 
 use super::segments::Segments;
-use super::{Entry, Key};
+use super::{Bits, Entry, Key};
 
 /// Generations; a change invalidates the cached answers of one in this many addresses. 16 KiB: half of an L1 cache.
 pub(super) const BUCKETS: usize = 4096;
@@ -29,16 +29,16 @@ pub(super) const BUCKETS: usize = 4096;
 #[allow(clippy::cast_possible_truncation)]
 const FEWEST_LINES: u32 = BUCKETS as u32;
 
-/// Another line is made when there are more entries than 9 for each 5 of them: 1.2 lines are looked at for a hit then,
-/// and an entry takes some 40 octets.
+/// Another line is made when there are more entries than 9 for each 5 of them: for some 9 of 10 hits the first line is
+/// enough then, and an entry takes some 40 octets.
 const ENTRIES_OF_5_LINES: usize = 9;
 
 /// Entries by their keys.
 pub(super) struct Index {
     hasher: SeedableRandomState,
     generations: Box<[AtomicU32; BUCKETS]>,
-    /// How many of `lines` are in use.
-    size: AtomicU32,
+    /// How many of `lines` are in use, as a [`Size`].
+    size: AtomicU64,
     lines: Segments<Line>,
     overflow: Segments<Line>,
     writer: Mutex<Writer>,
@@ -62,7 +62,7 @@ struct Line {
     next: AtomicU32,
 }
 
-/// One entry. `value` is read first and written last; 0 = there is none.
+/// One entry, or none where the key is [`FREE`]. Its value is written before the key and read after it.
 #[derive(Default)]
 struct Slot {
     key: AtomicU64,
@@ -78,12 +78,15 @@ struct Words {
 
 const HIGH_KEY_BITS: u64 = 0xff;
 
+/// No key: zero is nobody's address.
+const FREE: u64 = 0;
+
 impl Index {
     pub(super) fn new(hasher: SeedableRandomState) -> Self {
         let index = Self {
             hasher,
             generations: Box::new([const { AtomicU32::new(0) }; BUCKETS]),
-            size: AtomicU32::new(FEWEST_LINES),
+            size: AtomicU64::new(Size::of(FEWEST_LINES).0),
             lines: Segments::new(),
             overflow: Segments::new(),
             writer: Mutex::default(),
@@ -94,6 +97,7 @@ impl Index {
         index
     }
 
+    #[inline]
     pub(super) fn hash(&self, key: Key) -> u64 {
         self.hasher.hash_one(key.number())
     }
@@ -107,12 +111,12 @@ impl Index {
     ///
     /// `read` may be called several times, and with an entry that is gone by then.
     #[inline]
-    pub(super) fn find<T>(&self, key: Key, hash: u64, read: impl Fn(Entry) -> Option<T>) -> (Option<T>, u32) {
+    pub(super) fn find<T>(&self, key: Key, hash: u64, read: impl Fn(Bits) -> Option<T>) -> (Option<T>, u32) {
         let words = Words::of(key);
         loop {
             let generation = self.generation(bucket(hash));
-            let value = self.value(hash, words);
-            let found = if value == 0 { None } else { read(Entry::from_bits(value >> 8)) };
+            let value = if words.can_be_kept() { self.value(hash, words) } else { 0 };
+            let found = if value == 0 { None } else { read(Bits(value >> 8)) };
             if self.generation(bucket(hash)) == generation {
                 return (found, generation);
             }
@@ -126,8 +130,8 @@ impl Index {
     pub(super) fn put(&self, key: Key, entry: Entry) {
         let mut writer = self.writer();
         let (hash, mut words) = (self.hash(key), Words::of(key));
-        words.value |= entry.to_bits() << 8;
-        let Some(line) = self.line(hash) else { return };
+        words.value |= Bits::from(entry).0 << 8;
+        let Some(line) = self.line(hash).filter(|_| words.can_be_kept()) else { return };
         if let Some(slot) = self.slots(line).find(|slot| slot.words().is_of(words)) {
             slot.value.store(words.value, Ordering::Release);
         } else {
@@ -140,10 +144,9 @@ impl Index {
 
     pub(super) fn remove(&self, key: Key) {
         let mut writer = self.writer();
-        let hash = self.hash(key);
-        if let Some(line) = self.line(hash)
-            && self.take(&mut writer, line, bucket(hash), Words::of(key))
-        {
+        let (hash, words) = (self.hash(key), Words::of(key));
+        let Some(line) = self.line(hash).filter(|_| words.can_be_kept()) else { return };
+        if self.take(&mut writer, line, bucket(hash), words) {
             writer.entries -= 1;
         }
     }
@@ -156,29 +159,36 @@ impl Index {
 
     #[inline]
     fn line(&self, hash: u64) -> Option<&Line> {
-        self.lines.get(line_number(hash, self.size.load(Ordering::Acquire)))
+        self.lines.get(Size(self.size.load(Ordering::Acquire)).line(hash))
     }
 
     /// The value of a key; 0 = there is none.
     ///
-    /// Which of the slots has it is not a branch: that one could not be predicted, and a CPU that predicts well begins
-    /// with the next lookup while this one waits for memory.
+    /// Which of the slots has it is not a branch, which could not be predicted, and little is done that depends on what
+    /// is in the line: then a CPU begins with the next lookups while this one waits for memory.
     #[inline]
     fn value(&self, hash: u64, key: Words) -> u64 {
         let mut next = self.line(hash);
         while let Some(line) = next {
             let mut found = 0;
             for slot in &line.slots {
-                let value = slot.value.load(Ordering::Acquire);
-                let other = slot.key.load(Ordering::Acquire) ^ key.key | (value ^ key.value) & HIGH_KEY_BITS;
-                found |= value & u64::from(other == 0).wrapping_neg();
+                let Words { key: other, value } = slot.words();
+                found = if other == key.key { value } else { found };
             }
             if found != 0 {
-                return found;
+                let same = found & HIGH_KEY_BITS == key.value;
+                return if same { found } else { self.value_among_twins(line, key) };
             }
             next = self.after(line);
         }
         0
+    }
+
+    /// The same, from a line on where there is a key of which only the high bits differ: the same address in two
+    /// networks, by a chance of one in many thousands in the same line.
+    #[cold]
+    fn value_among_twins(&self, line: &Line, key: Words) -> u64 {
+        self.slots(line).map(Slot::words).find(|words| words.is_of(key)).map_or(0, |words| words.value)
     }
 
     /// The overflow line behind a line.
@@ -223,12 +233,12 @@ impl Index {
         }
         let last = line.slots.iter().rfind(|slot| !slot.is_free());
         let (Some(hole), Some(last)) = (hole, last) else { return false };
-        hole.value.store(0, Ordering::Release);
+        hole.clear();
         if !std::ptr::eq(hole, last) {
             self.changed(bucket);
             hole.set(last.words());
             self.changed(bucket);
-            last.value.store(0, Ordering::Release);
+            last.clear();
         }
         if let Some(before) = before.filter(|_| line.slots[0].is_free()) {
             writer.free.extend(before.next.swap(0, Ordering::Release).checked_sub(1));
@@ -245,19 +255,20 @@ impl Index {
 
     /// Splits the next line in two if there are many entries for the lines.
     fn grow(&self, writer: &mut Writer) {
-        let size = self.size.load(Ordering::Relaxed);
+        let size = Size(self.size.load(Ordering::Relaxed)).lines();
         if writer.entries * 5 <= size as usize * ENTRIES_OF_5_LINES {
             return;
         }
+        let larger = Size::of(size + 1);
         let old = self.lines.get(size - (1 << size.ilog2()));
         let (Some(old), Some(new)) = (old, self.lines.make(size)) else { return };
         for words in self.slots(old).map(Slot::words) {
-            if line_number(self.hasher.hash_one(words.number()), size + 1) == size {
+            if larger.line(self.hasher.hash_one(words.number())) == size {
                 self.append(writer, new, words);
             }
         }
         let bucket = bucket(size.into());
-        self.size.store(size + 1, Ordering::Release);
+        self.size.store(larger.0, Ordering::Release);
         self.changed(bucket);
         for words in self.slots(new).map(Slot::words) {
             self.take(writer, old, bucket, words);
@@ -267,17 +278,23 @@ impl Index {
 
 impl Slot {
     fn is_free(&self) -> bool {
-        self.value.load(Ordering::Relaxed) == 0
+        self.key.load(Ordering::Relaxed) == FREE
     }
 
+    #[inline]
     fn words(&self) -> Words {
-        Words { key: self.key.load(Ordering::Relaxed), value: self.value.load(Ordering::Relaxed) }
+        Words { key: self.key.load(Ordering::Acquire), value: self.value.load(Ordering::Acquire) }
     }
 
-    /// Fills a free slot. Who sees the key sees all that was done before, above all that the slot was freed.
+    /// Leaves the value: nobody sees a key with no value.
+    fn clear(&self) {
+        self.key.store(FREE, Ordering::Release);
+    }
+
+    /// Fills a free slot. Who sees one of the words sees all that was done before, above all that the slot was freed.
     fn set(&self, words: Words) {
-        self.key.store(words.key, Ordering::Release);
         self.value.store(words.value, Ordering::Release);
+        self.key.store(words.key, Ordering::Release);
     }
 }
 
@@ -293,9 +310,14 @@ impl Words {
         u128::from(self.value & HIGH_KEY_BITS) << 64 | u128::from(self.key)
     }
 
-    /// Whether it is an entry of this key.
+    /// Zero may be asked for.
+    fn can_be_kept(self) -> bool {
+        self.key != FREE
+    }
+
+    /// Whether it is the entry of this key.
     fn is_of(self, key: Self) -> bool {
-        self.value != 0 && self.number() == key.number()
+        self.number() == key.number()
     }
 }
 
@@ -305,12 +327,28 @@ pub(super) fn bucket(hash: u64) -> u16 {
     (hash % BUCKETS as u64) as u16
 }
 
-/// The line of a hash when there are `size` lines.
-#[allow(clippy::cast_possible_truncation)] // lines are counted with 32 bits
-fn line_number(hash: u64, size: u32) -> u32 {
-    let half = 1 << size.ilog2();
-    let n = hash as u32 & (2 * half - 1);
-    if n < size { n } else { n - half }
+/// A number of lines, and above it the mask for the hashes that are spread over them.
+#[derive(Clone, Copy)]
+struct Size(u64);
+
+impl Size {
+    fn of(lines: u32) -> Self {
+        let mask = (2_u64 << lines.ilog2()) - 1;
+        Self(mask << 32 | u64::from(lines))
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // the low half
+    fn lines(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// The line of a hash. As long as a line is not there, its entries are in the one that it will be split from.
+    #[allow(clippy::cast_possible_truncation)] // lines are counted with 32 bits
+    fn line(self, hash: u64) -> u32 {
+        let mask = (self.0 >> 32) as u32;
+        let n = hash as u32 & mask;
+        if n < self.lines() { n } else { n & mask >> 1 }
+    }
 }
 
 #[cfg(test)]

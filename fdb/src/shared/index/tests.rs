@@ -25,7 +25,11 @@ fn entry(n: u32) -> Entry {
 }
 
 fn find(index: &Index, n: u32) -> Option<Entry> {
-    index.find(key(n), index.hash(key(n)), Some).0
+    index.find(key(n), index.hash(key(n)), |bits| Some(bits.into())).0
+}
+
+fn lines(index: &Index) -> u32 {
+    Size(index.size.load(Ordering::Relaxed)).lines()
 }
 
 /// Keys whose entries are all in the same line of a small map.
@@ -35,12 +39,12 @@ fn crowd(index: &Index) -> Vec<u32> {
 
 /// Entries in a row without a gap, no empty overflow line, and all in the line that their hash says.
 fn check_lines(index: &Index) {
-    let size = index.size.load(Ordering::Relaxed);
+    let size = Size(index.size.load(Ordering::Relaxed));
     let mut overflow = 0;
-    for n in 0..size {
+    for n in 0..size.lines() {
         let mut line = index.lines.get(n).unwrap();
         let used = index.slots(line).map(Slot::words).inspect(|words| {
-            assert_eq!(line_number(index.hasher.hash_one(words.number()), size), n);
+            assert_eq!(size.line(index.hasher.hash_one(words.number())), n);
         });
         let used = used.count();
         let mut capacity = line.slots.len();
@@ -88,7 +92,7 @@ fn lines_are_added_one_by_one_and_used_again() {
         }
         (10_000..20_000).for_each(|n| index.remove(key(round * 20_000 + n)));
     }
-    let (size, writer) = (index.size.load(Ordering::Relaxed), index.writer());
+    let (size, writer) = (lines(&index), index.writer());
     assert!((5555..5570).contains(&size), "{size} lines for 10,001 entries");
     assert!(writer.overflow < size / 3, "{} overflow lines behind {size}", writer.overflow);
     assert_eq!((writer.entries, writer.free.len()), (0, writer.overflow as usize));
@@ -107,6 +111,46 @@ fn a_change_raises_the_generation_of_its_bucket_only() {
     let before = generations();
     index.remove(key(6));
     assert_eq!(generations(), before, "nothing was removed");
+}
+
+#[test]
+fn nobody_has_the_address_zero_also_where_entries_were() {
+    let index = index();
+    (0..20_000).for_each(|n| index.put(key(n), entry(n)));
+    (0..20_000).for_each(|n| index.remove(key(n)));
+    for high in 0..=255 {
+        let zero = Key { vni: Vni::from_octets([high, 0, 0]), mac: MacAddr::new([0; 6]) };
+        index.put(zero, entry(1));
+        index.remove(zero);
+        assert!(index.find(zero, index.hash(zero), |bits| Some(Entry::from(bits))).0.is_none());
+    }
+    assert_eq!(index.len(), 0);
+    check_lines(&index);
+}
+
+#[test]
+fn keys_that_differ_in_the_high_bits_only_are_two_keys_also_in_one_line() {
+    let index = index();
+    let twin = |high: u8, n: u16| {
+        let [a, b] = n.to_be_bytes();
+        Key { vni: Vni::from_octets([high, 0, 1]), mac: MacAddr::new([2, 0, 0, 0, a, b]) }
+    };
+    let line = |key| bucket(index.hash(key));
+    let twins = (0..u16::MAX).filter(|n| line(twin(1, *n)) == line(twin(2, *n))).take(3);
+    let [one, two] = [1, 2].map(|high| twins.clone().map(|n| twin(high, n)).collect::<Vec<_>>());
+    let find = |key| index.find(key, index.hash(key), |bits| Some(Entry::from(bits))).0;
+    for (one, two) in one.into_iter().zip(two) {
+        for (first, second) in [(one, two), (two, one)] {
+            index.put(first, entry(1));
+            assert_eq!((find(first), find(second)), (Some(entry(1)), None));
+            index.put(second, entry(2));
+            assert_eq!((find(first), find(second)), (Some(entry(1)), Some(entry(2))));
+            index.remove(first);
+            assert_eq!((find(first), find(second)), (None, Some(entry(2))));
+            index.remove(second);
+            assert_eq!((find(first), find(second)), (None, None));
+        }
+    }
 }
 
 #[test]
@@ -180,7 +224,7 @@ fn a_reader_never_misses_an_entry_that_stays_while_others_come_and_go() {
         stop.store(true, Ordering::Relaxed);
         readers.into_iter().map(|reader| reader.join().expect("a reader panicked")).sum()
     });
-    assert!(reads > 0 && index.size.load(Ordering::Relaxed) > 8 * FEWEST_LINES);
+    assert!(reads > 0 && lines(&index) > 8 * FEWEST_LINES);
     check_lines(&index);
 }
 

@@ -124,3 +124,22 @@ impl Shares {
         places.map(|(_, id)| *id).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use encap::PortId;
+
+    use super::*;
+
+    #[test]
+    fn a_number_is_used_again_only_when_the_change_that_freed_it_is_published() {
+        let mut shares = Shares::default();
+        let open = |shares: &mut Shares, id| shares.open(Vni::MAX, Location::Local(PortId::new(id)));
+        let first = open(&mut shares, 1);
+        shares.close_if_empty(first);
+        let second = open(&mut shares, 2);
+        assert_ne!(first, second, "an entry that is about to move is still published with the first");
+        shares.recycle();
+        assert_eq!(open(&mut shares, 3), first);
+    }
+}

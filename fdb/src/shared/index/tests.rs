@@ -114,6 +114,33 @@ fn a_change_raises_the_generation_of_its_bucket_only() {
 }
 
 #[test]
+fn the_generation_is_raised_after_each_step_of_a_change() {
+    let index = index();
+    let crowd = crowd(&index);
+    let removal = |n: u32| {
+        let before = index.generation(77);
+        index.remove(key(n));
+        index.generation(77) - before
+    };
+    crowd[..5].iter().for_each(|n| index.put(key(*n), entry(*n)));
+    assert_eq!(removal(crowd[4]), 1, "the last of a chain");
+    assert_eq!(removal(crowd[0]), 3, "gone, another one copied into its place, that one gone from the end");
+    assert_eq!((removal(crowd[2]), removal(crowd[0])), (1, 0));
+
+    // The first line to be split is that of bucket 0; its only entry goes to the new line.
+    let one = (0..).find(|n| index.hash(key(*n)) % 8192 == 4096).unwrap();
+    index.put(key(one), entry(one));
+    let before = index.generation(0);
+    let mut others = (1 << 24..).filter(|n| bucket(index.hash(key(*n))) != 0);
+    while lines(&index) == FEWEST_LINES {
+        index.put(key(others.next().unwrap()), entry(0));
+    }
+    assert_eq!(index.generation(0) - before, 2, "in the new line, gone from the old one");
+    assert_eq!(find(&index, one), Some(entry(one)));
+    check_lines(&index);
+}
+
+#[test]
 fn nobody_has_the_address_zero_also_where_entries_were() {
     let index = index();
     (0..20_000).for_each(|n| index.put(key(n), entry(n)));

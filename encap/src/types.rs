@@ -231,6 +231,7 @@ pub struct VtepAddr(SocketAddr);
 impl VtepAddr {
     /// A VTEP out of its address and UDP port; an IPv4 address mapped into IPv6 becomes IPv4.
     #[must_use]
+    #[inline]
     pub fn new(ip: IpAddr, port: u16) -> Self {
         Self(SocketAddr::new(ip.to_canonical(), port))
     }

@@ -1,27 +1,26 @@
-//! The read side of the FDB: one map that control writes and every worker reads.
+//! The read side of the FDB: one map that control writes and every worker reads, without a lock.
 //!
 //! Invariant: whoever holds a [`Stamp`] that is current holds the answer that [`Shared::find`] would give. It holds
 //! because `find` reads the generation before the map, and a change raises it after the map: a race can only make an
 //! answer look older than it is.
 
+mod index;
+mod places;
+mod segments;
+
 use std::fmt;
-use std::hash::{BuildHasher, Hash, Hasher};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::hash::{Hash, Hasher};
 
-use dashmap::DashMap;
-use encap::{MacAddr, PortId, Vni, VtepAddr};
+use encap::{MacAddr, Vni};
 use foldhash::SharedSeed;
-use foldhash::fast::SeedableRandomState;
+use foldhash::quality::SeedableRandomState;
 
+use self::index::Index;
+use self::places::Places;
 use crate::Location;
 
-/// Generations; a change invalidates the cached answers of one in this many addresses. 16 KiB: half of an L1 cache.
-const BUCKETS: usize = 4096;
-
-/// Locks of the map. Control holds one while its part of the map grows, which stops a reader that misses its cache:
-/// with 64 parts that is 4,096 entries at the default limit of a node, well under a millisecond.
-const SHARDS: usize = 64;
+/// Numbers of entries and of places have 24 bits.
+pub(crate) const MAX_ENTRIES: usize = 1 << 24;
 
 /// The forwarding database as workers see it; [`crate::Table`] writes it.
 ///
@@ -48,8 +47,8 @@ const SHARDS: usize = 64;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Shared {
-    map: DashMap<Key, Entry, SeedableRandomState>,
-    generations: Box<[AtomicU32]>,
+    index: Index,
+    places: Places,
 }
 
 /// What the FDB says about a MAC address.
@@ -93,58 +92,50 @@ impl Shared {
     }
 
     fn with_hasher(hasher: SeedableRandomState) -> Self {
-        let map = DashMap::with_hasher_and_shard_amount(hasher, SHARDS);
-        Self { map, generations: (0..BUCKETS).map(|_| AtomicU32::new(0)).collect() }
+        Self { index: Index::new(hasher), places: Places::new() }
     }
 
     /// Where `mac` lives, and the stamp under which the answer may be kept, also if it is `None`.
     ///
-    /// Takes the read lock of one shard; control holds a write lock for one entry at a time.
+    /// # Cost
+    ///
+    /// No lock: one cache line of the map and one of the location, which few entries have for themselves.
     #[must_use]
+    #[inline]
     pub fn find(&self, vni: Vni, mac: MacAddr) -> (Option<Found>, Stamp) {
         let key = Key { vni, mac };
-        let bucket = self.bucket(key);
-        let generation = self.generations[usize::from(bucket)].load(Ordering::Acquire);
-        let found = self.map.get(&key).map(|entry| entry.found());
-        (found, Stamp { bucket, generation })
+        let hash = self.index.hash(key);
+        let (found, generation) =
+            self.index.find(key, hash, |bits| Some((self.places.get(bits.place())?, bits.mark())));
+        let found = found.map(|(place, mark)| Found {
+            location: places::decode(place),
+            frozen: mark == FROZEN,
+            kind: if mark == STATIC { Kind::Static } else { Kind::Learned },
+        });
+        (found, Stamp { bucket: index::bucket(hash), generation })
     }
 
     /// Whether an answer with this stamp is still what [`Shared::find`] says; one atomic load.
     #[must_use]
     #[inline]
     pub fn is_current(&self, stamp: Stamp) -> bool {
-        self.generations[usize::from(stamp.bucket) % BUCKETS].load(Ordering::Acquire) == stamp.generation
+        self.index.generation(stamp.bucket) == stamp.generation
     }
 
     pub(crate) fn entry(&self, key: Key) -> Option<Entry> {
-        self.map.get(&key).map(|entry| *entry)
+        self.index.find(key, self.index.hash(key), |bits| Some(bits.into())).0
     }
 
-    pub(crate) fn put(&self, key: Key, entry: Entry) {
-        self.map.insert(key, entry);
-        self.changed(key);
+    /// Publishes an entry, and where its place is.
+    ///
+    /// A place may be given another location as soon as no published entry names it.
+    pub(crate) fn put(&self, key: Key, entry: Entry, location: Location) {
+        self.places.set(entry.place, location);
+        self.index.put(key, entry);
     }
 
     pub(crate) fn remove(&self, key: Key) {
-        self.map.remove(&key);
-        self.changed(key);
-    }
-
-    /// The memory that the map takes: hash maps have a control octet a place, and fill 7 of 8 places before they grow.
-    #[cfg(test)]
-    pub(crate) fn octets(&self) -> usize {
-        self.map.capacity() * 8 / 7 * (size_of::<(Key, Entry)>() + 1)
-    }
-
-    /// After the map: see the invariant of the module.
-    fn changed(&self, key: Key) {
-        self.generations[usize::from(self.bucket(key))].fetch_add(1, Ordering::Release);
-    }
-
-    #[allow(clippy::cast_possible_truncation)] // BUCKETS fits into 16 bits
-    fn bucket(&self, key: Key) -> u16 {
-        // The middle bits: the map takes the others for its shard and its place in it.
-        ((self.map.hasher().hash_one(key) >> 24) % BUCKETS as u64) as u16
+        self.index.remove(key);
     }
 }
 
@@ -156,7 +147,7 @@ impl Default for Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("entries", &self.map.len()).finish_non_exhaustive()
+        f.debug_struct("Shared").field("entries", &self.index.len()).finish_non_exhaustive()
     }
 }
 
@@ -167,29 +158,31 @@ pub(crate) struct Key {
     pub(crate) mac: MacAddr,
 }
 
+impl Key {
+    /// 72 bits, of which the low ones are the address as it is in memory.
+    #[inline]
+    fn number(self) -> u128 {
+        let [a, b, c, d, e, f] = self.mac.octets();
+        u128::from(self.vni.get()) << 48 | u128::from(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
+    }
+}
+
 impl Hash for Key {
     /// One number, so that hashing is one multiplication.
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u128(u128::from(self.vni.get()) << 48 | u128::from(self.mac.to_u64()));
+        state.write_u128(self.number());
     }
 }
 
-/// What the map holds for a key: a [`Location`] and its marks in 24 octets rather than 40, plus the writer's node.
-#[derive(Clone, Copy, Debug)]
+/// What the map holds for a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    octets: [u8; 16],
+    /// The number of its location.
+    pub(crate) place: u32,
+    /// The writer's node.
     pub(crate) node: u32,
-    udp_port: u16,
-    family: Family,
     pub(crate) mark: Mark,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Family {
-    Port,
-    V4,
-    V6,
 }
 
 /// What may happen to an entry.
@@ -203,40 +196,49 @@ pub(crate) enum Mark {
     Frozen,
 }
 
-impl Entry {
-    pub(crate) fn new(location: Location, mark: Mark, node: u32) -> Self {
-        let mut octets = [0; 16];
-        let (family, udp_port) = match location {
-            Location::Local(port) => {
-                octets[..4].copy_from_slice(&port.get().to_ne_bytes());
-                (Family::Port, 0)
-            }
-            Location::Remote(vtep) => match vtep.ip() {
-                IpAddr::V4(ip) => {
-                    octets[..4].copy_from_slice(&ip.octets());
-                    (Family::V4, vtep.port())
-                }
-                IpAddr::V6(ip) => {
-                    octets = ip.octets();
-                    (Family::V6, vtep.port())
-                }
-            },
-        };
-        Self { octets, node, udp_port, family, mark }
+/// An [`Entry`] in 50 bits, never zero: its mark, and two numbers below [`MAX_ENTRIES`].
+#[derive(Clone, Copy)]
+struct Bits(u64);
+
+const STATIC: u64 = 1;
+const LEARNED: u64 = 2;
+const FROZEN: u64 = 3;
+
+impl Bits {
+    fn mark(self) -> u64 {
+        self.0 & 3
     }
 
-    pub(crate) fn location(&self) -> Location {
-        let [a, b, c, d, ..] = self.octets;
-        let ip = match self.family {
-            Family::Port => return Location::Local(PortId::new(u32::from_ne_bytes([a, b, c, d]))),
-            Family::V4 => IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
-            Family::V6 => IpAddr::V6(Ipv6Addr::from(self.octets)),
-        };
-        Location::Remote(VtepAddr::new(ip, self.udp_port))
+    #[allow(clippy::cast_possible_truncation)] // what was put together is taken apart
+    fn place(self) -> u32 {
+        (self.0 >> 2) as u32 & (MAX_ENTRIES as u32 - 1)
     }
 
-    fn found(&self) -> Found {
-        Found { location: self.location(), frozen: self.mark == Mark::Frozen, kind: self.mark.kind() }
+    #[allow(clippy::cast_possible_truncation)] // what was put together is taken apart
+    fn node(self) -> u32 {
+        (self.0 >> 26) as u32 & (MAX_ENTRIES as u32 - 1)
+    }
+}
+
+impl From<Entry> for Bits {
+    fn from(entry: Entry) -> Self {
+        let mark = match entry.mark {
+            Mark::Static => STATIC,
+            Mark::Learned => LEARNED,
+            Mark::Frozen => FROZEN,
+        };
+        Self(mark | u64::from(entry.place) << 2 | u64::from(entry.node) << 26)
+    }
+}
+
+impl From<Bits> for Entry {
+    fn from(bits: Bits) -> Self {
+        let mark = match bits.mark() {
+            STATIC => Mark::Static,
+            LEARNED => Mark::Learned,
+            _ => Mark::Frozen,
+        };
+        Self { place: bits.place(), node: bits.node(), mark }
     }
 }
 
@@ -254,24 +256,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_gives_back_the_location_it_was_made_of() {
-        let vteps = ["10.0.0.9:4789", "[2001:db8::9]:6081", "[::]:0", "255.255.255.255:65535"];
-        let remote = vteps.map(|text| Location::Remote(text.parse::<std::net::SocketAddr>().unwrap().into()));
-        let local = [0, 1, u32::MAX].map(|id| Location::Local(PortId::new(id)));
-        for location in remote.into_iter().chain(local) {
-            assert_eq!(Entry::new(location, Mark::Learned, 7).location(), location);
+    fn an_entry_is_what_its_bits_were_made_of() {
+        const LAST: u32 = MAX_ENTRIES as u32 - 1;
+        for mark in [Mark::Static, Mark::Learned, Mark::Frozen] {
+            for (place, node) in [(0, 0), (1, 2), (LAST, 0), (0, LAST), (LAST, LAST)] {
+                let entry = Entry { place, node, mark };
+                let bits = Bits::from(entry);
+                assert!((1..1 << 50).contains(&bits.0));
+                assert_eq!(Entry::from(bits), entry);
+            }
         }
-    }
-
-    #[test]
-    fn addresses_that_count_up_spread_over_the_buckets() {
-        let shared = Shared::with_seed(1);
-        let mut used = vec![0_u32; BUCKETS];
-        for i in 0..10 * BUCKETS as u64 {
-            let [.., a, b, c] = i.to_be_bytes();
-            let key = Key { vni: Vni::MAX, mac: MacAddr::new([2, 0, 0, a, b, c]) };
-            used[usize::from(shared.bucket(key))] += 1;
-        }
-        assert!(used.iter().all(|n| *n < 40), "a bucket has {:?} of 10 expected", used.iter().max());
     }
 }

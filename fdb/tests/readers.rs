@@ -1,6 +1,6 @@
 //! Workers read while control writes: a cached answer that counts as current is never older than a finished write.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
@@ -17,23 +17,31 @@ fn mac(n: usize) -> MacAddr {
     MacAddr::new([2, 0, 0, 0, 0, n as u8])
 }
 
-/// Each write of an address has a higher number, and its place says which: a port or, every third time, a VTEP.
+/// Each write of an address has a higher number, and all parts of its place say which: a port, or a VTEP with IPv4 or
+/// IPv6. The places come and go with the writes, so that what is kept of one is soon used for another.
 fn place(number: u32) -> Location {
-    let [a, b, c, d] = number.to_be_bytes();
+    let udp_port = number as u16;
     match number % 3 {
-        0 => Location::Remote(SocketAddr::from(([a, b, c, d], 4789)).into()),
+        0 => Location::Remote(SocketAddr::from((Ipv4Addr::from_bits(number), udp_port)).into()),
+        1 => Location::Remote(SocketAddr::from((Ipv6Addr::from_bits(both_halves(number)), udp_port)).into()),
         _ => Location::Local(PortId::new(number)),
     }
 }
 
+fn both_halves(number: u32) -> u128 {
+    u128::from(number) << 64 | u128::from(number)
+}
+
 fn number(location: Location) -> u32 {
-    match location {
+    let number = match location {
         Location::Local(port) => port.get(),
         Location::Remote(vtep) => match vtep.ip() {
-            std::net::IpAddr::V4(ip) => ip.to_bits(),
-            std::net::IpAddr::V6(_) => 0,
+            IpAddr::V4(ip) => ip.to_bits(),
+            IpAddr::V6(ip) => ip.to_bits() as u32,
         },
-    }
+    };
+    assert_eq!(location, place(number), "parts of two places");
+    number
 }
 
 /// Reads through a cache until told to stop; says how many reads the cache answered.

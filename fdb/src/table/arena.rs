@@ -1,4 +1,4 @@
-//! The writer's nodes in one vector, threaded by lists in order of age: nothing is allocated for a refresh or a move.
+//! The writer's nodes, threaded by lists in order of age: nothing is allocated for a refresh or a move.
 
 use encap::MacAddr;
 
@@ -6,6 +6,9 @@ use crate::shared::Mark;
 
 /// No node.
 pub(super) const NIL: u32 = u32::MAX;
+
+/// Nodes that are allocated together. One vector of all would be copied whenever it is full, and then be half empty.
+const BLOCK: usize = 4096;
 
 /// What only the writer needs to know of an entry.
 #[derive(Clone, Debug)]
@@ -67,30 +70,32 @@ impl List {
 /// All nodes; freed ones are used again.
 #[derive(Debug)]
 pub(super) struct Arena {
-    nodes: Vec<Node>,
+    /// All but the last are full.
+    blocks: Vec<Vec<Node>>,
     free: List,
 }
 
 impl Arena {
     pub(super) const fn new() -> Self {
-        Self { nodes: Vec::new(), free: List::EMPTY }
+        Self { blocks: Vec::new(), free: List::EMPTY }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.nodes.len() - self.free.len
+        let last = self.blocks.last().map_or(0, |last| BLOCK - last.len());
+        self.blocks.len() * BLOCK - last - self.free.len
     }
 
     pub(super) fn get(&self, id: u32) -> &Node {
-        &self.nodes[id as usize]
+        &self.blocks[id as usize / BLOCK][id as usize % BLOCK]
     }
 
     pub(super) fn get_mut(&mut self, id: u32) -> &mut Node {
-        &mut self.nodes[id as usize]
+        &mut self.blocks[id as usize / BLOCK][id as usize % BLOCK]
     }
 
     /// The nodes in use, in no order that means anything.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Node> {
-        self.nodes.iter().filter(|node| node.share != NIL)
+        self.blocks.iter().flatten().filter(|node| node.share != NIL)
     }
 
     /// A node that is on no list yet.
@@ -108,17 +113,23 @@ impl Arena {
             links: [UNLINKED; 2],
         };
         let Some(id) = self.free.first() else {
-            self.nodes.push(node);
-            return self.nodes.len() as u32 - 1;
+            let full = self.blocks.last().is_none_or(|last| last.len() == BLOCK);
+            if full {
+                self.blocks.push(Vec::with_capacity(BLOCK));
+            }
+            let before = self.blocks.len() - 1;
+            let last = &mut self.blocks[before];
+            last.push(node);
+            return (before * BLOCK + last.len()) as u32 - 1;
         };
         self.with_free(|arena, free| arena.unlink(free, Chain::Network, id));
-        self.nodes[id as usize] = node;
+        *self.get_mut(id) = node;
         id
     }
 
     /// Gives back a node that is on no list any more.
     pub(super) fn remove(&mut self, id: u32) {
-        self.nodes[id as usize].share = NIL;
+        self.get_mut(id).share = NIL;
         self.with_free(|arena, free| arena.append(free, Chain::Network, id));
     }
 
@@ -159,12 +170,7 @@ impl Arena {
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn octets(&self) -> usize {
-        self.nodes.capacity() * size_of::<Node>()
-    }
-
     fn link(&mut self, chain: Chain, id: u32) -> &mut Link {
-        &mut self.nodes[id as usize].links[chain as usize]
+        &mut self.get_mut(id).links[chain as usize]
     }
 }

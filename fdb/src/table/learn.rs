@@ -5,7 +5,7 @@ use std::time::Instant;
 use encap::{MacAddr, Vni};
 
 use super::network::nanoseconds;
-use super::{FREEZE, LearnOutcome, MOVE_WINDOW, MOVES_TO_FREEZE, Refusal, Table};
+use super::{FREEZE, LearnOutcome, MOST, MOVE_WINDOW, MOVES_TO_FREEZE, Refusal, Table};
 use crate::Location;
 use crate::shared::{Entry, Key, Mark};
 
@@ -13,7 +13,7 @@ impl Table {
     /// Takes note that a frame from `mac` came from `at`: a local port, or a static peer.
     ///
     /// Where a limit is reached, the oldest entry that was learned *from the same place* gives way; who has none is
-    /// refused. Called for each live address every few seconds: a refresh takes one read lock and no write lock.
+    /// refused. Called for each live address every few seconds: a refresh publishes nothing.
     pub fn learn(&mut self, vni: Vni, mac: MacAddr, at: Location, now: Instant) -> LearnOutcome {
         let now = self.clock.tick(now);
         let outcome = if mac.is_zero() || mac.is_group() {
@@ -48,7 +48,7 @@ impl Table {
             return Ok(());
         }
         self.make_room_in_share(at)?;
-        if self.learned >= self.limits.node {
+        if self.learned >= self.limits.node || self.len() >= MOST {
             let oldest = self.shares.oldest_of(at, &self.nodes).ok_or(Refusal::NodeFull)?;
             self.evict(oldest);
         }
@@ -81,7 +81,7 @@ impl Table {
             self.unfreeze(id);
             mark = Mark::Learned;
         }
-        let from = entry.location();
+        let from = self.shares.get(entry.place).owner;
         if from == at {
             self.renew(id, now);
             return LearnOutcome::Refreshed;

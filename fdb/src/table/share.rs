@@ -23,7 +23,10 @@ pub(super) struct Share {
 #[derive(Debug, Default)]
 pub(super) struct Shares {
     list: Vec<Share>,
+    /// To be used again.
     free: Vec<u32>,
+    /// To be used again as soon as no published entry names them.
+    closed: Vec<u32>,
     by_place: HashMap<(Vni, Location), u32, RandomState>,
     owners: HashMap<Location, Owner, RandomState>,
 }
@@ -72,13 +75,18 @@ impl Shares {
         }
         let (vni, location) = (share.vni, share.owner);
         self.by_place.remove(&(vni, location));
-        self.free.push(id);
+        self.closed.push(id);
         if let Some(owner) = self.owners.get_mut(&location) {
             owner.shares.retain(|share| *share != id);
             if owner.shares.is_empty() {
                 self.owners.remove(&location);
             }
         }
+    }
+
+    /// What was closed may be used again: all changes are published.
+    pub(super) fn recycle(&mut self) {
+        self.free.append(&mut self.closed);
     }
 
     /// Counts a learned entry more or less for an owner.
@@ -114,5 +122,24 @@ impl Shares {
     pub(super) fn of_network(&self, vni: Option<Vni>) -> Vec<u32> {
         let places = self.by_place.iter().filter(|((of, _), _)| vni.is_none_or(|vni| vni == *of));
         places.map(|(_, id)| *id).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use encap::PortId;
+
+    use super::*;
+
+    #[test]
+    fn a_number_is_used_again_only_when_the_change_that_freed_it_is_published() {
+        let mut shares = Shares::default();
+        let open = |shares: &mut Shares, id| shares.open(Vni::MAX, Location::Local(PortId::new(id)));
+        let first = open(&mut shares, 1);
+        shares.close_if_empty(first);
+        let second = open(&mut shares, 2);
+        assert_ne!(first, second, "an entry that is about to move is still published with the first");
+        shares.recycle();
+        assert_eq!(open(&mut shares, 3), first);
     }
 }

@@ -1,6 +1,5 @@
 //! The rules of the table, one by one; `tests/model.rs` tries them in random order.
 
-use std::mem::size_of;
 use std::net::SocketAddr;
 
 use encap::PortId;
@@ -366,15 +365,41 @@ fn a_message_to_a_person_says_what_and_what_to_do() {
 }
 
 #[test]
-fn a_million_entries_take_less_than_150_octets_each() {
-    const ENTRIES: u32 = 1_000_000;
-    let all = ENTRIES as usize;
-    let mut lab = lab(Limits { port: all, static_peer: all, node: all });
-    lab.table.set_network(RED, all, AGE);
-    for n in 0..ENTRIES {
-        lab.table.learn(RED, mac(n), port(n % 100), lab.now);
+fn ageing_takes_bounded_steps_and_every_network_its_turn() {
+    const MANY: u32 = EXPIRE_STEP as u32 * 2;
+    let all = MANY as usize;
+    let mut lab = lab(Limits { port: 2 * all, static_peer: all, node: 2 * all });
+    for vni in [RED, BLUE] {
+        lab.table.set_network(vni, all, AGE);
     }
-    assert_eq!((lab.table.len(), size_of::<Node>(), size_of::<(Key, Entry)>()), (all, 56, 36));
-    let octets = lab.shared.octets() + lab.table.nodes.octets();
-    assert!(octets < 150 * all, "{octets} octets");
+    (0..MANY).for_each(|n| assert_eq!(lab.table.learn(RED, mac(n), port(1), lab.now), LearnOutcome::Learned));
+    lab.table.learn(BLUE, mac(1), port(1), lab.now);
+    lab.table.add_static(BLUE, mac(2), port(1)).unwrap();
+    let first = lab.wait(AGE);
+    assert!((EXPIRE_STEP / 2..=EXPIRE_STEP).contains(&first), "{first} in a step");
+    assert_eq!(
+        (lab.place(BLUE, 1), lab.place(RED, 0), lab.place(RED, MANY - 1)),
+        (None, None, Some(port(1)))
+    );
+    let mut steps = 1;
+    while lab.table.poll_timeout().is_some_and(|due| due <= lab.now) {
+        assert!(lab.wait(Duration::ZERO) <= EXPIRE_STEP);
+        steps += 1;
+    }
+    assert_eq!((steps, lab.table.len(), lab.table.poll_timeout()), (4, 1, None));
+    assert_eq!(lab.table.counters().expired, u64::from(MANY) + 1);
+}
+
+#[test]
+fn an_owner_that_comes_when_another_goes_is_not_taken_for_it() {
+    let mut lab = lab(Limits::default());
+    lab.learn(RED, 1, port(1));
+    for n in 2..100 {
+        assert!(matches!(lab.table.add_static(RED, mac(1), vtep(n)), Ok(())));
+        assert_eq!(lab.place(RED, 1), Some(vtep(n)));
+        lab.learn(BLUE, 7, port(n.into()));
+        assert_eq!(lab.place(BLUE, 7), Some(port(n.into())));
+        lab.table.forget(port(n.into()));
+        assert_eq!((lab.place(BLUE, 7), lab.place(RED, 1)), (None, Some(vtep(n))));
+    }
 }

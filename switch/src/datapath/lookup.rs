@@ -78,7 +78,7 @@ impl Lookup {
     ///
     /// # Cost
     ///
-    /// A hit: a few ns, no lock. A miss: one read lock of one shard.
+    /// A hit: a few ns. A miss: a search of the map, no lock either.
     #[inline]
     pub fn place(&mut self, topology: &Topology, counters: &WorkerCounters, vni: Vni, mac: MacAddr) -> Place {
         if let Some(place) = self.places.get(&self.shared, vni, mac) {

@@ -1,0 +1,85 @@
+//! What an entry weighs: all that the table, the map and what ages and evicts have allocated.
+//!
+//! A binary of its own with one test, because its allocator counts for the whole process.
+
+use std::alloc::System;
+use std::fs;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use encap::{MacAddr, PortId, Vni};
+use fdb::{LearnOutcome, Limits, Location, Shared, Table};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Stats, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const AGE: Duration = Duration::from_secs(300);
+
+fn vni(n: u32) -> Vni {
+    Vni::from_octets([0, 0, n as u8 % 4])
+}
+
+fn mac(n: u32) -> MacAddr {
+    let [a, b, c, d] = n.to_be_bytes();
+    MacAddr::new([2, 0, a, b, c, d])
+}
+
+/// 200 ports and 50 VTEPs, half of these with IPv6.
+fn place(n: u32) -> Location {
+    let ip = Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(n % 250));
+    match n % 250 {
+        0..200 => Location::Local(PortId::new(n % 250)),
+        last @ 200..225 => Location::Remote(SocketAddr::from(([10, 0, 0, last as u8], 4789)).into()),
+        _ => Location::Remote(SocketAddr::from((ip, 4789)).into()),
+    }
+}
+
+fn allocated() -> usize {
+    let Stats { bytes_allocated, bytes_deallocated, .. } = ALLOCATOR.stats();
+    bytes_allocated - bytes_deallocated
+}
+
+/// Octets of the process that are in memory.
+fn resident() -> usize {
+    let statm = fs::read_to_string("/proc/self/statm").expect("/proc is there");
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok());
+    pages.expect("the second number of statm") * 4096
+}
+
+#[test]
+fn an_entry_takes_less_than_150_octets_from_a_hundred_thousand_to_a_million_of_them_and_after_churn() {
+    const ENTRIES: u32 = 1_000_000;
+    let all = ENTRIES as usize;
+    #[allow(clippy::disallowed_methods)] // the only way to get one
+    let now = Instant::now();
+    let (before, resident_before) = (allocated(), resident());
+    let shared = Arc::new(Shared::with_seed(1));
+    let mut table = Table::new(Limits { port: all, static_peer: all, node: all }, Arc::clone(&shared));
+    (0..4).for_each(|n| table.set_network(vni(n), all, AGE));
+    let empty = allocated() - before;
+    assert!(empty < 600_000, "{empty} octets for an empty table");
+
+    let mut most = 0;
+    for n in 0..ENTRIES {
+        assert_eq!(table.learn(vni(n), mac(n), place(n), now), LearnOutcome::Learned);
+        if n >= 100_000 && n % 1000 == 0 {
+            most = most.max((allocated() - before) / n as usize);
+        }
+    }
+    let full = (allocated() - before) as f64 / f64::from(ENTRIES);
+    let full_resident = (resident() - resident_before) as f64 / f64::from(ENTRIES);
+    // Each of them gives way to another one, twice.
+    for n in ENTRIES..3 * ENTRIES {
+        assert_eq!(table.learn(vni(n), mac(n), place(n), now + AGE / 2), LearnOutcome::Learned);
+    }
+    let churned = (allocated() - before) as f64 / f64::from(ENTRIES);
+    println!(
+        "{empty} octets when empty; an entry of {ENTRIES}: {full:.1} octets allocated, {full_resident:.1} resident, \
+         {churned:.1} after churn; at most {most} from 100000 on"
+    );
+    assert_eq!((table.len(), table.counters().evicted), (all, 2_000_000));
+    assert!(full < 150.0 && churned < 150.0 && most < 150);
+    assert!(full_resident < 150.0, "{full_resident} octets of each entry are in memory");
+}

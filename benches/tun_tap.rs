@@ -232,6 +232,7 @@ impl World {
                 segments,
                 offload: Offload { tcp: offloads, udp: offloads },
                 polling: Polling::Adaptive,
+                run_first: false,
                 updates: taken,
                 events: bounded(64).0,
                 waker: Arc::clone(&waker),

@@ -78,7 +78,9 @@ fn a_start_that_finds_its_port_taken_names_the_holder_and_the_way_out() {
     let said = refused(&host);
     let moved = format!("vx0 (VNI 7), which was moved to the network namespace {}", pod.name());
     assert!(
-        said.contains(&moved) && said.contains(&format!("`ip -n {} link del vx0`", pod.name())),
+        said.contains("by perhaps kernel VXLAN device")
+            && said.contains(&moved)
+            && said.contains(&format!("`ip -n {} link del vx0`", pod.name())),
         "{said}"
     );
     pod.ip("link del vx0");

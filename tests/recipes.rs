@@ -5,15 +5,15 @@
 mod hosts;
 #[path = "recipes/readme.rs"]
 mod readme;
-#[path = "recipes/stream.rs"]
-mod stream;
+#[path = "recipes/trickle.rs"]
+mod trickle;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use hosts::Hosts;
 use readme::{Block, DAEMONS, Phase, Place, Recipe, recipe};
-use stream::Stream;
+use trickle::Trickle;
 use weft_tests::tcp::assert_transfer;
 use weft_tests::wait;
 
@@ -171,7 +171,7 @@ fn moving_from_a_kernel_device_keeps_connections() {
     run.hosts.host('A').run(TOO_EARLY);
     run.remember();
     let [a, b] = run.hosts.all() else { panic!("two hosts") };
-    let stream = Stream::open(&a.ns, (&b.ns, SocketAddr::from(([10, 32, 0, 2], 5300))));
+    let stream = Trickle::open(&a.ns, (&b.ns, SocketAddr::from(([10, 32, 0, 2], 5300))));
     run.cook();
     let longest = stream.close();
     println!("longest gap of a TCP stream while both hosts moved: {longest:?}");

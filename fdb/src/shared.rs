@@ -4,9 +4,9 @@
 //! because `find` reads the generation before the map, and a change raises it after the map: a race can only make an
 //! answer look older than it is.
 
+mod blocks;
 mod index;
 mod places;
-mod segments;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};

@@ -196,30 +196,40 @@ impl Table {
     /// Forgets entries that were not seen for the `mac_age` of their network and says how many; thaws those that were
     /// frozen for long enough. An entry that is frozen does not age.
     ///
-    /// One call does some [`EXPIRE_STEP`] entries at most, each network its part of them; if there are more,
-    /// [`Table::poll_timeout`] is due at once.
+    /// One call does some [`EXPIRE_STEP`] entries at most: each network its part of them, then whoever has more; if that is
+    /// not all, [`Table::poll_timeout`] is due at once.
     pub fn expire(&mut self, now: Instant) -> usize {
         let now = self.clock.tick(now);
         if self.wake.is_none_or(|wake| now < wake) {
             return 0;
         }
-        let mut expired = 0;
-        let most = EXPIRE_STEP.div_ceil(self.networks.len().max(1));
-        for vni in self.networks.keys().copied().collect::<Vec<_>>() {
-            for _ in 0..most {
-                if let Some(id) = self.first_due(vni, now, Network::first_to_thaw) {
-                    self.unfreeze(id);
-                } else if let Some(id) = self.first_due(vni, now, Network::first_to_age) {
-                    self.remove(id);
-                    expired += 1;
-                } else {
-                    break;
-                }
+        let networks: Vec<_> = self.networks.keys().copied().collect();
+        let part = EXPIRE_STEP.div_ceil(networks.len().max(1));
+        let mut left = EXPIRE_STEP;
+        let before = self.counters.expired;
+        for &vni in &networks {
+            left -= self.expire_in(vni, now, part.min(left));
+        }
+        for &vni in &networks {
+            left -= self.expire_in(vni, now, left);
+        }
+        self.find_next_wake();
+        (self.counters.expired - before) as usize
+    }
+
+    /// Ages and thaws at most so many entries of a network; returns how many.
+    fn expire_in(&mut self, vni: Vni, now: u64, most: usize) -> usize {
+        for done in 0..most {
+            if let Some(id) = self.first_due(vni, now, Network::first_to_thaw) {
+                self.unfreeze(id);
+            } else if let Some(id) = self.first_due(vni, now, Network::first_to_age) {
+                self.remove(id);
+                self.counters.expired += 1;
+            } else {
+                return done;
             }
         }
-        self.counters.expired += expired as u64;
-        self.find_next_wake();
-        expired
+        most
     }
 
     /// When to call [`Table::expire`] next; it may find nothing to do then. `None` = nothing ages.

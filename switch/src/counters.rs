@@ -158,7 +158,7 @@ counters! {
 counters! {
     /// What the kernel lost before a worker saw it: outside the ledger.
     LostBefore, LostBeforeView {
-        /// Datagrams that found a receive socket full (`SO_RXQ_OVFL`).
+        /// Datagrams that found a receive socket full (`SO_RXQ_OVFL`), or came while several were being opened.
         udp_overflow,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! 1. [`run`] finds the underlay addresses and binds their ports, before anything else is touched.
 //! 2. Workers start on threads of their own; they talk to control by bounded channels.
-//! 3. Control runs on this thread: requests of the API, events of workers, signals, and a tick each second.
+//! 3. Control runs on this thread: requests of the API, events of workers, signals, and a tick each half second.
 //! 4. At the end ports are let go, then the workers stop, then the devices close.
 
 use std::io::IsTerminal;
@@ -28,8 +28,8 @@ use crate::control::{Control, Setup};
 use crate::counters::PaddedCounters;
 use crate::datapath::worker::{Parts, Polling, Update, Worker};
 use crate::events::WorkerEvent;
-use crate::io::link::{Links, source_address_to};
-use crate::io::poll::Waker;
+use crate::io::link::{ANYWHERE, Links, source_address_to};
+use crate::io::poll::{Waker, may_run_first};
 use crate::io::udp::{self, BindError, Receiver, SendSockets};
 use crate::io::{owner, tap};
 
@@ -99,10 +99,7 @@ fn underlay_addresses(config: &Config) -> Result<Vec<IpAddr>> {
         }
         return Ok(addresses);
     }
-    // Any public address does: nothing is sent, the kernel only says what it would use.
-    let anywhere = ["192.0.2.1", "2001:db8::1"].map(str::parse::<IpAddr>);
-    let found: Vec<IpAddr> =
-        anywhere.into_iter().flatten().filter_map(|ip| source_address_to(ip).ok()).collect();
+    let found: Vec<IpAddr> = ANYWHERE.into_iter().filter_map(|ip| source_address_to(ip).ok()).collect();
     let first = found.first().copied().ok_or_else(|| {
         anyhow!("no default route tells the underlay address; set [underlay] address to this host's address")
     })?;
@@ -133,7 +130,9 @@ impl Fabric {
         );
         let shared = Arc::new(Shared::new());
         let (event_sender, events) = bounded(EVENTS);
-        let mut devices = HostDevices::new(config, addresses, (segments, gro), buffer_size(&receivers));
+        let not_first = why_not_first(config, count);
+        let mut devices =
+            HostDevices::new(config, addresses, (segments, gro), buffer_size(&receivers), not_first);
         let mut counters = Vec::new();
         let mut workers = Vec::new();
         for index in 0..count {
@@ -157,6 +156,7 @@ impl Fabric {
                     Poll::Interrupt => Polling::Interrupt,
                     Poll::Busy => Polling::Busy,
                 },
+                run_first: not_first.is_none(),
                 updates,
                 events: event_sender.clone(),
                 waker: Arc::clone(&waker),
@@ -174,8 +174,28 @@ impl Fabric {
 fn worker_count(workers: Workers) -> usize {
     match workers {
         Workers::Fixed(count) => usize::from(count),
-        Workers::Auto => std::thread::available_parallelism().map_or(1, |cpus| (cpus.get() / 2).clamp(1, 4)),
+        Workers::Auto => (cpus() / 2).clamp(1, 4),
     }
+}
+
+fn cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// What keeps so many workers from running before the pods under load.
+fn why_not_first(config: &Config, workers: usize) -> Option<&'static str> {
+    if config.datapath.poll == Poll::Busy {
+        // Who polls busily never lets its CPU go.
+        return Some("[datapath] poll = \"busy\"");
+    }
+    if workers >= cpus() {
+        return Some(
+            "there are as many workers as CPUs, and one must be left to the pods: lower [datapath] workers",
+        );
+    }
+    let refused = "it needs CAP_SYS_NICE, and real-time time where the control group limits that (cpu.rt_runtime_us); \
+                   pods on a full CPU delay frames of others by milliseconds";
+    (!may_run_first()).then_some(refused)
 }
 
 /// For each worker the receive sockets of both encapsulations on every underlay address. They stay as many as they are
@@ -284,12 +304,11 @@ async fn serve(
 fn say_started(control: &mut Control<HostDevices>) {
     let taken_over = control.devices_mut().taken_over();
     if taken_over > 0 {
-        let taps = if taken_over == 1 { "TAP" } else { "TAPs" };
+        let taps = if taken_over == 1 { "TAP that was" } else { "TAPs that were" };
         tracing::info!(
             event = "taken_over",
             taps = taken_over,
-            "took over {taken_over} {taps} of an earlier run, with addresses and routes; learned MAC addresses are \
-             learned again"
+            "took over {taken_over} {taps} there already, with addresses and routes; MAC addresses are learned again"
         );
     }
     let node = &control.config().node.name;

@@ -10,7 +10,8 @@
 //! So a reader that sees the same generation before and after has a true answer. One that does not asks again: it does
 //! so only as often as the writer finishes another change of the bucket meanwhile, and never waits for one.
 //!
-//! All loads of readers are `Acquire` and all stores are `Release`: who sees a store sees the generation before it.
+//! All loads of readers are `Acquire` and all stores are `Release`: who sees a store sees the generation before it. That
+//! order is argued, not tested: the tests run on the processor at hand, which may keep more order than it promises.
 
 use std::hash::BuildHasher;
 use std::iter;
@@ -19,7 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::quality::SeedableRandomState;
 
-use super::segments::Segments;
+use super::blocks::Blocks;
 use super::{Bits, Entry, Key};
 
 /// Generations; a change invalidates the cached answers of one in this many addresses. 16 KiB: half of an L1 cache.
@@ -39,8 +40,8 @@ pub(super) struct Index {
     generations: Box<[AtomicU32; BUCKETS]>,
     /// How many of `lines` are in use, as a [`Size`].
     size: AtomicU64,
-    lines: Segments<Line>,
-    overflow: Segments<Line>,
+    lines: Blocks<Line>,
+    overflow: Blocks<Line>,
     writer: Mutex<Writer>,
 }
 
@@ -87,8 +88,8 @@ impl Index {
             hasher,
             generations: Box::new([const { AtomicU32::new(0) }; BUCKETS]),
             size: AtomicU64::new(Size::of(FEWEST_LINES).0),
-            lines: Segments::new(),
-            overflow: Segments::new(),
+            lines: Blocks::new(),
+            overflow: Blocks::new(),
             writer: Mutex::default(),
         };
         for n in 0..FEWEST_LINES {
@@ -278,7 +279,7 @@ impl Index {
 
 impl Slot {
     fn is_free(&self) -> bool {
-        self.key.load(Ordering::Relaxed) == FREE
+        self.key.load(Ordering::Acquire) == FREE
     }
 
     #[inline]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use encap::{PortId, VtepAddr};
 
-use super::segments::Segments;
+use super::blocks::Blocks;
 use crate::Location;
 
 const PORT: u64 = 0;
@@ -16,7 +16,7 @@ const V6: u64 = 2;
 ///
 /// Invariant: a number is given another location only when no entry names it any more. Who reads a location meanwhile,
 /// for an entry that is gone, may see parts of two; the generation of the entry tells.
-pub(super) struct Places(Segments<Place>);
+pub(super) struct Places(Blocks<Place>);
 
 /// An address in two words; what it is and a UDP port in the third.
 #[derive(Default)]
@@ -24,7 +24,7 @@ struct Place([AtomicU64; 3]);
 
 impl Places {
     pub(super) fn new() -> Self {
-        Self(Segments::new())
+        Self(Blocks::new())
     }
 
     /// A location as it is kept; it is not to be [decoded](decode) before the generation told that it is one.

@@ -13,7 +13,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,12 +23,12 @@ use encap::Format;
 
 use super::{Global, Outcome, complain};
 use crate::clock;
-use crate::io::link::{Links, source_address_to};
+use crate::io::link::{ANYWHERE, Links, source_address_to};
 use crate::io::netns;
 
 use self::capture::{Capture, Captured, PcapFile};
 use self::dissect::Names;
-use self::keep::Place;
+use self::keep::Site;
 use self::pod::{Answer, Order};
 use self::progress::Progress;
 use self::report::{HostLink, Row, Transfer};
@@ -129,12 +129,12 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Outcome {
     }
     let weft = std::env::args().next().unwrap_or_else(|| "weft".to_owned());
     let own_user = fs::read_link("/proc/self/ns/user").ok() != user;
-    let place = Place { pid: std::process::id(), weft, own_user };
+    let site = Site { pid: std::process::id(), weft, own_user };
     let plan = Plan::new(args.nodes, args.pods, args.format.into());
     let mut progress = Progress::start(if file.is_some() { 7 } else { 6 });
     let result = demonstrate(&plan, host.as_ref(), file, &mut progress).and_then(|mut lab| {
         if args.keep {
-            keep(&mut lab, &plan, &place)?;
+            keep(&mut lab, &plan, &site)?;
         }
         end(lab, args.capture.as_deref());
         Ok(())
@@ -172,10 +172,8 @@ fn check(global: &Global, args: &DemoArgs) -> Result<(), String> {
 
 /// The link that this host's default route leads through; `None` where there is none.
 fn host_link() -> Option<HostLink> {
-    let anywhere: [IpAddr; 2] =
-        [Ipv4Addr::new(192, 0, 2, 1).into(), [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into()];
     let links = Links::open().ok()?;
-    anywhere.into_iter().find_map(|to| {
+    ANYWHERE.into_iter().find_map(|to| {
         let from = source_address_to(to).ok()?;
         let name = links.by_address(from).ok()??.name;
         Some(HostLink { name, mtu: links.link_mtu_to(to, from).ok()?? })
@@ -186,7 +184,9 @@ fn host_link() -> Option<HostLink> {
 fn enter() -> Result<(), String> {
     match fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun") {
         Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+        Err(error)
+            if error.kind() == io::ErrorKind::PermissionDenied && !rustix::process::getuid().is_root() =>
+        {
             return Err(format!("the demo may not open /dev/net/tun: run it as root: sudo {}", command()));
         }
         Err(error) => {
@@ -253,14 +253,16 @@ fn demonstrate(
     progress.step("pinging every pod from every pod");
     let rows = ping_all(&mut lab)?;
     say(progress, &report::pings(&rows, PINGS));
+    let mut transfers = Vec::new();
     if path.is_some() {
         progress.step("sending some TCP, for the capture");
-        transfer(&mut lab, CAPTURED_TRANSFER, CAPTURED_TCP)?;
+        transfers.push(transfer(&mut lab, CAPTURED_TRANSFER, CAPTURED_TCP)?);
     }
     progress.step("taking a frame apart");
     let captured = capture.stop()?;
     lab.cut_batches(false)?;
-    show(progress, &captured, &names, path.as_deref());
+    let captured_tcp = transfers.first().map_or(0, |transfer| transfer.sent);
+    show(progress, (&captured, captured_tcp), &names, path.as_deref());
 
     progress.step("sending TCP between two hosts");
     let transfer = transfer(&mut lab, TRANSFER, u64::MAX)?;
@@ -270,7 +272,8 @@ fn demonstrate(
     say(progress, &report::fdbs(&fdbs));
     say(progress, &report::ledgers(&ledgers));
 
-    let mut complaints = report::complaints(&rows, PINGS, &transfer, &ledgers);
+    transfers.push(transfer);
+    let mut complaints = report::complaints(&rows, PINGS, &transfers, &ledgers);
     complaints.extend(report::complaints_of_capture(&captured));
     if !complaints.is_empty() {
         bail!("{}{}", complaints.join("; "), lab.last_words());
@@ -282,13 +285,13 @@ fn demonstrate(
 }
 
 /// Shows what was seen on the underlay.
-fn show(progress: &Progress, captured: &Captured, names: &Names, path: Option<&Path>) {
+fn show(progress: &Progress, (captured, tcp): (&Captured, u64), names: &Names, path: Option<&Path>) {
     let frame = captured.ping.as_deref().and_then(|packet| dissect::render(packet, names));
     if let Some(frame) = frame {
         say(progress, &report::frame(&frame, captured));
     }
     if let Some(path) = path {
-        say(progress, &report::capture(path, captured));
+        say(progress, &report::capture(path, captured, tcp));
     }
 }
 
@@ -339,8 +342,8 @@ fn end(lab: Lab, capture: Option<&Path>) {
 }
 
 /// Leaves it running until the user ends it.
-fn keep(lab: &mut Lab, plan: &Plan, place: &Place) -> anyhow::Result<()> {
-    let guide = keep::guide(place, &lab.handles(), dissect::port(plan.format));
+fn keep(lab: &mut Lab, plan: &Plan, site: &Site) -> anyhow::Result<()> {
+    let guide = keep::guide(site, &lab.handles(), dissect::port(plan.format));
     print(&guide.context("a demo has two nodes")?);
     keep::wait(lab)?;
     print("");

@@ -94,6 +94,7 @@ pub struct Control<D> {
     fallbacks: BTreeMap<(Option<VtepAddr>, &'static str), (String, Instant)>,
     next_port: u32,
     next_tick: Instant,
+    last_aged: Instant,
     started: Instant,
     /// Whether the topology in use by the workers is out of date.
     dirty: bool,
@@ -119,6 +120,7 @@ impl<D: Devices> Control<D> {
             fallbacks: BTreeMap::new(),
             next_port: 0,
             next_tick: now + TICK,
+            last_aged: now,
             started: now,
             dirty: true,
             stopping: false,
@@ -150,20 +152,22 @@ impl<D: Devices> Control<D> {
 
     /// Does what is due: ageing, waiting ports, routes, MTUs.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.table.expire(now);
+        self.last_aged = now;
         if now < self.next_tick {
             return;
         }
         self.next_tick = now + TICK;
-        self.table.expire(now);
         self.retry_ports(now);
         self.look_at_routes(now);
         self.follow_underlay_mtu();
         self.settle();
     }
 
-    /// When [`Self::handle_timeout`] is due.
+    /// When [`Self::handle_timeout`] is due. Ageing waits for the next look at everything, unless the last one left some.
     pub fn poll_timeout(&self) -> Instant {
-        self.next_tick
+        let more = self.table.poll_timeout().filter(|due| *due <= self.last_aged);
+        more.unwrap_or(self.next_tick)
     }
 
     /// Lets all ports go, with their devices unless `[node] keep_ports` says otherwise, and publishes that.

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use encap::{Mtu, PortId, VtepAddr};
+use encap::{MacAddr, Mtu, PortId, VtepAddr};
 
 use super::wanted_offloads;
-use crate::control::config::{Config, Poll, UnderlayMtu};
+use crate::control::config::{Config, UnderlayMtu};
 use crate::control::devices::{Devices, OpenPort, PortError, PortSpec, UnderlayPath};
 use crate::datapath::worker::Update;
 use crate::io::link::{Link, LinkSetup, Links};
 use crate::io::netns::{Netns, NetnsRef, run_in};
-use crate::io::poll::{Waker, may_run_first};
+use crate::io::poll::Waker;
 use crate::io::tap::{Setup, Tap, Wanted};
 use crate::topology::Topology;
 
@@ -29,8 +29,8 @@ pub(super) struct HostDevices {
     segments: (u16, u16),
     gro: (bool, bool),
     buffer_size: usize,
-    /// Whether workers may run before the pods; `None` = they shall not.
-    run_first: Option<bool>,
+    /// Why workers do not run before the pods; `None` = they may.
+    not_first: Option<&'static str>,
     ports: HashMap<PortId, Port>,
     workers: Vec<(Sender<Update>, Arc<Waker>)>,
 }
@@ -39,6 +39,8 @@ struct Port {
     tap: Arc<Tap>,
     namespace: Option<Netns>,
     index: u32,
+    ifname: String,
+    mac: MacAddr,
 }
 
 impl HostDevices {
@@ -47,6 +49,7 @@ impl HostDevices {
         addresses: &[IpAddr],
         (segments, gro): (u16, bool),
         buffer_size: usize,
+        not_first: Option<&'static str>,
     ) -> Self {
         let fixed_mtu = match config.underlay.mtu {
             UnderlayMtu::Auto => None,
@@ -59,7 +62,7 @@ impl HostDevices {
             segments: (config.datapath.udp_segment, segments),
             gro: (config.datapath.udp_gro, gro),
             buffer_size,
-            run_first: (config.datapath.poll != Poll::Busy).then(may_run_first),
+            not_first,
             ports: HashMap::new(),
             workers: Vec::new(),
         }
@@ -114,10 +117,7 @@ impl Devices for HostDevices {
         let namespace = match &spec.netns {
             None => None,
             Some(name) => Some(name.open().map_err(|error| match error.kind() {
-                // `ip netns add` makes an ordinary file first and mounts the namespace over it.
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidInput => {
-                    PortError::NamespaceMissing(name.clone())
-                }
+                std::io::ErrorKind::NotFound => PortError::NamespaceMissing(name.clone()),
                 _ => PortError::Failed(explain_namespace(&error, name)),
             })?),
         };
@@ -142,7 +142,8 @@ impl Devices for HostDevices {
             netns_identity: namespace.as_ref().map(Netns::identity),
         };
         let index = tap.index();
-        self.ports.insert(spec.id, Port { tap: Arc::new(tap), namespace, index });
+        self.ports
+            .insert(spec.id, Port { tap: Arc::new(tap), namespace, index, ifname: spec.ifname.clone(), mac });
         Ok(open)
     }
 
@@ -152,10 +153,11 @@ impl Devices for HostDevices {
         let _ = port.tap.set_persist(keep);
         if !keep {
             // It goes at once, not when the last worker lets go of it: its name is free for a new port then, and no
-            // worker waits for the kernel to take it apart. Where it was moved to another namespace, that has to do.
-            self.with_link(id, |links, link| match link.kind.as_deref() {
-                Some("tun") => links.delete(link.index),
-                _ => Ok(()),
+            // worker waits for the kernel to take it apart. Where it was moved or changed by others, that has to do.
+            self.with_link(id, |links, link| {
+                let ours = link.kind.as_deref() == Some("tun")
+                    && (&link.name, link.mac) == (&port.ifname, Some(port.mac));
+                if ours { links.delete(link.index) } else { Ok(()) }
             });
         }
         self.ports.remove(&id);
@@ -210,15 +212,9 @@ impl Devices for HostDevices {
             (true, false) => "off: not supported by this kernel",
             (true, true) => "on",
         };
-        let first = match self.run_first {
-            None => "off: [datapath] poll = \"busy\"",
-            Some(false) => {
-                "off: it needs CAP_SYS_NICE; pods on a full CPU delay frames of others by milliseconds"
-            }
-            Some(true) => "under load",
-        };
+        let first = self.not_first.map_or_else(|| "under load".to_owned(), |why| format!("off: {why}"));
         vec![
-            ("run_first", first.to_owned()),
+            ("run_first", first),
             ("udp_segment", segments),
             ("udp_gro", gro.to_owned()),
             ("receive_buffer", format!("{} KiB", self.buffer_size / 1024)),

@@ -46,7 +46,7 @@ pub struct Message {
 ///
 /// # Cost
 ///
-/// No allocation and no lock while the flow cache hits; the payload is read once, for its checksum, and not copied.
+/// No allocation and no lock; the payload is read once, for its checksum, and not copied.
 pub fn handle_message<S: Sink>(
     cx: &Context<'_>,
     lookup: &mut Lookup,

@@ -1,7 +1,7 @@
 //! What the stages ask the FDB: where a destination is, and whether a source was seen before.
 //!
-//! Both answers are kept per worker and stand while the generation of the entry's bucket does, so that a hit takes no
-//! lock. A change of the topology forgets them all.
+//! Both answers are kept per worker and stand while the generation of the entry's bucket does, so that a hit is one
+//! load. No answer takes a lock. A change of the topology forgets them all.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -79,7 +79,7 @@ impl Sent<'_> {
 ///
 /// # Cost
 ///
-/// No allocation and no lock while the flow cache hits; for super-frames one checksum of the payload, which is not
+/// No allocation and no lock; for super-frames one checksum of the payload, which is not
 /// copied.
 pub fn handle_frame<S: Sink>(
     cx: &Context<'_>,

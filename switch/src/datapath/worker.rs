@@ -45,7 +45,7 @@ const SPIN: Duration = Duration::from_micros(50);
 const BULK: usize = 4096;
 /// How long after a bulk round traffic still counts as bulk: the ACKs between bursts are not sparse traffic.
 const BULK_MEMORY: Duration = Duration::from_millis(1);
-/// How long after a super-frame a worker still runs before the pods: one that steps back between two bursts waits for
+/// How long after a bulk frame or read a worker still runs before the pods: one that steps back between two bursts waits for
 /// its turn when the second comes.
 const FIRST_MEMORY: Duration = Duration::from_millis(100);
 
@@ -93,6 +93,8 @@ pub struct Parts {
     pub offload: Offload,
     /// What to do when there is nothing to do.
     pub polling: Polling,
+    /// Whether it may run before the pods under load.
+    pub run_first: bool,
     /// New topologies; closed = stop.
     pub updates: Receiver<Update>,
     /// What to tell control.
@@ -147,7 +149,7 @@ enum Rank {
     Ordinary,
     /// Before the pods' threads.
     First,
-    /// As any other, because the system allows nothing else.
+    /// As any other, for good.
     Fixed,
 }
 
@@ -191,6 +193,8 @@ impl Worker {
             events: parts.events,
             now: clock::now(),
         };
+        let discarded = parts.receivers.iter().map(|(_, receiver)| u64::from(receiver.discarded())).sum();
+        parts.counters.lost_before.udp_overflow.add(discarded);
         Ok(Self {
             index: parts.index,
             counters: parts.counters,
@@ -212,7 +216,7 @@ impl Worker {
             bulk_until: clock::now(),
             first_until: clock::now(),
             crowd: Crowd { last: None, until: clock::now() },
-            rank: Rank::Ordinary,
+            rank: if parts.run_first { Rank::Ordinary } else { Rank::Fixed },
         })
     }
 
@@ -285,13 +289,12 @@ impl Worker {
         }
     }
 
-    /// Under a load of super-frames a worker runs before the pods that make it, as the kernel's own network stack would:
+    /// Under bulk load a worker runs before the pods that make it, as the kernel's own network stack would:
     /// if it had to wait for its turn among them, frames of all others would wait with it. Where one port alone has
     /// traffic nobody does, and that port's streams are faster when the worker is one of many. So is looking again and
-    /// again: it takes nothing from who is to answer then. One that polls busily never lets its CPU go, so it never
-    /// runs first.
+    /// again: it takes nothing from who is to answer then.
     fn follow_load(&mut self, now: Instant) {
-        let loaded = self.polling != Polling::Busy && now < self.first_until.min(self.crowd.until);
+        let loaded = now < self.first_until.min(self.crowd.until);
         let wanted = if loaded { Rank::First } else { Rank::Ordinary };
         if self.rank != Rank::Fixed && self.rank != wanted {
             let refused = poll::run_first(wanted == Rank::First).is_err();

@@ -330,6 +330,10 @@ impl Links {
     }
 }
 
+/// An address of each family that is out in the world: the way to it is the default route. Nothing is ever sent there.
+pub const ANYWHERE: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
+
 /// The address that the namespace uses to reach `to`; asks the kernel by a socket that sends nothing.
 ///
 /// # Errors

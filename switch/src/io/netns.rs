@@ -93,7 +93,10 @@ impl Netns {
         #[allow(clippy::useless_conversion)] // the width of `f_type` depends on the architecture
         if i64::from(rustix::fs::fstatfs(&file)?.f_type) != NSFS_MAGIC {
             let why = format!("{} is a file, but stands for no network namespace", path.display());
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+            // `ip netns add` makes an empty file first and mounts the namespace over it.
+            let coming = file.metadata()?.len() == 0;
+            let kind = if coming { io::ErrorKind::NotFound } else { io::ErrorKind::InvalidInput };
+            return Err(io::Error::new(kind, why));
         }
         let metadata = file.metadata()?;
         Ok(Self { file, identity: (metadata.dev(), metadata.ino()) })

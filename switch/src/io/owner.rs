@@ -118,8 +118,8 @@ fn tunnel_device(port: u16) -> io::Result<Option<Owner>> {
     Ok(tunnel.map(|(device, name)| Owner { name, remedy: format!("remove it with `ip link del {device}`") }))
 }
 
-/// The same in another namespace, with its socket elsewhere: it cannot be told where, so that here is a guess, made
-/// only when nobody else can be found.
+/// The same in another namespace, with its socket elsewhere, perhaps here: a guess, made only when nobody else can be
+/// found, and told as one.
 fn moved_device(port: u16) -> Option<Owner> {
     fs::read_dir(NAMESPACES).ok()?.filter_map(Result::ok).find_map(|file| {
         let namespace = file.file_name().to_string_lossy().into_owned();
@@ -130,8 +130,11 @@ fn moved_device(port: u16) -> Option<Owner> {
         };
         let (device, name) = links.iter().filter(moved).find_map(|link| describe_tunnel(link, port))?;
         Some(Owner {
-            name: format!("{name}, which was moved to the network namespace {namespace}"),
-            remedy: format!("remove it with `ip -n {namespace} link del {device}`"),
+            name: format!("perhaps {name}, which was moved to the network namespace {namespace}"),
+            remedy: format!(
+                "if `ip -n {namespace} -d link show {device}` shows it to be of this host, remove it with `ip -n \
+                 {namespace} link del {device}`"
+            ),
         })
     })
 }

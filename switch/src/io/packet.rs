@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use socket2::Socket;
 
-pub use crate::sys::packet::Arrival;
+pub use crate::sys::packet::PacketInfo;
 use crate::sys::{mmsg, packet};
 
 /// Octets that hold any packet: 64 KiB of IP and a link header, rounded up.
@@ -42,7 +42,7 @@ impl PacketSocket {
     /// # Errors
     ///
     /// What the kernel says otherwise, such as that the device went down.
-    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<Arrival>> {
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<PacketInfo>> {
         match packet::receive(self.socket.as_fd(), buffer) {
             Ok(arrival) => Ok(Some(arrival)),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {

@@ -16,7 +16,6 @@ pub use crate::sys::mmsg::{Received, RecvBuffer, SendMessage};
 /// What is asked of a socket's buffers; the kernel may give less without privilege.
 const BUFFER: usize = 8 << 20;
 const UDP_NO_CHECK6_RX: i32 = 102;
-const UDP_SEGMENT: i32 = 103;
 /// `IP_PMTUDISC_PROBE`: DF is set, and what the kernel believes of the path is ignored, because one forged ICMP
 /// would poison it for ten minutes.
 const PMTUDISC_PROBE: i32 = 3;
@@ -30,6 +29,7 @@ const DISCARDS: usize = 1024;
 pub struct Receiver {
     socket: Socket,
     lost: u32,
+    discarded: u32,
 }
 
 /// Why a receive socket could not be opened.
@@ -78,19 +78,32 @@ impl Receiver {
         let mut all: Vec<_> = (0..count).map(open).collect::<io::Result<_>>().map_err(explain)?;
         let mut buffer = RecvBuffer::default();
         for receiver in &mut all {
-            receiver.discard(&mut buffer);
+            receiver.discarded = receiver.discard(&mut buffer);
         }
         Ok(all)
     }
 
-    /// Throws away what is there.
-    fn discard(&mut self, buffer: &mut RecvBuffer) {
+    /// Throws away what is there; returns how many datagrams that were, those included that had found no room.
+    fn discard(&mut self, buffer: &mut RecvBuffer) -> u32 {
+        let mut count = 0;
         for _ in 0..DISCARDS {
             // An error is the end, too: whoever receives later sees it again.
-            if self.receive(buffer).is_err() || buffer.received().0.is_empty() {
-                return;
+            let Ok(lost) = self.receive(buffer) else { break };
+            let (messages, _) = buffer.received();
+            if messages.is_empty() {
+                break;
             }
+            let datagrams =
+                messages.iter().map(|message| message.len.div_ceil(message.stride.max(1))).sum::<usize>();
+            count += lost + u32::try_from(datagrams).unwrap_or(u32::MAX);
         }
+        count
+    }
+
+    /// How many datagrams came before there was anybody to take them in order.
+    #[must_use]
+    pub const fn discarded(&self) -> u32 {
+        self.discarded
     }
 
     fn set_up(socket: Socket, address: SocketAddr, gro: bool) -> io::Result<Self> {
@@ -107,7 +120,7 @@ impl Receiver {
         if gro {
             mmsg::enable_udp_gro(socket.as_fd())?;
         }
-        Ok(Self { socket, lost: 0 })
+        Ok(Self { socket, lost: 0, discarded: 0 })
     }
 
     /// Receives what is there, up to the buffer's size, without waiting; returns the number of datagrams that the
@@ -156,7 +169,7 @@ pub fn probe_gro() -> bool {
 pub fn probe_segments(wanted: u16, own: IpAddr) -> u16 {
     let refuses = |segments: u16| {
         let socket = bound(SocketAddr::new(own, 0), false)?;
-        mmsg::set_option(socket.as_fd(), libc::SOL_UDP, UDP_SEGMENT, 0)?;
+        mmsg::set_option(socket.as_fd(), libc::SOL_UDP, mmsg::UDP_SEGMENT, 0)?;
         let to = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
         let mut batch = SendBatch::new(1);
         let route = Route { to: to.into(), source: 0, tos: 0 };

@@ -20,7 +20,7 @@ pub(crate) const MAX_RECV: usize = 8;
 pub(crate) const SLOT: usize = 65_536;
 
 const CONTROL: usize = 128;
-const UDP_SEGMENT: libc::c_int = 103;
+pub(crate) const UDP_SEGMENT: libc::c_int = 103;
 const UDP_GRO: libc::c_int = 104;
 
 /// One message to send.

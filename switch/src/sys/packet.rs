@@ -15,7 +15,7 @@ struct Control([u8; 64]);
 
 /// What is told with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Arrival {
+pub struct PacketInfo {
     /// The number of the device that it arrived on.
     pub device: u32,
     /// When, since 1970, by the kernel.
@@ -40,7 +40,7 @@ pub(crate) fn open() -> io::Result<Socket> {
 /// # Errors
 ///
 /// What the kernel says; `WouldBlock` when none came in time.
-pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Arrival> {
+pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<PacketInfo> {
     let mut name = MaybeUninit::<libc::sockaddr_ll>::zeroed();
     let mut control = Control([0; 64]);
     let mut vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
@@ -59,7 +59,7 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<A
     }
     // SAFETY: the name was zeroed and then written by the kernel; every octet is initialised.
     let name = unsafe { name.assume_init() };
-    Ok(Arrival { device: name.sll_ifindex.unsigned_abs(), time: time(&control), len: len.unsigned_abs() })
+    Ok(PacketInfo { device: name.sll_ifindex.unsigned_abs(), time: time(&control), len: len.unsigned_abs() })
 }
 
 /// The time in the one control message: a header, seconds, nanoseconds; zero if the kernel told none.

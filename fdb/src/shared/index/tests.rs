@@ -25,7 +25,11 @@ fn entry(n: u32) -> Entry {
 }
 
 fn find(index: &Index, n: u32) -> Option<Entry> {
-    index.find(key(n), index.hash(key(n)), |bits| Some(bits.into())).0
+    find_key(index, key(n))
+}
+
+fn find_key(index: &Index, key: Key) -> Option<Entry> {
+    index.find(key, index.hash(key), |bits| Some(bits.into())).0
 }
 
 fn lines(index: &Index) -> u32 {
@@ -35,6 +39,16 @@ fn lines(index: &Index) -> u32 {
 /// Keys whose entries are all in the same line of a small map.
 fn crowd(index: &Index) -> Vec<u32> {
     (0..).filter(|n| bucket(index.hash(key(*n))) == 77).take(40).collect()
+}
+
+/// Pairs of keys of that line of which only the high bits differ.
+fn twins(index: &Index) -> Vec<[Key; 2]> {
+    let here = |key: Key| bucket(index.hash(key)) == 77;
+    let pairs = (1 << 20..).map(key).filter(|one| here(*one)).flat_map(|one| {
+        let [_, b, c] = one.vni.octets();
+        (1..=255).map(move |high| [one, Key { vni: Vni::from_octets([high, b, c]), ..one }])
+    });
+    pairs.filter(|[_, two]| here(*two)).take(3).collect()
 }
 
 /// Entries in a row without a gap, no empty overflow line, and all in the line that their hash says.
@@ -221,6 +235,8 @@ fn a_reader_never_misses_an_entry_that_stays_while_others_come_and_go() {
     let index = index();
     let crowd = crowd(&index);
     let (staying, passing) = crowd.split_at(8);
+    let twins = twins(&index);
+    twins.iter().flatten().enumerate().for_each(|(n, key)| index.put(*key, entry(n as u32)));
     // Those that pass are around those that stay, so that these are moved about.
     passing[..16].iter().chain(staying).chain(&passing[16..]).for_each(|n| index.put(key(*n), entry(*n)));
     let stop = AtomicBool::new(false);
@@ -229,6 +245,9 @@ fn a_reader_never_misses_an_entry_that_stays_while_others_come_and_go() {
         while !stop.load(Ordering::Relaxed) || reads == 0 {
             for n in staying {
                 assert_eq!(find(&index, *n), Some(entry(*n)));
+            }
+            for (n, [_, stays]) in twins.iter().enumerate() {
+                assert_eq!(find_key(&index, *stays), Some(entry(2 * n as u32 + 1)));
             }
             for n in passing {
                 assert!(find(&index, *n).is_none_or(|found| found == entry(*n)), "another's entry");
@@ -245,6 +264,8 @@ fn a_reader_never_misses_an_entry_that_stays_while_others_come_and_go() {
             (0..200).for_each(|n| index.put(key((1 << 24) + round * 200 + n), entry(n)));
             passing.iter().for_each(|n| index.remove(key(*n)));
             passing.iter().rev().for_each(|n| index.put(key(*n), entry(*n)));
+            twins.iter().for_each(|[passes, _]| index.remove(*passes));
+            twins.iter().enumerate().for_each(|(n, [passes, _])| index.put(*passes, entry(2 * n as u32)));
             // What passed and what stays change places.
             staying.iter().for_each(|n| index.put(key(*n), entry(*n)));
         }

@@ -12,7 +12,7 @@ use super::topology::{Lab, NodeHandle};
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Where the demo runs, as another terminal sees it.
-pub(super) struct Place {
+pub(super) struct Site {
     /// The demo's process, in the fabric's namespace.
     pub(super) pid: u32,
     /// How the user calls weft.
@@ -22,8 +22,8 @@ pub(super) struct Place {
 }
 
 /// What to do now, as commands for another terminal.
-pub(super) fn guide(place: &Place, nodes: &[NodeHandle], udp_port: u16) -> Option<String> {
-    let Place { pid, weft, own_user } = place;
+pub(super) fn guide(site: &Site, nodes: &[NodeHandle], udp_port: u16) -> Option<String> {
+    let Site { pid, weft, own_user } = site;
     let (first, second) = (nodes.first()?, nodes.get(1)?);
     let ((_, from_pid), (to, to_pid)) = (first.pods.first()?, second.pods.first()?);
     let enter = |pid: u32| {
@@ -113,8 +113,8 @@ mod tests {
     }
 
     fn guide_of(nodes: u8, pods: u8, own_user: bool) -> String {
-        let place = Place { pid: 4_194_301, weft: "weft".to_owned(), own_user };
-        guide(&place, &handles(&Plan::new(nodes, pods, Format::Vxlan)), 4789).unwrap()
+        let site = Site { pid: 4_194_301, weft: "weft".to_owned(), own_user };
+        guide(&site, &handles(&Plan::new(nodes, pods, Format::Vxlan)), 4789).unwrap()
     }
 
     #[test]

@@ -113,11 +113,12 @@ pub(super) fn frame(dissected: &str, captured: &Captured) -> String {
 }
 
 /// What a capture file has in it.
-pub(super) fn capture(path: &Path, captured: &Captured) -> String {
+pub(super) fn capture(path: &Path, captured: &Captured, tcp: u64) -> String {
     let (path, Captured { packets, uncut, lost, .. }) = (path.display(), captured);
     let mut text = format!(
         "CAPTURE: {packets} packets in {path}\n\
-         \u{20} All that crossed the underlay until now: pings, and 4 MB of TCP.\n"
+         \u{20} All that crossed the underlay until now: pings, and {:.1} MB of TCP.\n",
+        tcp as f64 / 1e6
     );
     text.push_str(if *uncut == 0 {
         "  The kernel cut weft's batches before, so each packet is as on a wire; the TCP\n  below goes in batches.\n"
@@ -225,7 +226,7 @@ fn indented(lines: &str) -> String {
 pub(super) fn complaints(
     rows: &[Row],
     count: u32,
-    transfer: &Transfer,
+    transfers: &[Transfer],
     ledgers: &[(String, Drops)],
 ) -> Vec<String> {
     let mut complaints = Vec::new();
@@ -234,12 +235,13 @@ pub(super) fn complaints(
             complaints.push(format!("{to} answered {answered} of {count} pings from {}", row.from));
         }
     }
-    let Transfer { from, to, sent, received, intact, .. } = transfer;
-    if sent != received || *sent == 0 {
-        complaints.push(format!("of {sent} octets that {from} sent over TCP, {received} reached {to}"));
-    }
-    if !intact {
-        complaints.push(format!("TCP data changed on its way from {from} to {to}"));
+    for Transfer { from, to, sent, received, intact, .. } in transfers {
+        if sent != received || *sent == 0 {
+            complaints.push(format!("of {sent} octets that {from} sent over TCP, {received} reached {to}"));
+        }
+        if !intact {
+            complaints.push(format!("TCP data changed on its way from {from} to {to}"));
+        }
     }
     for (name, _) in ledgers.iter().filter(|(_, ledger)| !is_balanced(ledger)) {
         complaints.push(format!("the ledger of {name} does not balance"));

@@ -30,10 +30,14 @@ fn what_does_not_exist_is_not_found_and_has_no_identity() {
 }
 
 #[test]
-fn an_ordinary_file_is_no_namespace() {
-    let error = NetnsRef::Path("/proc/self/status".into()).open().unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-    assert!(error.to_string().contains("/proc/self/status"), "{error}");
+fn an_ordinary_file_is_no_namespace_and_an_empty_one_is_not_yet() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let netns = NetnsRef::Path(file.path().to_owned());
+    let error = netns.open().unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    assert!(error.to_string().contains("stands for no network namespace"), "{error}");
+    io::Write::write_all(&mut file, b"text").unwrap();
+    assert_eq!(netns.open().unwrap_err().kind(), io::ErrorKind::InvalidInput);
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn a_matrix_has_a_row_and_a_column_a_pod() {
 fn lost_pings_are_shown_in_their_cell_and_as_the_reason_of_the_failure() {
     let broken = rows(2, 29);
     assert!(pings(&broken, 30).contains("29/30"));
-    let complaints = complaints(&broken, 30, &moved(8, 8, true), &[]);
+    let complaints = complaints(&broken, 30, &[moved(8, 8, true)], &[]);
     assert_eq!(complaints[0], "10.32.1.2 answered 29 of 30 pings from 10.32.1.1");
     assert_eq!(complaints.len(), 2);
 }
@@ -57,11 +57,14 @@ fn lost_pings_are_shown_in_their_cell_and_as_the_reason_of_the_failure() {
 #[test]
 fn lost_or_changed_data_and_an_unbalanced_ledger_are_failures() {
     let ledgers = [("node-1".to_owned(), ledger(11, 1)), ("node-2".to_owned(), ledger(11, 0))];
-    assert_eq!(complaints(&[], 30, &moved(8, 8, true), &ledgers[..1]), [""; 0]);
-    assert_eq!(complaints(&[], 30, &moved(8, 7, true), &[]).len(), 1);
-    assert_eq!(complaints(&[], 30, &moved(8, 8, false), &[]).len(), 1);
-    assert_eq!(complaints(&[], 30, &moved(0, 0, true), &[]).len(), 1, "nothing was sent");
-    assert_eq!(complaints(&[], 30, &moved(8, 8, true), &ledgers), ["the ledger of node-2 does not balance"]);
+    assert_eq!(complaints(&[], 30, &[moved(8, 8, true)], &ledgers[..1]), [""; 0]);
+    assert_eq!(complaints(&[], 30, &[moved(8, 7, true)], &[]).len(), 1);
+    assert_eq!(complaints(&[], 30, &[moved(8, 8, false)], &[]).len(), 1);
+    assert_eq!(complaints(&[], 30, &[moved(0, 0, true)], &[]).len(), 1, "nothing was sent");
+    assert_eq!(
+        complaints(&[], 30, &[moved(8, 8, true)], &ledgers),
+        ["the ledger of node-2 does not balance"]
+    );
 }
 
 #[test]
@@ -119,9 +122,9 @@ fn a_leak_and_a_missing_ping_are_failures_unless_packets_were_lost() {
 #[test]
 fn what_a_capture_lacks_is_said() {
     let path = Path::new("demo.pcap");
-    let whole = capture(path, &Captured { packets: 9, ..Captured::default() });
+    let whole = capture(path, &Captured { packets: 9, ..Captured::default() }, 4_000_000);
     assert!(whole.contains("9 packets in demo.pcap") && whole.contains("as on a wire"), "{whole}");
-    let text = capture(path, &Captured { packets: 9, lost: 3, uncut: 2, ..Captured::default() });
+    let text = capture(path, &Captured { packets: 9, lost: 3, uncut: 2, ..Captured::default() }, 4_000_000);
     assert!(text.contains("3 more came too fast") && text.contains("2 packets are longer"), "{text}");
     assert!(!text.contains("as on a wire"), "{text}");
     assert!(whole.lines().chain(text.lines()).all(|line| line.chars().count() <= WIDTH));

@@ -13,13 +13,13 @@ use weft_tests::{Netns, wait};
 const LOST: Duration = wait::secs(20);
 
 /// A connection with an octet on the way each 5 ms.
-pub(crate) struct Stream {
+pub(crate) struct Trickle {
     over: Arc<AtomicBool>,
     writer: JoinHandle<()>,
     reader: JoinHandle<Duration>,
 }
 
-impl Stream {
+impl Trickle {
     /// Connects one namespace with an address of another. The sockets stay in theirs, whatever happens to devices.
     #[track_caller]
     pub(crate) fn open(from: &Netns, (to, address): (&Netns, SocketAddr)) -> Self {

@@ -128,6 +128,8 @@ fi
 all='--locked --workspace'
 export WEFT_BIN="${CARGO_TARGET_DIR:-$PWD/target}/debug/weft"
 one='-- --ignored --test-threads=1'
+# Of those that mostly wait; the others measure, or load the machine.
+two='-- --ignored --test-threads=2'
 
 if [ "$mode" = soak ] && [ $privileged = no ]; then finish; fi
 # shellcheck disable=SC2086 # lists of words
@@ -158,7 +160,8 @@ if [ $privileged = yes ]; then
     for file in tests/*.rs; do
         if ! grep -q '#\[ignore' "$file"; then continue; fi
         name=$(basename "$file" .rs)
-        step "$name" 300 cargo test $all -q --test "$name" $one
+        case $name in e2e | interop) threads=$two ;; *) threads=$one ;; esac
+        step "$name" 300 cargo test $all -q --test "$name" $threads
     done
 fi
 }

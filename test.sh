@@ -2,7 +2,8 @@
 # Every check and test of weft. The last line says how many passed and failed; the exit code is 0 when none failed.
 #
 #   sudo ./test.sh          all of it, in less than 15 minutes on two cores
-#   ./test.sh quick         what needs no privilege: format, lints, unit, doc, property and golden tests
+#   ./test.sh quick         what needs no privilege: format, lints, unit, doc, property and golden tests; in half a
+#                           minute once the dependencies are built
 #   sudo ./test.sh soak     ten minutes of load on two nodes
 #
 # The privileged tests run daemons, pods and other people's switches in network namespaces of their own; nothing

@@ -140,14 +140,21 @@ fn capture(
         captured.see(packet, names);
         if let Some(file) = &mut file {
             file.write(arrival.time, packet, arrival.len)
-                .with_context(|| format!("cannot write to {}", file.path.display()))?;
+                .map_err(|error| cannot_write(&file.path, &error))?;
         }
     }
     if let Some(file) = &mut file {
-        file.out.flush().with_context(|| format!("cannot write to {}", file.path.display()))?;
+        file.out.flush().map_err(|error| cannot_write(&file.path, &error.into()))?;
     }
     captured.lost = socket.lost()?.into();
     Ok(captured)
+}
+
+fn cannot_write(path: &Path, error: &anyhow::Error) -> anyhow::Error {
+    anyhow::anyhow!(
+        "cannot write to {}: {error}; make room there, or name another file for --capture",
+        path.display()
+    )
 }
 
 #[cfg(test)]

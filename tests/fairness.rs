@@ -265,3 +265,13 @@ fn who_may_not_run_first_says_so_and_works() {
     finish(streams);
     pairs.finish();
 }
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn as_many_workers_as_cpus_never_run_first() {
+    let cpus = std::thread::available_parallelism().expect("a number of CPUs");
+    let mut pairs = Pairs::start(1, &format!("workers = {cpus}"));
+    let said = pairs.nodes[0].json("status")["offloads"]["run_first"].to_string();
+    assert!(said.contains("off: there are as many workers as CPUs"), "{said}");
+    pairs.finish();
+}

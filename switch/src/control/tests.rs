@@ -49,12 +49,16 @@ impl Lab {
     }
 
     fn with(toml: &str, devices: Twin) -> Self {
+        Self::limited(toml, devices, Limits::default())
+    }
+
+    fn limited(toml: &str, devices: Twin, limits: Limits) -> Self {
         let now = crate::clock::now();
         let setup = Setup {
             config: config(toml),
             load: Box::new(|| Config::from_toml(BASIC)),
             devices,
-            table: Table::new(Limits::default(), Arc::new(Shared::with_seed(7))),
+            table: Table::new(limits, Arc::new(Shared::with_seed(7))),
             counters: (0..2).map(|_| Arc::default()).collect(),
             addresses: vec![[10, 0, 0, 1].into()],
         };

@@ -277,6 +277,7 @@ impl Worker {
             // What others send meanwhile is found by one more look, without a wake-up.
             self.spin_until = Some(now);
         } else if octets > 0 {
+            // One that runs first would look again and again at the cost of the pod that is to answer.
             let sparse = now >= self.bulk_until && self.rank != Rank::First;
             self.spin_until = sparse.then(|| now + SPIN);
         } else if self.spin_until.is_some_and(|until| now >= until) {
@@ -289,10 +290,9 @@ impl Worker {
         }
     }
 
-    /// Under bulk load a worker runs before the pods that make it, as the kernel's own network stack would:
-    /// if it had to wait for its turn among them, frames of all others would wait with it. Where one port alone has
-    /// traffic nobody does, and that port's streams are faster when the worker is one of many. So is looking again and
-    /// again: it takes nothing from who is to answer then.
+    /// Under bulk load a worker runs before the pods that make it, as the kernel's own network stack would: if it had to
+    /// wait for its turn among them, frames of all others would wait with it. Where one port alone has traffic nobody
+    /// waits, and that port's streams are faster when the worker is one of many.
     fn follow_load(&mut self, now: Instant) {
         let loaded = now < self.first_until.min(self.crowd.until);
         let wanted = if loaded { Rank::First } else { Rank::Ordinary };

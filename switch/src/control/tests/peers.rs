@@ -1,5 +1,7 @@
 use std::io;
 
+use fdb::table::EXPIRE_STEP;
+
 use super::*;
 use crate::control::protocol::{Health, PeerState};
 
@@ -98,4 +100,21 @@ fn a_refused_offload_degrades_its_peer_until_it_works_again() {
     lab.control.handle_event(offload(None), lab.now);
     assert_eq!(lab.status().state, Health::Ok);
     assert_eq!(lab.published(), 1);
+}
+
+#[test]
+fn ageing_that_one_step_does_not_finish_goes_on_at_once() {
+    const LEFT: usize = 10;
+    let limits = Limits { static_peer: 2 * EXPIRE_STEP, ..Limits::default() };
+    let mut lab = Lab::limited(BASIC, Twin::default(), limits);
+    let configured = lab.fdb().len();
+    (0..EXPIRE_STEP + LEFT).for_each(|n| lab.learn(100, mac(n as u16 + 256), vtep("10.0.0.9:4789")));
+    assert_eq!(lab.fdb().len(), configured + EXPIRE_STEP + LEFT);
+    lab.now += Duration::from_secs(301);
+    lab.control.handle_timeout(lab.now);
+    assert_eq!(lab.fdb().len(), configured + LEFT);
+    assert!(lab.control.poll_timeout() <= lab.now, "the rest waits for the next tick");
+    lab.control.handle_timeout(lab.now);
+    assert_eq!(lab.fdb().len(), configured);
+    assert!(lab.control.poll_timeout() > lab.now);
 }

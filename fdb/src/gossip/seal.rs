@@ -17,12 +17,14 @@
 //! What the seal does not do: any holder of the key can speak as any node; and a datagram does not name its receiver, so
 //! that who is on the way can bring it to another node, once. Messages must bear both.
 //!
+//! [`stream`] seals what goes over TCP.
 
 mod cipher;
 mod keys;
 mod opener;
 mod refusal;
 mod sealer;
+pub mod stream;
 #[cfg(test)]
 mod tests;
 mod window;

@@ -1,6 +1,6 @@
 //! The rules of the seal, one by one, and in random order.
 
-mod lab;
+pub(super) mod lab;
 mod rotation;
 
 use std::collections::BTreeSet;
@@ -10,6 +10,7 @@ use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit};
 use hkdf::Hkdf;
 use proptest::prelude::*;
+use rand_core::Rng as _;
 use sha2::Sha256;
 
 use self::lab::*;
@@ -314,7 +315,7 @@ fn a_hundred_thousand_datagrams_without_a_key_change_nothing() {
     let mut dice = Dice::new(3);
     for n in 0..100_000 {
         let mut octets = vec![0; (dice.next() % 80) as usize];
-        rand_core::Rng::fill_bytes(&mut dice, &mut octets);
+        dice.fill_bytes(&mut octets);
         // Most would fail at once: give them the head of a datagram of somebody known, unknown or of unknown key.
         let kept = [0, 4, 8, 24, 40, 48][n % 6].min(octets.len());
         octets[..kept].copy_from_slice(&genuine[..kept]);

@@ -5,18 +5,19 @@ use std::net::Ipv4Addr;
 
 use super::super::*;
 
-pub(super) const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 6786);
+pub(in crate::gossip::seal) const ADDRESS: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 6786);
 
 /// Random enough, and the same each time.
-pub(super) struct Dice(u64);
+pub(in crate::gossip::seal) struct Dice(u64);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::gossip::seal) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// SplitMix64.
-    pub(super) fn next(&mut self) -> u64 {
+    pub(in crate::gossip::seal) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let a = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let b = (a ^ (a >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -43,14 +44,14 @@ impl rand_core::TryRng for Dice {
 
 impl rand_core::TryCryptoRng for Dice {}
 
-pub(super) struct Lab {
-    pub(super) gates: Vec<Gate>,
-    pub(super) now: Instant,
-    pub(super) dice: Dice,
+pub(in crate::gossip::seal) struct Lab {
+    pub(in crate::gossip::seal) gates: Vec<Gate>,
+    pub(in crate::gossip::seal) now: Instant,
+    pub(in crate::gossip::seal) dice: Dice,
 }
 
 impl Lab {
-    pub(super) fn new(modes: &[Mode]) -> Self {
+    pub(in crate::gossip::seal) fn new(modes: &[Mode]) -> Self {
         let gates = (0..).zip(modes).map(|(n, mode)| Gate::new(process(n), mode.clone())).collect();
         #[allow(clippy::disallowed_methods)] // the only way to get one; it passes by hand afterwards
         let now = Instant::now();
@@ -58,78 +59,83 @@ impl Lab {
     }
 
     /// Two nodes of one cluster.
-    pub(super) fn pair() -> Self {
+    pub(in crate::gossip::seal) fn pair() -> Self {
         Self::new(&[mode(&[1]), mode(&[1])])
     }
 
-    pub(super) fn open(&mut self, at: usize, octets: &[u8]) -> Result<Opened, Refusal> {
+    pub(in crate::gossip::seal) fn open(&mut self, at: usize, octets: &[u8]) -> Result<Opened, Refusal> {
         self.gates[at].open(octets, ADDRESS, self.now, &mut self.dice)
     }
 
-    pub(super) fn pass(&mut self, from: usize, to: usize, payload: &[u8]) -> Result<Opened, Refusal> {
+    pub(in crate::gossip::seal) fn pass(
+        &mut self,
+        from: usize,
+        to: usize,
+        payload: &[u8],
+    ) -> Result<Opened, Refusal> {
         let datagram = sealed_by(&mut self.gates[from], payload);
         self.open(to, &datagram)
     }
 
-    pub(super) fn delivered(&mut self, from: usize, to: usize, payload: &[u8]) -> Vec<u8> {
+    pub(in crate::gossip::seal) fn delivered(&mut self, from: usize, to: usize, payload: &[u8]) -> Vec<u8> {
         let Ok(Opened::Message(message)) = self.pass(from, to, payload) else { panic!("not delivered") };
         message.payload
     }
 
     /// The stranger `from` becomes known at `to`.
-    pub(super) fn meet(&mut self, from: usize, to: usize) -> NewBoot {
+    pub(in crate::gossip::seal) fn meet(&mut self, from: usize, to: usize) -> NewBoot {
         let opened = self.pass(from, to, b"first");
         let asked = self.open(from, &challenge(opened));
         let Ok(Opened::Proved { news, .. }) = self.open(to, &answer(asked)) else { panic!("not believed") };
         news
     }
 
-    pub(super) fn challenge_by(&mut self, at: usize, who: Process) -> Vec<u8> {
+    pub(in crate::gossip::seal) fn challenge_by(&mut self, at: usize, who: Process) -> Vec<u8> {
         self.gates[at].challenge(who, self.now, &mut self.dice).unwrap()
     }
 
     /// The node starts anew; returns the process that it was.
-    pub(super) fn restart(&mut self, at: usize) -> Process {
+    pub(in crate::gossip::seal) fn restart(&mut self, at: usize) -> Process {
         let (old, mode) = (self.gates[at].me, self.gates[at].mode.clone());
         self.gates[at] = Gate::new(Process { boot: BootId::new(old.boot.get() + 1_000), ..old }, mode);
         old
     }
 }
 
-pub(super) fn process(n: u128) -> Process {
+pub(in crate::gossip::seal) fn process(n: u128) -> Process {
     Process { node: NodeId::new(n + 1), boot: BootId::new(n + 100_001) }
 }
 
-pub(super) fn key(n: u8) -> Key {
+pub(in crate::gossip::seal) fn key(n: u8) -> Key {
     Key::new([n; 32])
 }
 
-pub(super) fn mode(keys: &[u8]) -> Mode {
+pub(in crate::gossip::seal) fn mode(keys: &[u8]) -> Mode {
     let mut ring = Keyring::new(key(keys[0]));
     keys[1..].iter().for_each(|n| ring.install(key(*n)).unwrap());
     Mode::Sealed(ring)
 }
 
-pub(super) fn sealed_by(gate: &mut Gate, payload: &[u8]) -> Vec<u8> {
+pub(in crate::gossip::seal) fn sealed_by(gate: &mut Gate, payload: &[u8]) -> Vec<u8> {
     let mut datagram = Vec::new();
     gate.seal(Kind::Membership, payload, &mut datagram).unwrap();
     datagram
 }
 
-pub(super) fn challenge(opened: Result<Opened, Refusal>) -> Vec<u8> {
+pub(in crate::gossip::seal) fn challenge(opened: Result<Opened, Refusal>) -> Vec<u8> {
     match opened {
         Ok(Opened::Challenge { to: ADDRESS, bytes }) => bytes,
         other => panic!("no challenge: {other:?}"),
     }
 }
 
-pub(super) fn answer(opened: Result<Opened, Refusal>) -> Vec<u8> {
+pub(in crate::gossip::seal) fn answer(opened: Result<Opened, Refusal>) -> Vec<u8> {
     match opened {
         Ok(Opened::Answer { to: ADDRESS, bytes }) => bytes,
         other => panic!("no answer: {other:?}"),
     }
 }
 
-pub(super) fn hex(octets: &[u8]) -> String {
+pub(in crate::gossip::seal) fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }

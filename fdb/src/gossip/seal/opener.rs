@@ -263,9 +263,16 @@ impl Opener {
         if self.pending.get(&key).is_none_or(|pending| pending.nonce != nonce) {
             return Err(Refusal::StrayAnswer);
         }
-        let Some((waiting, first)) = self.pending.remove(&key).and_then(|pending| pending.waiting) else {
+        let Some(Pending { made, waiting, .. }) = self.pending.remove(&key) else {
+            return Err(Refusal::StrayAnswer);
+        };
+        let Some((waiting, first)) = waiting else {
             return Ok(Verdict::Alive(sender));
         };
+        // A process of the same node that came earlier may have ended since: its answer, if it is on its way, must not
+        // retire this one.
+        self.pending
+            .retain(|(node, _), other| *node != sender.node || other.made > made || other.waiting.is_none());
         // The place may have been taken while the challenge was on its way.
         let old = self.enlist(sender).ok_or(Refusal::NodesFull)?;
         if let Some(node) = self.nodes.get_mut(&sender.node) {

@@ -10,7 +10,6 @@ use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit};
 use hkdf::Hkdf;
 use proptest::prelude::*;
-use rand_core::Rng as _;
 use sha2::Sha256;
 
 use self::lab::*;
@@ -338,6 +337,18 @@ fn a_node_that_starts_anew_retires_its_old_process() {
     assert_eq!(news, NewBoot { node: old.node, old: Some(old.boot), new: lab.gates[0].me.boot });
     assert_eq!(lab.open(1, &late), Err(Refusal::Retired));
     assert_eq!(lab.open(1, &late), Err(Refusal::Replay));
+}
+
+#[test]
+fn the_late_answer_of_an_older_process_does_not_retire_a_newer_one() {
+    let mut lab = Lab::pair();
+    let first = sealed_by(&mut lab.gates[0], b"x");
+    let challenge = challenge(lab.open(1, &first));
+    let late = answer(lab.open(0, &challenge));
+    lab.restart(0);
+    lab.meet(0, 1);
+    assert_eq!(lab.open(1, &late), Err(Refusal::StrayAnswer));
+    assert_eq!(lab.delivered(0, 1, b"y"), b"y");
 }
 
 #[test]

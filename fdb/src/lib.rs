@@ -7,6 +7,8 @@
 //!
 //! [`Table`] decides: learning, moves, limits, ageing. [`Shared`] is what it publishes, and [`FlowCache`] keeps answers
 //! of it per worker, each valid until something in its bucket changes.
+//!
+//! [`replica`] is what the nodes know of each other: a stream of records from each, the same everywhere.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -14,6 +16,8 @@ use std::fmt;
 use encap::{PortId, VtepAddr};
 
 mod cache;
+pub mod gossip;
+pub mod replica;
 mod shared;
 pub mod table;
 

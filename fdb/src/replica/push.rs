@@ -13,9 +13,9 @@ const FANOUT: usize = 3;
 /// Up to so many nodes a rumour has [`ROUNDS_SMALL`] rounds: there each loss counts more, and bytes less.
 const SMALL: usize = 128;
 const ROUNDS_SMALL: u8 = 5;
-const ROUNDS_LARGE: u8 = 3;
+const ROUNDS_LARGE: u8 = 5;
 /// Who hears a rumour so often again stops telling it.
-const ENOUGH: u8 = 4;
+const ENOUGH: u8 = 9;
 /// Time between the rounds of a rumour.
 const ROUND: Duration = Duration::from_millis(50);
 /// Time that a rumour of somebody else waits for others to share a datagram.

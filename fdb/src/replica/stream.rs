@@ -197,8 +197,7 @@ impl Stream {
             .collect();
         for seq in gone {
             let Some(item) = self.remove(seq) else { continue };
-            let stays = section.entries.iter().any(|entry| entry.item.key() == item.key());
-            if let (Some(old), false) = (item.value(), stays) {
+            if let Some(old) = item.value() {
                 changes.push(Change { key: item.key().into(), old: Some(old.into()), new: None });
             }
         }
@@ -228,6 +227,11 @@ impl Stream {
         }
         if old != new {
             changes.push(Change { key: key.into(), old, new });
+        }
+        // Another key with this number is of a start that its node has forgotten.
+        if let Some(other) = self.by_seq.get(&entry.seq).filter(|other| other.live && other.key() != key) {
+            let old = other.value().map(Into::into);
+            changes.push(Change { key: other.key().into(), old, new: None });
         }
         self.insert(entry.seq, entry.item.clone());
     }

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use encap::{MacAddr, Vni};
 use fdb::gossip::identity::{Epoch, NodeId};
-use fdb::replica::{Config, Faults, Key, MAX_CHUNK, MAX_DATAGRAM, MacRecord, Output, Record, Replica};
+use fdb::replica::{
+    Config, Faults, KEEP_OLD_EPOCH, Key, MAX_CHUNK, MAX_DATAGRAM, MacRecord, Output, Record, Replica,
+};
 use rand_core::{Rng as _, TryRng};
 
 /// SplitMix64: small, and the same everywhere.
@@ -111,7 +113,8 @@ impl Sim {
             let offset = Duration::from_micros(sim.dice.below(1_000_000));
             let mut replica = Replica::new(all[n], config, start + offset);
             replica.set_members(&all, start);
-            let node = Node { replica: Some(replica), epoch: 1, side: 0, wake: Duration::MAX, shown: Shown::new() };
+            let node =
+                Node { replica: Some(replica), epoch: 1, side: 0, wake: Duration::MAX, shown: Shown::new() };
             sim.nodes.push(node);
             sim.settle(n);
         }
@@ -161,7 +164,9 @@ impl Sim {
                     return;
                 }
                 if let Some(replica) = &mut self.nodes[to].replica {
-                    replica.handle_message(id(from), &bytes, now, &mut self.dice).expect("what we send we read");
+                    replica
+                        .handle_message(id(from), &bytes, now, &mut self.dice)
+                        .expect("what we send we read");
                 }
                 self.settle(to);
             }
@@ -243,7 +248,8 @@ impl Sim {
             replica.member_up(id(m), Epoch::new(self.nodes[m].epoch), now);
         }
         let node = &mut self.nodes[n];
-        *node = Node { replica: Some(replica), epoch, side: node.side, wake: Duration::MAX, shown: Shown::new() };
+        *node =
+            Node { replica: Some(replica), epoch, side: node.side, wake: Duration::MAX, shown: Shown::new() };
         self.settle(n);
         // Later than the news of the crash.
         for at in (0..self.nodes.len()).filter(|at| *at != n) {
@@ -321,6 +327,12 @@ fn life(seed: u64, config: Config) -> Result<(), String> {
     // Membership is quiet, and what was late has arrived.
     sim.run(sim.now + ms(500));
     sim.run(sim.now + 3 * config.compare_every);
+    let roots: Vec<u128> = sim.nodes.iter().filter_map(|n| n.replica.as_ref().map(Replica::root)).collect();
+    if roots.iter().any(|root| *root != roots[0]) {
+        return Err(format!("seed {seed}: roots differ after three comparisons"));
+    }
+    // A node that says nothing since its restart is believed after this time.
+    sim.run(sim.now + KEEP_OLD_EPOCH);
     sim.check().map_err(|what| format!("seed {seed}: {what}"))
 }
 

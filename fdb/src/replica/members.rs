@@ -55,8 +55,12 @@ pub(super) fn bucket_of(origin: NodeId) -> u8 {
 impl Replica {
     /// Makes exactly these the nodes that are up, with the epochs that are known of them; others go down.
     pub fn set_members(&mut self, members: &[(NodeId, Epoch)], now: Instant) {
-        let gone: Vec<NodeId> =
-            self.peers.iter().copied().filter(|peer| members.iter().all(|member| member.0 != *peer)).collect();
+        let gone: Vec<NodeId> = self
+            .peers
+            .iter()
+            .copied()
+            .filter(|peer| members.iter().all(|member| member.0 != *peer))
+            .collect();
         gone.into_iter().for_each(|node| self.member_down(node, now));
         members.iter().for_each(|member| self.member_up(member.0, member.1, now));
     }

@@ -23,7 +23,9 @@ pub enum WireError {
         left: usize,
     },
     /// It is of a version that this node cannot read.
-    #[error("replication message of major version {major}, this node reads {ours}: refused; upgrade this node")]
+    #[error(
+        "replication message of major version {major}, this node reads {ours}: refused; upgrade this node"
+    )]
     Version {
         /// The sender's.
         major: u8,

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use encap::{Format, MacAddr, VtepAddr, Vni};
+use encap::{Format, MacAddr, Vni, VtepAddr};
 use thiserror::Error;
 
 use super::octets::{Reader, WireError, put_varint};

@@ -37,8 +37,11 @@ impl Replica {
                 }
                 want.ranges = vec![(1, stream.max_seen.max(1))];
             } else {
-                want.ranges =
-                    want.ranges.iter().flat_map(|range| stream.cover.known_within(range.0, range.1)).collect();
+                want.ranges = want
+                    .ranges
+                    .iter()
+                    .flat_map(|range| stream.cover.known_within(range.0, range.1))
+                    .collect();
             }
             let most = (super::push::MAX_PUSHED + 1) as usize;
             entries += want.ranges.iter().map(|r| stream.range(r.0, r.1).take(most).count()).sum::<usize>();

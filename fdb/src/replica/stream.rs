@@ -203,14 +203,7 @@ impl Stream {
         }
     }
 
-    fn take(
-        &mut self,
-        entry: &Entry,
-        replace: bool,
-        cap: usize,
-        faults: Faults,
-        changes: &mut Vec<Change>,
-    ) {
+    fn take(&mut self, entry: &Entry, replace: bool, cap: usize, faults: Faults, changes: &mut Vec<Change>) {
         if !replace && !faults.replay_accepted && self.cover.contains(entry.seq, entry.seq) {
             return;
         }

@@ -93,9 +93,10 @@ impl Replica {
     /// Sends the heads of the streams within the buckets. If there are too many, a random part, so that each has its
     /// turn even if some never agree.
     fn send_heads(&mut self, to: NodeId, ask: bool, buckets: Buckets, rng: &mut impl Rng) {
-        let up = self.origins.iter().filter(|(node, origin)| {
-            origin.down.is_none() && buckets.contains(bucket_of(**node))
-        });
+        let up = self
+            .origins
+            .iter()
+            .filter(|(node, origin)| origin.down.is_none() && buckets.contains(bucket_of(**node)));
         let mut heads: Vec<Head> = up.map(|(node, origin)| origin.head(*node)).collect();
         let most = HEADS_PER_MESSAGE * MAX_HEAD_MESSAGES;
         let more = heads.len() > most;
@@ -207,7 +208,8 @@ impl Replica {
 
     /// Sends what is due to be asked for, to each node in as few datagrams as hold it.
     pub(super) fn pull(&mut self, now: Instant) {
-        let due: Vec<NodeId> = self.pulls.iter().filter(|(_, p)| p.at <= now).map(|(node, _)| *node).collect();
+        let due: Vec<NodeId> =
+            self.pulls.iter().filter(|(_, p)| p.at <= now).map(|(node, _)| *node).collect();
         let mut wants: std::collections::BTreeMap<NodeId, Vec<Want>> = std::collections::BTreeMap::new();
         let any = !self.pulls.is_empty();
         for node in due {
@@ -228,7 +230,10 @@ impl Replica {
                 self.send(to, bytes);
             }
         }
-        if any && self.pulls.is_empty() && let Some(peer) = self.more_from.take() {
+        if any
+            && self.pulls.is_empty()
+            && let Some(peer) = self.more_from.take()
+        {
             self.send_root(peer, false);
         }
     }

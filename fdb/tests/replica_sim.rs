@@ -80,6 +80,8 @@ struct Sim {
     /// The nodes that were told of the last change that was watched.
     told: usize,
     watched: Option<Key>,
+    /// A node forgot which start it was: for a while two streams have one name.
+    lost_epoch: bool,
 }
 
 fn id(n: usize) -> NodeId {
@@ -107,6 +109,7 @@ impl Sim {
             config,
             told: 0,
             watched: None,
+            lost_epoch: false,
         };
         let all: Vec<_> = (0..nodes).map(|n| (id(n), Epoch::new(1))).collect();
         for n in 0..nodes {
@@ -241,6 +244,7 @@ impl Sim {
     }
 
     fn restart(&mut self, n: usize, lost_epoch: bool) {
+        self.lost_epoch |= lost_epoch;
         let epoch = if lost_epoch { 1 } else { self.nodes[n].epoch + 1 };
         let now = self.start + self.now;
         let mut replica = Replica::new((id(n), Epoch::new(epoch)), self.config, now);
@@ -332,7 +336,11 @@ fn life(seed: u64, config: Config) -> Result<(), String> {
         return Err(format!("seed {seed}: roots differ after three comparisons"));
     }
     // A node that says nothing since its restart is believed after this time.
-    sim.run(sim.now + KEEP_OLD_EPOCH);
+    sim.run(sim.now + KEEP_OLD_EPOCH + 2 * config.compare_every);
+    let differed = |node: &Node| node.replica.as_ref().is_some_and(|r| r.counters().diverged > 0);
+    if !sim.lost_epoch && sim.nodes.iter().any(differed) {
+        return Err(format!("seed {seed}: streams differed that were known to their ends"));
+    }
     sim.check().map_err(|what| format!("seed {seed}: {what}"))
 }
 

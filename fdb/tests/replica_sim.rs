@@ -191,7 +191,7 @@ impl Sim {
             match output {
                 Output::Send { to, bytes } => {
                     assert!(bytes.len() <= MAX_DATAGRAM, "{} octets", bytes.len());
-                    self.send(n, to, bytes);
+                    self.send(n, to, &bytes);
                 }
                 Output::Stream { to, bytes } => {
                     assert!(bytes.len() <= MAX_CHUNK);
@@ -218,14 +218,14 @@ impl Sim {
         }
     }
 
-    fn send(&mut self, from: usize, to: NodeId, bytes: Vec<u8>) {
+    fn send(&mut self, from: usize, to: NodeId, bytes: &[u8]) {
         let to = to.get() as usize - 1;
         let copies = 1 + u64::from(self.dice.percent(self.weather.duplicate));
         for _ in 0..copies {
             if !self.dice.percent(self.weather.loss) {
                 let late = if self.dice.percent(self.weather.late) { 200_000 } else { 500 };
                 let delay = Duration::from_micros(50 + self.dice.below(late));
-                self.at(delay, Event::Arrive { from, to, bytes: bytes.clone() });
+                self.at(delay, Event::Arrive { from, to, bytes: bytes.to_vec() });
             }
         }
     }

@@ -3,6 +3,7 @@
 /// Which fault is planted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools)] // each is a fault of its own
+#[cfg_attr(not(feature = "faults"), allow(unreachable_pub))] // public with the feature only
 pub struct Faults {
     /// A removal leaves no tombstone.
     pub forgotten_tombstone: bool,

@@ -197,8 +197,8 @@ const fn within(what: &'static str, len: usize, limit: usize) -> Result<(), Reco
 impl NodeInfo {
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), RecordError> {
         out.push(u8::from(self.v4.is_some()) | u8::from(self.v6.is_some()) << 1);
-        out.extend(self.v4.iter().flat_map(|ip| ip.octets()));
-        out.extend(self.v6.iter().flat_map(|ip| ip.octets()));
+        out.extend(self.v4.iter().flat_map(std::net::Ipv4Addr::octets));
+        out.extend(self.v6.iter().flat_map(std::net::Ipv6Addr::octets));
         out.extend(self.vxlan_port.to_be_bytes());
         out.extend(self.geneve_port.to_be_bytes());
         out.push(match self.format {

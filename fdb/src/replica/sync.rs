@@ -107,11 +107,11 @@ impl Replica {
             heads = heads[at..at + most].to_vec();
             (first, last) = (heads[0].origin, heads[most - 1].origin);
         }
-        self.send_head_messages(to, Heads { ask, more, first, last, buckets, heads });
+        self.send_head_messages(to, &Heads { ask, more, first, last, buckets, heads });
     }
 
     /// Splits heads into datagrams, each with its part of the range.
-    fn send_head_messages(&mut self, to: NodeId, all: Heads) {
+    fn send_head_messages(&mut self, to: NodeId, all: &Heads) {
         let mut first = all.first;
         let chunks: Vec<&[Head]> = all.heads.chunks(HEADS_PER_MESSAGE).collect();
         let count = chunks.len().max(1);
@@ -152,7 +152,7 @@ impl Replica {
         }
         if !ahead.is_empty() {
             let Heads { first, last, buckets, .. } = *theirs;
-            self.send_head_messages(from, Heads { ask: false, more, first, last, buckets, heads: ahead });
+            self.send_head_messages(from, &Heads { ask: false, more, first, last, buckets, heads: ahead });
         }
     }
 

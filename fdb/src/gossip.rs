@@ -1,4 +1,4 @@
-//! How nodes tell each other who is there: identities, and the seal around every datagram and stream.
+//! How nodes find each other and speak: who they are, who is there, and the seal around every datagram and stream.
 
 pub mod identity;
 pub mod seal;

@@ -6,7 +6,10 @@
 //! ```
 //!
 //! [`Table`] decides: learning, moves, limits, ageing. [`Shared`] is what it publishes, and [`FlowCache`] keeps answers
-//! of it per worker, each valid until something in its bucket changes. [`gossip`] is how nodes speak to each other.
+//! of it per worker, each valid until something in its bucket changes.
+//!
+//! [`gossip`] finds the other nodes, and seals what is said. [`replica`] is what the nodes know of each other: a stream of
+//! records from each, the same everywhere.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -15,6 +18,7 @@ use encap::{PortId, VtepAddr};
 
 mod cache;
 pub mod gossip;
+pub mod replica;
 mod shared;
 pub mod table;
 

@@ -1,0 +1,216 @@
+//! Who is there: hiding, keeping and forgetting what nodes said.
+
+use std::time::Instant;
+
+use twox_hash::XxHash3_128;
+
+use super::stream::{Change, Stream};
+use super::wire::Head;
+use super::{KEEP_DOWN, KEEP_GRAVE, KEEP_OLD_EPOCH, Key, MAX_ORIGINS, Output, Record, Replica};
+use crate::gossip::identity::{Epoch, NodeId};
+
+/// What is known of a node.
+#[derive(Debug)]
+pub(super) struct Origin {
+    pub(super) stream: Stream,
+    /// What it said before its restart, shown while `stream` is not complete, until then.
+    pub(super) before: Option<(Stream, Instant)>,
+    /// Since when it is not up; hidden then.
+    pub(super) down: Option<Instant>,
+    /// Only a replacement of the stream helps.
+    pub(super) behind: bool,
+    /// Its share of the buckets.
+    digest: u128,
+}
+
+impl Origin {
+    pub(super) fn up(epoch: Epoch) -> Self {
+        Self { stream: Stream::new(epoch), before: None, down: None, behind: false, digest: 0 }
+    }
+
+    /// What is to be seen of it.
+    pub(super) fn shown(&self) -> Option<&Stream> {
+        let stream = self.before.as_ref().map_or(&self.stream, |before| &before.0);
+        self.down.is_none().then_some(stream)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.stream.len() + self.before.as_ref().map_or(0, |before| before.0.len())
+    }
+
+    pub(super) fn head(&self, origin: NodeId) -> Head {
+        let Stream { epoch, ref cover, max_seen, hash, refused, .. } = self.stream;
+        // The low half of the sum; the rest is in the digests above.
+        #[allow(clippy::cast_possible_truncation)]
+        let hash = hash as u64;
+        Head { origin, epoch, have: cover.have(), max: max_seen, hash, refused: refused > 0 }
+    }
+}
+
+/// The bucket of a node's stream.
+pub(super) fn bucket_of(origin: NodeId) -> u8 {
+    XxHash3_128::oneshot(&origin.get().to_be_bytes()).to_be_bytes()[0]
+}
+
+impl Replica {
+    /// Makes exactly these the nodes that are up, with the epochs that are known of them; others go down.
+    pub fn set_members(&mut self, members: &[(NodeId, Epoch)], now: Instant) {
+        let gone: Vec<NodeId> = self
+            .peers
+            .iter()
+            .copied()
+            .filter(|peer| members.iter().all(|member| member.0 != *peer))
+            .collect();
+        gone.into_iter().for_each(|node| self.member_down(node, now));
+        members.iter().for_each(|member| self.member_up(member.0, member.1, now));
+    }
+
+    /// A node is up: what it said is shown; what it said before this epoch, only until it is replaced.
+    pub fn member_up(&mut self, node: NodeId, epoch: Epoch, now: Instant) {
+        if node == self.own {
+            return;
+        }
+        if let Err(at) = self.peers.binary_search(&node) {
+            self.peers.insert(at, node);
+        }
+        // Membership knows that this start lives, whatever was said of its end.
+        if self.graves.get(&node).is_some_and(|grave| grave.0 <= epoch) {
+            self.graves.remove(&node);
+        }
+        // Where the stream is of a later epoch already, membership is the slower one.
+        self.adopt(node, epoch, now);
+        let Some(origin) = self.origins.get_mut(&node) else { return };
+        if origin.down.take().is_some() {
+            let mut changes = Vec::new();
+            let shown = origin.before.as_ref().map_or(&origin.stream, |before| &before.0);
+            Stream::new(epoch).changes_to(shown, &mut changes);
+            self.report(node, changes);
+        }
+        self.show_if_complete(node, now);
+        self.refresh(node);
+    }
+
+    /// A node is down: what it said is hidden, and kept for [`KEEP_DOWN`].
+    pub fn member_down(&mut self, node: NodeId, now: Instant) {
+        self.forget_peer(node);
+        let Some(origin) = self.origins.get_mut(&node).filter(|_| node != self.own) else { return };
+        let mut changes = Vec::new();
+        if let Some(shown) = origin.shown() {
+            shown.changes_to(&Stream::new(shown.epoch), &mut changes);
+        }
+        origin.down.get_or_insert(now);
+        self.report(node, changes);
+        self.refresh(node);
+    }
+
+    /// A node left on purpose: what it said is forgotten, and not believed again for [`KEEP_GRAVE`].
+    pub fn member_leave(&mut self, node: NodeId, now: Instant) {
+        self.member_down(node, now);
+        self.bury(node, now);
+    }
+
+    fn forget_peer(&mut self, node: NodeId) {
+        self.peers.retain(|peer| *peer != node);
+        self.pulls.retain(|origin, pull| *origin != node && pull.from != node);
+        self.jobs.retain(|job| job.to != node);
+        self.verdicts.remove(&node);
+        self.more_from = self.more_from.filter(|peer| *peer != node);
+    }
+
+    fn bury(&mut self, node: NodeId, now: Instant) {
+        if node == self.own {
+            return;
+        }
+        if let Some(origin) = self.origins.remove(&node) {
+            if self.graves.len() >= MAX_ORIGINS {
+                let oldest = self.graves.iter().min_by_key(|grave| grave.1.1).map(|grave| *grave.0);
+                oldest.map(|node| self.graves.remove(&node));
+            }
+            self.graves.insert(node, (origin.stream.epoch, now));
+        }
+    }
+
+    /// Once a second: what is over by time.
+    pub(super) fn keep_house(&mut self, now: Instant) {
+        self.cut_tombstones(now);
+        self.graves.retain(|_, grave| now.duration_since(grave.1) < KEEP_GRAVE);
+        let expired = |origin: &Origin| origin.down.is_some_and(|at| now.duration_since(at) >= KEEP_DOWN);
+        let gone: Vec<NodeId> =
+            self.origins.iter().filter(|(_, o)| expired(o)).map(|(node, _)| *node).collect();
+        gone.into_iter().for_each(|node| self.bury(node, now));
+        let waiting: Vec<NodeId> =
+            self.origins.iter().filter(|(_, o)| o.before.is_some()).map(|(node, _)| *node).collect();
+        waiting.into_iter().for_each(|node| self.show_if_complete(node, now));
+    }
+
+    /// Makes `epoch` the one whose stream is built; false if it is over, or there is no room for the node.
+    pub(super) fn adopt(&mut self, node: NodeId, epoch: Epoch, now: Instant) -> bool {
+        if self.graves.get(&node).is_some_and(|grave| epoch <= grave.0) {
+            self.counters.stale += 1;
+            return false;
+        }
+        let known = self.origins.len();
+        let Some(origin) = self.origins.get_mut(&node) else {
+            if known >= MAX_ORIGINS {
+                self.counters.refused += 1;
+                return false;
+            }
+            // Not shown until membership knows it, too.
+            let origin = Origin { down: Some(now), ..Origin::up(epoch) };
+            self.origins.insert(node, origin);
+            return true;
+        };
+        let current = origin.stream.epoch;
+        if epoch == current {
+            return true;
+        }
+        if epoch < current && !self.config.faults().arrival_order {
+            self.counters.stale += 1;
+            return false;
+        }
+        let before = std::mem::replace(&mut origin.stream, Stream::new(epoch));
+        origin.before.get_or_insert((before, now + KEEP_OLD_EPOCH));
+        origin.behind = false;
+        self.rumours.retain(|rumour| rumour.origin != node);
+        self.refresh(node);
+        true
+    }
+
+    /// Shows the stream of the present epoch in place of the one before, if it is time.
+    pub(super) fn show_if_complete(&mut self, node: NodeId, now: Instant) {
+        let Some(origin) = self.origins.get_mut(&node) else { return };
+        let complete = origin.stream.is_complete() && origin.stream.max_seen > 0;
+        let Some((before, _)) = origin.before.take_if(|before| complete || now >= before.1) else { return };
+        if origin.down.is_none() {
+            let mut changes = Vec::new();
+            before.changes_to(&origin.stream, &mut changes);
+            self.report(node, changes);
+        }
+    }
+
+    pub(super) fn report(&mut self, node: NodeId, changes: Vec<Change>) {
+        for Change { key, old, new } in changes {
+            let record = |value: Option<Box<[u8]>>| Record::decode(&key, &value?).ok();
+            let (Ok(name), old, new) = (Key::decode(&key), record(old), record(new)) else { continue };
+            self.outputs.push_back(Output::Changed { origin: node, key: name, old, new });
+        }
+    }
+
+    /// Brings the digests up to date after a stream changed.
+    pub(super) fn refresh(&mut self, node: NodeId) {
+        let Some(origin) = self.origins.get_mut(&node) else { return };
+        let mut digest = 0;
+        if origin.down.is_none() {
+            let Stream { epoch, ref cover, hash, .. } = origin.stream;
+            let mut octets = [0; 48];
+            octets[..16].copy_from_slice(&node.get().to_be_bytes());
+            octets[16..24].copy_from_slice(&epoch.get().to_be_bytes());
+            octets[24..32].copy_from_slice(&cover.have().to_be_bytes());
+            octets[32..].copy_from_slice(&hash.to_be_bytes());
+            digest = XxHash3_128::oneshot(&octets);
+        }
+        let bucket = &mut self.buckets[usize::from(bucket_of(node))];
+        *bucket = bucket.wrapping_sub(origin.digest).wrapping_add(digest);
+        origin.digest = digest;
+    }
+}

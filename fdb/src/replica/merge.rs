@@ -1,0 +1,91 @@
+//! Sections that arrive: into their streams, and on as rumours.
+
+use std::time::{Duration, Instant};
+
+use super::push::MAX_PUSHED;
+use super::stream::{Item, Merged, Stream};
+use super::wire::Section;
+use super::{Output, Replica};
+use crate::gossip::identity::{Epoch, NodeId};
+
+/// Time for datagrams that overtook others, before what lies between is asked for.
+const REORDER: Duration = Duration::from_millis(100);
+
+impl Replica {
+    /// Takes one section that `from` sent.
+    pub(super) fn merge(&mut self, from: NodeId, section: &Section, now: Instant) {
+        let node = section.origin;
+        if node == self.own {
+            self.hear_of_self(section.epoch, section.max);
+            return;
+        }
+        let stale = self.origins.get(&node).is_some_and(|origin| section.epoch < origin.stream.epoch);
+        let faults = self.config.faults();
+        if (stale && !faults.arrival_order) || !self.adopt(node, section.epoch, now) {
+            self.counters.stale += u64::from(stale);
+            return;
+        }
+        let Some(origin) = self.origins.get_mut(&node) else { return };
+        let mut changes = Vec::new();
+        let refused = origin.stream.refused;
+        let max = origin.stream.max_seen;
+        let merged = origin.stream.merge(section, self.config.max_records, faults, &mut changes);
+        self.counters.refused += origin.stream.refused - refused;
+        origin.behind |= merged == Merged::Behind;
+        let complete = origin.stream.is_complete();
+        origin.behind &= !(complete && section.replace);
+        let behind = origin.behind;
+        if origin.before.is_none() && origin.down.is_none() {
+            self.report(node, changes);
+        }
+        match merged {
+            Merged::News => {
+                self.refresh(node);
+                self.show_if_complete(node, now);
+                self.spread(section, complete, now);
+                if !complete {
+                    self.delay_pull(node, now);
+                }
+            }
+            Merged::Known => self.heard_again(section),
+            Merged::Announced | Merged::Behind => {}
+        }
+        if !complete || behind {
+            let wait = if merged == Merged::News { REORDER } else { Duration::ZERO };
+            // What is far away is asked for by whoever was told of it, once.
+            let wait = if section.max > max + MAX_PUSHED { Duration::ZERO } else { wait };
+            self.want(node, from, now + wait);
+        }
+    }
+
+    /// Tells others what was new here. A long answer to a pull is no news for most: they are told that there is more.
+    fn spread(&mut self, section: &Section, complete: bool, now: Instant) {
+        if section.entries.len() as u64 <= MAX_PUSHED && !section.replace {
+            self.rumour(section.origin, section.from, section.to, now);
+        } else if complete {
+            self.rumour(section.origin, section.max + 1, section.max, now);
+        }
+    }
+
+    /// Others know more of this node than it said: it said so in a start that it has forgotten. It takes an epoch
+    /// beyond, and says all anew.
+    pub(super) fn hear_of_self(&mut self, epoch: Epoch, max: u64) {
+        let Some(origin) = self.origins.get_mut(&self.own) else { return };
+        let own = origin.stream.epoch;
+        if epoch < own || (epoch == own && max <= origin.stream.max_seen) {
+            return;
+        }
+        let raised = Epoch::new(epoch.get() + 1);
+        let before = std::mem::replace(&mut origin.stream, Stream::new(raised));
+        for item in before.items() {
+            origin.stream.append(Item::new(item.key(), item.value()));
+        }
+        let (own, told) = (self.own, origin.stream.max_seen);
+        self.tombstones.clear();
+        self.jobs.retain(|job| job.want.origin != own);
+        self.rumours.retain(|rumour| rumour.origin != own);
+        self.refresh(own);
+        self.told = told;
+        self.outputs.push_back(Output::EpochRaised(raised));
+    }
+}

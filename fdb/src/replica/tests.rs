@@ -1,0 +1,189 @@
+use std::time::{Duration, Instant};
+
+use encap::{MacAddr, Vni};
+use proptest::prelude::*;
+
+use super::coverage::Coverage;
+use super::faults::Faults;
+use super::stream::{Item, Stream};
+use super::wire::{Entry, Message, Section};
+use super::*;
+use crate::gossip::identity::BootId;
+
+fn section(from: u64, to: u64, seqs: &[u64]) -> Section {
+    let entries = seqs.iter().map(|seq| Entry {
+        seq: *seq,
+        item: Item::new(&[200, (*seq % 5) as u8], (seq % 7 != 0).then_some(&[*seq as u8])),
+    });
+    let (origin, epoch) = (NodeId::new(1), Epoch::new(1));
+    Section { origin, epoch, max: to, floor: 0, from, to, replace: false, entries: entries.collect() }
+}
+
+fn merge(stream: &mut Stream, section: &Section) {
+    stream.merge(section, 100, Faults::default(), &mut Vec::new());
+}
+
+fn vni_join(n: u8) -> Record {
+    Record::VniJoin(Vni::from_octets([0, 0, n]))
+}
+
+fn replica(n: u128, now: Instant) -> Replica {
+    Replica::new((NodeId::new(n), Epoch::new(1)), Config::default(), now)
+}
+
+#[allow(clippy::disallowed_methods)] // some instant to begin with
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[test]
+fn a_record_reads_as_it_was_written() {
+    let node = NodeInfo {
+        v4: Some([10, 0, 0, 1].into()),
+        v6: Some(std::net::Ipv6Addr::LOCALHOST),
+        vxlan_port: 4789,
+        geneve_port: 6081,
+        format: encap::Format::Geneve,
+        name: "node-a".into(),
+        version: "1".into(),
+        boot: BootId::new(5),
+    };
+    let mac = MacRecord {
+        vni: Vni::from_octets([0, 0, 9]),
+        mac: MacAddr::new([2, 0, 0, 0, 0, 1]),
+        ips: vec![[10, 1, 0, 1].into()],
+        dst: Some(std::net::SocketAddr::from(([10, 0, 0, 9], 4789)).into()),
+        mob_seq: 7,
+        is_static: true,
+    };
+    let opaque = Record::Opaque { kind: 99, key: [1].into(), value: [2, 3].into() };
+    for record in [Record::NodeInfo(node), Record::Mac(mac), vni_join(3), opaque] {
+        let value = record.encode_value().unwrap();
+        assert_eq!(Record::decode(&record.key().octets(), &value), Ok(record));
+    }
+}
+
+#[test]
+fn a_higher_major_version_is_refused_with_its_own_reason() {
+    assert_eq!(Message::decode(&[0x20, 1]), Err(WireError::Version { major: 2, ours: 1 }));
+    assert_eq!(Message::decode(&[0x1f, 77]), Err(WireError::Kind { kind: 77 }));
+    assert_eq!(Message::decode(&[]), Err(WireError::Truncated { at: 0 }));
+}
+
+#[test]
+fn an_origin_over_its_cap_is_refused_and_counted() {
+    let mut stream = Stream::new(Epoch::new(1));
+    stream.merge(&section(1, 4, &[1, 2, 3, 4]), 2, Faults::default(), &mut Vec::new());
+    assert_eq!((stream.live(), stream.refused, stream.is_complete()), (2, 2, true));
+}
+
+#[test]
+fn who_is_behind_the_floor_takes_only_a_replacement() {
+    let mut stream = Stream::new(Epoch::new(1));
+    merge(&mut stream, &section(1, 3, &[1, 2, 3]));
+    let late = Section { floor: 6, ..section(4, 8, &[8]) };
+    let mut changes = Vec::new();
+    assert_eq!(stream.merge(&late, 100, Faults::default(), &mut changes), stream::Merged::Behind);
+    let whole = Section { replace: true, from: 1, ..late };
+    assert_eq!(stream.merge(&whole, 100, Faults::default(), &mut changes), stream::Merged::News);
+    assert_eq!((stream.live(), stream.cover.have()), (1, 8));
+}
+
+#[test]
+fn a_node_that_is_down_is_hidden_and_shown_again_and_forgotten_in_time() {
+    let (t, mut rng) = (now(), Zero);
+    let (mut a, mut b) = (replica(1, t), replica(2, t));
+    a.member_up(NodeId::new(2), Epoch::new(1), t);
+    b.member_up(NodeId::new(1), Epoch::new(1), t);
+    a.put(&vni_join(1), t).unwrap();
+    a.handle_timeout(t + Duration::from_millis(50), &mut rng);
+    while let Some(output) = a.poll_output() {
+        if let Output::Send { bytes, .. } = output {
+            b.handle_message(NodeId::new(1), &bytes, t, &mut rng).unwrap();
+        }
+    }
+    let key = vni_join(1).key();
+    assert_eq!(b.get(NodeId::new(1), &key), Some(vni_join(1)));
+    b.member_down(NodeId::new(1), t);
+    assert_eq!(b.get(NodeId::new(1), &key), None);
+    b.member_up(NodeId::new(1), Epoch::new(1), t);
+    assert_eq!(b.get(NodeId::new(1), &key), Some(vni_join(1)));
+    b.member_down(NodeId::new(1), t);
+    b.handle_timeout(t + KEEP_DOWN, &mut rng);
+    assert_eq!(b.entries(), 0);
+}
+
+#[test]
+fn removals_beyond_the_limit_raise_the_floor() {
+    let t = now();
+    let mut a = replica(1, t);
+    for _ in 0..MAX_TOMBSTONES + 10 {
+        a.put(&vni_join(1), t).unwrap();
+        a.remove(&vni_join(1).key(), t);
+    }
+    assert_eq!(a.origins[&NodeId::new(1)].stream.floor, 20);
+    assert!(a.tombstones.len() <= MAX_TOMBSTONES);
+}
+
+/// Always the first choice.
+struct Zero;
+
+impl rand_core::TryRng for Zero {
+    type Error = std::convert::Infallible;
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        Ok(0)
+    }
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        Ok(0)
+    }
+    fn try_fill_bytes(&mut self, dst: &mut [u8]) -> Result<(), Self::Error> {
+        dst.fill(0);
+        Ok(())
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_octets_make_it_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0u8..7) {
+        if bytes.len() > 1 {
+            (bytes[0], bytes[1]) = (0x10, kind);
+        }
+        if let Ok(message) = Message::decode(&bytes) {
+            prop_assert_eq!(Message::decode(&message.encode()), Ok(message));
+        }
+        let t = now();
+        let mut a = replica(1, t);
+        a.member_up(NodeId::new(2), Epoch::new(1), t);
+        let _ = a.handle_message(NodeId::new(2), &bytes, t, &mut Zero);
+        while a.poll_output().is_some() {}
+    }
+
+    #[test]
+    fn sections_give_the_same_in_any_order(order in Just((1u64..=12).collect::<Vec<_>>()).prop_shuffle()) {
+        let (mut one, mut other) = (Stream::new(Epoch::new(1)), Stream::new(Epoch::new(1)));
+        for seq in 1..=12 {
+            merge(&mut one, &section(seq, seq, &[seq]));
+        }
+        for seq in order {
+            let part = section(seq, seq, &[seq]);
+            merge(&mut other, &part);
+            merge(&mut other, &part);
+        }
+        prop_assert_eq!((one.hash, one.cover.have(), one.live()), (other.hash, 12, other.live()));
+    }
+
+    #[test]
+    fn coverage_is_a_set_of_numbers(ranges in prop::collection::vec((1u64..60, 0u64..9), 0..20)) {
+        let mut coverage = Coverage::default();
+        let mut set = std::collections::BTreeSet::new();
+        for (from, len) in ranges {
+            if coverage.add(from, from + len).is_ok() {
+                set.extend(from..=from + len);
+            }
+        }
+        for n in 1..70 {
+            prop_assert_eq!(coverage.contains(n, n), set.contains(&n));
+            prop_assert_eq!(coverage.missing(69, 99).iter().any(|r| (r.0..=r.1).contains(&n)), !set.contains(&n));
+        }
+    }
+}

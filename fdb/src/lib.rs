@@ -6,7 +6,7 @@
 //! ```
 //!
 //! [`Table`] decides: learning, moves, limits, ageing. [`Shared`] is what it publishes, and [`FlowCache`] keeps answers
-//! of it per worker, each valid until something in its bucket changes.
+//! of it per worker, each valid until something in its bucket changes. [`gossip`] finds the other nodes.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -14,6 +14,7 @@ use std::fmt;
 use encap::{PortId, VtepAddr};
 
 mod cache;
+pub mod gossip;
 mod shared;
 pub mod table;
 

@@ -115,7 +115,9 @@ impl Sim {
 
     fn run(&mut self, time: Duration) {
         let end = self.now + time;
-        while let Some(Reverse((when, n))) = self.queue.peek().copied().filter(|Reverse((when, _))| *when <= end) {
+        while let Some(Reverse((when, n))) =
+            self.queue.peek().copied().filter(|Reverse((when, _))| *when <= end)
+        {
             self.queue.pop();
             self.now = when;
             match self.acts.remove(&n).expect("each number has its act") {
@@ -242,7 +244,11 @@ fn no_false_deaths(nodes: usize, loss: f64, usual: u64) {
         rate += (sim.octets - before) / 600 / nodes as u64;
         let deaths = sim.deaths();
         let named = &deaths[..deaths.len().min(5)];
-        assert!(deaths.is_empty(), "replay with MEMBERS_SEED={seed}: {} false deaths, {named:?}", deaths.len());
+        assert!(
+            deaths.is_empty(),
+            "replay with MEMBERS_SEED={seed}: {} false deaths, {named:?}",
+            deaths.len()
+        );
     }
     let rate = rate / seeds.len() as u64;
     println!("{nodes} nodes, {loss} lost: {} seeds of 600 s, no false death, {rate} B/s a node", seeds.len());
@@ -269,6 +275,22 @@ fn nobody_of_100_dies_falsely_at_20_percent_loss() {
 }
 
 #[test]
+fn a_quiet_cluster_costs_little() {
+    for (nodes, loss) in [(8, 0.0), (100, 0.0), (100, 0.01)] {
+        let mut sim = Sim::cluster(nodes, 0, loss);
+        sim.run(60 * SECOND);
+        let before = (sim.octets, sim.packets);
+        sim.run(60 * SECOND);
+        let per = 60 * nodes as u64;
+        let (octets, packets) = ((sim.octets - before.0) / per, (sim.packets - before.1) as f64 / per as f64);
+        println!(
+            "{nodes} nodes, {loss} lost: {octets} B/s and {packets:.1} datagrams/s a node, seal and UDP/IP included"
+        );
+        assert!(octets <= 1_000, "{octets} B/s a node");
+    }
+}
+
+#[test]
 fn a_dead_node_is_hidden_everywhere_within_7_s() {
     let mut took = Vec::new();
     let seeds = seeds(10);
@@ -283,7 +305,12 @@ fn a_dead_node_is_hidden_everywhere_within_7_s() {
         }
     }
     took.sort();
-    println!("dead node hidden at all 99: {} runs, median {:?}, most {:?}", took.len(), took[took.len() / 2], took.last());
+    println!(
+        "dead node hidden at all 99: {} runs, median {:?}, most {:?}",
+        took.len(),
+        took[took.len() / 2],
+        took.last()
+    );
 }
 
 #[test]
@@ -335,7 +362,8 @@ fn a_node_that_restarts_rejoins_and_nobody_calls_it_dead() {
         sim.start_node(5);
         let back = |sim: &Sim| {
             let view = |n: usize| sim.nodes[n].as_ref().and_then(|node| node.member(NodeId::new(6)));
-            sim.complete(0..8) && (0..8).all(|n| n == 5 || view(n).is_some_and(|v| v.id.epoch() == Epoch::new(2)))
+            sim.complete(0..8)
+                && (0..8).all(|n| n == 5 || view(n).is_some_and(|v| v.id.epoch() == Epoch::new(2)))
         };
         let time = sim.until(10 * SECOND, back).expect("it rejoins");
         assert!(time <= 5 * SECOND, "replay with MEMBERS_SEED={seed}: {time:?}");

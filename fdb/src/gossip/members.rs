@@ -470,6 +470,9 @@ impl Members {
             row.end(MemberState::Left, &mut self.shell);
         } else {
             row.suspect(&mut self.shell);
+            if row.doubt.is_some_and(|doubt| doubt.failed >= self.config.direct_probes.get()) {
+                row.end(MemberState::Down, &mut self.shell);
+            }
         }
     }
 

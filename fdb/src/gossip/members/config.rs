@@ -35,7 +35,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            probe_period: Duration::from_millis(600),
+            probe_period: Duration::from_millis(500),
             probe_rtt: Duration::from_millis(300),
             indirect_probes: const { NonZeroUsize::new(8).unwrap() },
             suspect_to_down: Duration::from_secs(3),
@@ -140,13 +140,19 @@ pub enum Refused {
     #[error(transparent)]
     Malformed(#[from] WireError),
     /// It is for somebody who was at this address before, or for an earlier start or generation of this node.
-    #[error("membership packet is for an earlier identity at this address: its sender learns the new one; it is dropped")]
+    #[error(
+        "membership packet is for an earlier identity at this address: its sender learns the new one; it is dropped"
+    )]
     NotForUs,
     /// It says that it comes from this node's own address.
-    #[error("membership packet claims the own address: the join list names this node, or two nodes advertise one address")]
+    #[error(
+        "membership packet claims the own address: the join list names this node, or two nodes advertise one address"
+    )]
     FromOurselves,
     /// It brings members that there is no room for.
-    #[error("membership packet brings the members above {max}, the most there may be: raise max_members or forget dead nodes")]
+    #[error(
+        "membership packet brings the members above {max}, the most there may be: raise max_members or forget dead nodes"
+    )]
     Full {
         /// The most there may be.
         max: usize,

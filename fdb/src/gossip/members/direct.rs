@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use foca::{Member, State};
 
+use super::Members;
 use super::config::{MemberEvent, MemberState, Refused};
 use super::id::MemberId;
 use super::table::Doubt;
 use super::wire::{self, Probe};
-use super::Members;
 
 /// Each question is sent so often, as datagrams get lost.
 const COPIES: usize = 2;
@@ -91,7 +91,9 @@ impl Members {
     /// One that we call dead asks us: it is to hear of it now, not when its turn comes.
     fn call_back(&mut self, asker: &MemberId) {
         let now = self.shell.now;
-        let Some(row) = self.table.get(asker).filter(|row| row.view.state == MemberState::Down) else { return };
+        let Some(row) = self.table.get(asker).filter(|row| row.view.state == MemberState::Down) else {
+            return;
+        };
         let asked = row.call.is_some_and(|(_, sent)| now < sent + self.config.direct_interval);
         if !asked {
             self.tell_dead(asker);
@@ -109,7 +111,8 @@ impl Members {
             return Ok(());
         }
         let row = self.table.rows.values_mut().find(|row| row.asked(nonce).is_some());
-        let (row, sent) = row.and_then(|row| row.asked(nonce).map(|sent| (row, sent))).ok_or(Refused::Unexpected)?;
+        let (row, sent) =
+            row.and_then(|row| row.asked(nonce).map(|sent| (row, sent))).ok_or(Refused::Unexpected)?;
         let same = row.view.id.node == from.node;
         row.call = None;
         if let Some(doubt) = &mut row.doubt {

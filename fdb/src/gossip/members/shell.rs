@@ -81,8 +81,9 @@ impl Shell {
 
     /// The dead members that were remembered for long enough.
     pub(super) fn due_removals(&mut self) -> Vec<MemberId> {
-        let due: Vec<_> = self.removals.values().filter(|(due, _)| *due <= self.now).map(|(_, id)| *id).collect();
-        due.iter().for_each(|id| drop(self.removals.remove(&id.addr)));
+        let due: Vec<_> =
+            self.removals.values().filter(|(due, _)| *due <= self.now).map(|(_, id)| *id).collect();
+        self.removals.retain(|_, (at, _)| *at > self.now);
         due
     }
 

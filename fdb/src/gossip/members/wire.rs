@@ -42,7 +42,9 @@ const MIN_UPDATE: usize = 54;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     /// Something is missing at the end.
-    #[error("membership packet ends too early: it was cut on the way, or its sender is broken; it is dropped")]
+    #[error(
+        "membership packet ends too early: it was cut on the way, or its sender is broken; it is dropped"
+    )]
     Truncated,
     /// Something is left over at the end.
     #[error("membership packet has {0} octets too many: its sender is broken; it is dropped")]
@@ -54,7 +56,9 @@ pub enum WireError {
     #[error("membership packet is of version {0} and this node speaks 1: run the same release on both nodes")]
     Version(u8),
     /// A form, message, state or address family that does not exist.
-    #[error("membership packet has {what} {value}, which does not exist: its sender is broken; it is dropped")]
+    #[error(
+        "membership packet has {what} {value}, which does not exist: its sender is broken; it is dropped"
+    )]
     Unknown {
         /// What the octet means.
         what: &'static str,

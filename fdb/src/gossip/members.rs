@@ -59,6 +59,9 @@ const LATE: Duration = Duration::from_millis(200);
 /// Members that are told goodbye, each twice; they tell the others.
 const FAREWELLS: usize = 12;
 
+/// The least time between two generations that others' calling us dead leads to.
+const RENEW_EVERY: Duration = Duration::from_secs(1);
+
 /// The incarnation that says goodbye. `foca` never lets a member reach it.
 const FAREWELL: u16 = u16::MAX;
 
@@ -178,6 +181,12 @@ impl Members {
         if !called && tag != wire::tag(&own) {
             return Err(Refused::NotForUs);
         }
+        // Where a predecessor at our address outranks us, no generation of ours is taken in before that one is dead; two
+        // nodes would tell each other so as fast as the network carries it.
+        let renewed = self.shell.renewed.is_some_and(|at| self.shell.now < at + RENEW_EVERY);
+        if swim.message == Message::TurnUndead && renewed {
+            return Err(Refused::Unexpected);
+        }
         self.check_room(&swim.updates)?;
         self.make_way(&swim.from);
         for id in swim.updates.iter().map(Member::id).chain([&swim.from]) {
@@ -228,6 +237,9 @@ impl Members {
         });
         if let Some(dead) = dead.map(|member| *member.id()) {
             self.remove(dead);
+            if dead.node != newcomer.node {
+                self.table.replaced(&dead, &mut self.shell);
+            }
         }
     }
 

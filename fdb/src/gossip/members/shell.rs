@@ -43,6 +43,8 @@ pub(super) struct Shell {
     pub(super) ping: Option<Ping>,
     /// The incarnation in the latest packet: `foca` does not tell it otherwise.
     pub(super) incarnation: u16,
+    /// When this node came back the latest time.
+    pub(super) renewed: Option<Instant>,
 }
 
 impl Shell {
@@ -57,6 +59,7 @@ impl Shell {
             sends: 0,
             ping: None,
             incarnation: 0,
+            renewed: None,
         }
     }
 
@@ -120,6 +123,7 @@ impl foca::Runtime<MemberId> for Shell {
             Notification::Rename(before, after) => self.news.push_back(News::Renamed(*before, *after)),
             Notification::Rejoin(id) => {
                 self.incarnation = 0;
+                self.renewed = Some(self.now);
                 self.event(MemberEvent::Renewed(*id));
             }
             Notification::Active | Notification::Idle | Notification::Defunct => {}

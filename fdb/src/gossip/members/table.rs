@@ -67,19 +67,27 @@ impl Table {
         None
     }
 
+    /// Another node took the address of this identity. There is one process at an address, so the one before it is gone;
+    /// its row goes too, or a node that changes its id again and again would fill the table.
+    pub(super) fn replaced(&mut self, before: &MemberId, shell: &mut Shell) {
+        if let Some(row) = self.rows.get_mut(&before.node).filter(|row| row.view.id.addr == before.addr) {
+            if matches!(row.view.state, MemberState::Up | MemberState::Suspect) {
+                row.end(MemberState::Down, shell);
+            }
+            self.rows.remove(&before.node);
+        }
+    }
+
     /// An identity took the place of another at its address.
     pub(super) fn renamed(&mut self, before: &MemberId, after: MemberId, shell: &mut Shell) {
         let Some(row) = self.rows.get_mut(&before.node).filter(|row| row.view.id.addr == before.addr) else {
             return;
         };
-        let gone = matches!(row.view.state, MemberState::Down | MemberState::Left);
         if before.node != after.node {
-            // There is one process at an address: the node before it is gone.
-            if !gone {
-                row.end(MemberState::Down, shell);
-            }
+            self.replaced(before, shell);
             return;
         }
+        let gone = matches!(row.view.state, MemberState::Down | MemberState::Left);
         row.view.id = after;
         if !gone && before.boot != after.boot {
             row.view.since = shell.now;

@@ -164,6 +164,23 @@ fn a_node_at_another_address_has_moved() {
 }
 
 #[test]
+fn another_node_takes_the_address_of_a_dead_one_however_often_that_had_started() {
+    let old = MemberId::new(addr(2), NodeId::new(2), Epoch::new(57), BootId::new(1));
+    let mut net = Net::new(&[id(1, 1, 1), old]);
+    let now = net.now;
+    net.nodes[1].announce(addr(1), now);
+    net.run(SECOND);
+    let new = MemberId::new(addr(2), NodeId::new(8), Epoch::new(1), BootId::new(8));
+    net.nodes[1] = Members::new(Config::default(), new, net.now, 9);
+    net.nodes[1].set_seeds(&[addr(1)]);
+    net.run(10 * SECOND);
+    let of_1: Vec<_> = net.events.iter().filter(|(n, _)| *n == 1).map(|(_, event)| *event).collect();
+    assert!(of_1.contains(&MemberEvent::Down(old)), "{of_1:?}");
+    let rows: Vec<_> = net.nodes[0].members().map(|view| (view.id.node(), view.state)).collect();
+    assert_eq!(rows, [(new.node(), MemberState::Up)]);
+}
+
+#[test]
 fn another_process_with_our_node_id_is_told_when_it_answers() {
     let mut net = Net::joined(3);
     let clone = MemberId::new(addr(9), NodeId::new(3), Epoch::new(1), BootId::new(2));

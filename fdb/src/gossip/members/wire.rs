@@ -393,8 +393,12 @@ impl Codec<MemberId> for Wire {
     }
 
     fn decode_member(&mut self, buf: impl Buf) -> Result<Member<MemberId>, WireError> {
-        read_one(buf, |input| input.update())
+        read_one(buf, read_update)
     }
+}
+
+fn read_update(input: &mut Reader<'_>) -> Result<Member<MemberId>, WireError> {
+    input.update()
 }
 
 fn write_whole(octets: &[u8], mut buf: impl BufMut) -> Result<(), WireError> {

@@ -1,0 +1,383 @@
+//! Two or three nodes by hand, and every decoder with any octets. Whole clusters are in `tests/members_sim.rs`.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use foca::{Member, Message, State};
+use proptest::prelude::*;
+
+use super::*;
+use crate::gossip::identity::{BootId, Epoch};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn start() -> Instant {
+    #[allow(clippy::disallowed_methods)] // the only way to get one; it passes by hand afterwards
+    Instant::now()
+}
+
+fn addr(n: u16) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, 1], n))
+}
+
+fn id(n: u16, epoch: u64, boot: u128) -> MemberId {
+    MemberId::new(addr(n), NodeId::new(n.into()), Epoch::new(epoch), BootId::new(boot))
+}
+
+/// Nodes at once-a-millisecond time, of which some are cut off.
+struct Net {
+    now: Instant,
+    nodes: Vec<Members>,
+    cut: Vec<SocketAddr>,
+    events: Vec<(u16, MemberEvent)>,
+}
+
+impl Net {
+    fn new(ids: &[MemberId]) -> Self {
+        let now = start();
+        let nodes = (1..).zip(ids).map(|(seed, own)| Members::new(Config::default(), *own, now, seed));
+        Self { now, nodes: nodes.collect(), cut: Vec::new(), events: Vec::new() }
+    }
+
+    /// Nodes 1, 2, .. that know each other.
+    fn joined(nodes: u16) -> Self {
+        let ids: Vec<_> = (1..=nodes).map(|n| id(n, 1, 1)).collect();
+        let mut net = Self::new(&ids);
+        for node in &mut net.nodes[1..] {
+            node.announce(addr(1), net.now);
+        }
+        net.run(5 * SECOND);
+        assert!(net.nodes.iter().all(|node| node.members().count() + 1 == usize::from(nodes)));
+        net.events.clear();
+        net
+    }
+
+    fn deliver(&mut self) {
+        while let Some((from, output)) =
+            self.nodes.iter_mut().find_map(|node| Some((node.own().addr(), node.poll_output()?)))
+        {
+            match output {
+                Output::Event(event) => self.events.push((from.port(), event)),
+                Output::Send { to, .. } if self.cut.contains(&to) || self.cut.contains(&from) => {}
+                Output::Send { to, bytes } => {
+                    if let Some(node) = self.nodes.iter_mut().find(|node| node.own().addr() == to) {
+                        let _ = node.handle_packet(from, &bytes, self.now);
+                    }
+                }
+            }
+        }
+    }
+
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        self.deliver();
+        while self.now < end {
+            self.now += Duration::from_millis(1);
+            for node in &mut self.nodes {
+                if node.poll_timeout().is_some_and(|due| due <= self.now) {
+                    node.handle_timeout(self.now);
+                }
+            }
+            self.deliver();
+        }
+    }
+
+    fn state(&self, at: usize, of: u16) -> Option<MemberState> {
+        self.nodes[at].member(NodeId::new(of.into())).map(|view| view.state)
+    }
+}
+
+#[test]
+fn a_silent_member_is_a_suspect_first_and_then_down() {
+    let mut net = Net::joined(3);
+    net.cut.push(addr(3));
+    net.run(10 * SECOND);
+    let at_1: Vec<_> = net.events.iter().filter(|(n, _)| *n == 1).map(|(_, event)| *event).collect();
+    assert_eq!(at_1, [MemberEvent::Suspect(id(3, 1, 1)), MemberEvent::Down(id(3, 1, 1))]);
+}
+
+#[test]
+fn a_member_that_the_cluster_calls_down_but_that_answers_us_is_no_death() {
+    let mut net = Net::joined(3);
+    let now = net.now;
+    net.nodes[0].apply(Member::down(id(3, 1, 1)));
+    net.nodes[0].settle();
+    net.run(5 * SECOND);
+    assert!(!net.events.iter().any(|(_, event)| matches!(event, MemberEvent::Down(_))), "{:?}", net.events);
+    let back = net.nodes[0].member(NodeId::new(3)).expect("it is known");
+    assert_eq!((back.state, back.id.generation()), (MemberState::Up, 1), "it came back since {now:?}");
+    assert!(net.events.iter().any(|(n, event)| *n == 3 && matches!(event, MemberEvent::Renewed(_))));
+}
+
+#[test]
+fn down_is_reported_after_three_questions_without_answer() {
+    let mut net = Net::joined(2);
+    net.cut.push(addr(2));
+    net.nodes[0].apply(Member::down(id(2, 1, 1)));
+    net.nodes[0].settle();
+    net.run(Duration::from_millis(850));
+    assert_eq!(net.state(0, 2), Some(MemberState::Suspect));
+    net.run(Duration::from_millis(350));
+    assert_eq!(net.state(0, 2), Some(MemberState::Down));
+}
+
+#[test]
+fn a_member_that_leaves_is_gone_at_once() {
+    let mut net = Net::joined(3);
+    let now = net.now;
+    net.nodes[2].leave(now);
+    net.deliver();
+    assert_eq!((net.state(0, 3), net.state(1, 3)), (Some(MemberState::Left), Some(MemberState::Left)));
+    assert_eq!(net.nodes[2].poll_timeout(), None);
+    assert_eq!(net.nodes[2].handle_packet(addr(1), &[], now), Err(Refused::Left));
+    net.run(3 * SECOND);
+    assert!(net.events.iter().all(|(_, event)| matches!(event, MemberEvent::Left(_))), "{:?}", net.events);
+}
+
+#[test]
+fn a_forgotten_member_is_off_the_list_and_a_live_one_is_not_forgotten() {
+    let mut net = Net::joined(3);
+    let node = NodeId::new(3);
+    assert_eq!(net.nodes[0].forget(node), Err(ForgetError::Alive(node)));
+    net.cut.push(addr(3));
+    net.run(10 * SECOND);
+    assert_eq!(net.nodes[0].forget(node), Ok(()));
+    assert_eq!(net.nodes[0].member(node), None);
+    assert_eq!(net.nodes[0].forget(node), Err(ForgetError::Unknown(node)));
+}
+
+#[test]
+fn a_node_at_another_address_has_moved() {
+    let mut net = Net::joined(3);
+    net.cut.push(addr(3));
+    let moved = MemberId::new(addr(9), NodeId::new(3), Epoch::new(2), BootId::new(2));
+    net.nodes.push(Members::new(Config::default(), moved, net.now, 9));
+    let now = net.now;
+    net.nodes[3].announce(addr(1), now);
+    net.run(SECOND);
+    assert!(net.events.contains(&(1, MemberEvent::AddressChanged { member: moved, from: addr(3) })));
+    net.run(10 * SECOND);
+    assert_eq!(
+        net.nodes[0].member(NodeId::new(3)).map(|view| (view.id, view.state)),
+        Some((moved, MemberState::Up))
+    );
+}
+
+#[test]
+fn another_node_takes_the_address_of_a_dead_one_however_often_that_had_started() {
+    let old = MemberId::new(addr(2), NodeId::new(2), Epoch::new(57), BootId::new(1));
+    let mut net = Net::new(&[id(1, 1, 1), old]);
+    let now = net.now;
+    net.nodes[1].announce(addr(1), now);
+    net.run(SECOND);
+    let new = MemberId::new(addr(2), NodeId::new(8), Epoch::new(1), BootId::new(8));
+    net.nodes[1] = Members::new(Config::default(), new, net.now, 9);
+    net.nodes[1].set_seeds(&[addr(1)]);
+    net.run(10 * SECOND);
+    let of_1: Vec<_> = net.events.iter().filter(|(n, _)| *n == 1).map(|(_, event)| *event).collect();
+    assert!(of_1.contains(&MemberEvent::Down(old)), "{of_1:?}");
+    let rows: Vec<_> = net.nodes[0].members().map(|view| (view.id.node(), view.state)).collect();
+    assert_eq!(rows, [(new.node(), MemberState::Up)]);
+}
+
+#[test]
+fn another_process_with_our_node_id_is_told_when_it_answers() {
+    let mut net = Net::joined(3);
+    let clone = MemberId::new(addr(9), NodeId::new(3), Epoch::new(1), BootId::new(2));
+    net.nodes.push(Members::new(Config::default(), clone, net.now, 9));
+    let now = net.now;
+    net.nodes[3].announce(addr(1), now);
+    net.run(3 * SECOND);
+    assert!(net.events.contains(&(3, MemberEvent::Clone(clone))), "{:?}", net.events);
+}
+
+#[test]
+fn an_earlier_start_of_this_node_is_no_clone() {
+    let mut net = Net::joined(3);
+    net.cut.push(addr(3));
+    let moved = MemberId::new(addr(9), NodeId::new(3), Epoch::new(2), BootId::new(2));
+    net.nodes.push(Members::new(Config::default(), moved, net.now, 9));
+    let now = net.now;
+    net.nodes[3].announce(addr(1), now);
+    net.run(10 * SECOND);
+    assert!(!net.events.iter().any(|(_, event)| matches!(event, MemberEvent::Clone(_))));
+}
+
+#[test]
+fn a_roster_brings_members_and_equal_ones_have_equal_hashes() {
+    let mut net = Net::joined(3);
+    let now = net.now;
+    let mut newcomer = Members::new(Config::default(), id(4, 1, 1), now, 4);
+    let roster = net.nodes[0].roster();
+    newcomer.apply_roster(&roster, now).expect("it is whole");
+    assert_eq!(newcomer.members().count(), 3);
+    let roster = newcomer.roster();
+    net.nodes[0].apply_roster(&roster, now).expect("it is whole");
+    assert_eq!(net.nodes[0].roster_hash(), newcomer.roster_hash());
+    assert_ne!(net.nodes[1].roster_hash(), newcomer.roster_hash());
+}
+
+#[test]
+fn members_above_the_cap_are_refused() {
+    let (now, config) = (start(), Config { max_members: 3, ..Config::default() });
+    let mut node = Members::new(config, id(1, 1, 1), now, 1);
+    let roster = |n: u16| wire::roster(&(2..2 + n).map(|n| Member::alive(id(n, 1, 1))).collect::<Vec<_>>());
+    assert_eq!(node.apply_roster(&roster(4), now), Err(Refused::Full { max: 3 }));
+    assert_eq!(node.members().count(), 0);
+    assert_eq!(node.apply_roster(&roster(3), now), Ok(()));
+    let hello =
+        wire::probe(0, &wire::Probe { nonce: 1, state: State::Alive, incarnation: 0, from: id(9, 1, 1) });
+    assert_eq!(node.handle_packet(addr(9), &hello, now), Err(Refused::Full { max: 3 }));
+}
+
+#[test]
+fn the_time_to_an_answer_is_measured() {
+    let net = Net::joined(2);
+    assert!(net.nodes[0].members().all(|view| view.rtt == Some(Duration::ZERO)));
+}
+
+#[test]
+fn packets_for_an_earlier_start_and_from_the_own_address_are_refused() {
+    let mut net = Net::joined(2);
+    let packet = |to: &MemberId, from: &MemberId| {
+        let mut out = wire::swim_for(to, &[]);
+        wire::put_identity(&mut out, from);
+        out.extend([0, 0, 0, 1]);
+        wire::swim(to, &out)
+    };
+    let now = net.now;
+    let stale = packet(&id(1, 0, 9), &id(2, 1, 1));
+    assert_eq!(net.nodes[0].handle_packet(addr(2), &stale, now), Err(Refused::NotForUs));
+    let own = packet(&id(1, 1, 1), &id(1, 1, 1));
+    assert_eq!(net.nodes[0].handle_packet(addr(1), &own, now), Err(Refused::FromOurselves));
+    let good = packet(&id(1, 1, 1), &id(2, 1, 1));
+    assert_eq!(net.nodes[0].handle_packet(addr(2), &good, now), Ok(()));
+}
+
+#[test]
+fn another_version_trailing_octets_and_long_packets_are_refused() {
+    let hello = wire::leave(&id(1, 1, 1));
+    assert_eq!(Packet::decode(&[2, 0]), Err(WireError::Version(2)));
+    assert_eq!(Packet::decode(&[VERSION, 9]), Err(WireError::Unknown { what: "form", value: 9 }));
+    assert_eq!(Packet::decode(&[&hello[..], &[0]].concat()), Err(WireError::Trailing(1)));
+    assert_eq!(Packet::decode(&[0; MAX_PAYLOAD + 1]), Err(WireError::TooLong(MAX_PAYLOAD + 1)));
+    for len in 0..hello.len() {
+        assert_eq!(Packet::decode(&hello[..len]), Err(WireError::Truncated));
+    }
+}
+
+fn any_id() -> impl Strategy<Value = MemberId> {
+    let parts =
+        (any::<std::net::IpAddr>(), any::<u16>(), any::<u128>(), any::<u64>(), any::<u128>(), any::<u32>());
+    parts.prop_map(|(ip, port, node, epoch, boot, generation)| MemberId {
+        generation,
+        ..MemberId::new(SocketAddr::new(ip, port), NodeId::new(node), Epoch::new(epoch), BootId::new(boot))
+    })
+}
+
+fn any_state() -> impl Strategy<Value = State> {
+    prop_oneof![Just(State::Alive), Just(State::Suspect), Just(State::Down)]
+}
+
+fn any_message() -> impl Strategy<Value = Message<MemberId>> {
+    prop_oneof![
+        any::<u8>().prop_map(Message::Ping),
+        any::<u8>().prop_map(Message::Ack),
+        (any_id(), any::<u8>()).prop_map(|(target, probe_number)| Message::PingReq { target, probe_number }),
+        (any_id(), any::<u8>())
+            .prop_map(|(origin, probe_number)| Message::IndirectPing { origin, probe_number }),
+        (any_id(), any::<u8>())
+            .prop_map(|(target, probe_number)| Message::IndirectAck { target, probe_number }),
+        (any_id(), any::<u8>())
+            .prop_map(|(origin, probe_number)| Message::ForwardedAck { origin, probe_number }),
+        Just(Message::Announce),
+        Just(Message::TurnUndead),
+        Just(Message::Gossip),
+    ]
+}
+
+/// Octets that look like a packet, so that the decoder gets far.
+fn likely_octets() -> impl Strategy<Value = Vec<u8>> {
+    let head = (Just(VERSION), 0..5_u8).prop_map(|(version, form)| vec![version, form]);
+    let small = proptest::collection::vec(prop_oneof![0..12_u8, any::<u8>()], 0..400);
+    (head, small).prop_map(|(head, rest)| [head, rest].concat())
+}
+
+proptest! {
+    #[test]
+    fn every_packet_of_foca_is_read_as_it_was_written(
+        (dst, src, src_incarnation) in (any_id(), any_id(), any::<u16>()),
+        message in any_message(),
+        members in proptest::collection::vec((any_id(), any::<u16>(), any_state()), 0..12),
+    ) {
+        use foca::Codec;
+        let plain = matches!(message, Message::Announce | Message::TurnUndead);
+        let updates: Vec<_> =
+            members.into_iter().filter(|_| !plain).map(|(id, inc, state)| Member::new(id, inc, state)).collect();
+        let header = foca::Header { src, src_incarnation, dst, message: message.clone() };
+        let mut written = Vec::new();
+        Wire.encode_header(&header, &mut written).unwrap();
+        if !plain {
+            written.extend(u16::try_from(updates.len()).unwrap().to_be_bytes());
+        }
+        for member in &updates {
+            Wire.encode_member(member, &mut written).unwrap();
+        }
+        let sent = wire::swim(&dst, &written);
+        let expected_tag = if message == Message::Announce { wire::ANYBODY } else { wire::tag(&dst) };
+        let Packet::Swim { tag, swim, body } = Packet::decode(&sent).unwrap() else { panic!("another form") };
+        prop_assert_eq!(tag, expected_tag);
+        prop_assert_eq!(wire::swim_for(&dst, body), written);
+        prop_assert_eq!(swim, Swim { from: src, incarnation: src_incarnation, message, updates });
+    }
+
+    #[test]
+    fn a_roster_is_read_as_it_was_written(
+        members in proptest::collection::vec((any_id(), any::<u16>(), any_state()), 0..40),
+    ) {
+        let members: Vec<_> = members.into_iter().map(|(id, inc, state)| Member::new(id, inc, state)).collect();
+        let octets = wire::roster(&members);
+        prop_assert_eq!(wire::read_roster(&octets).unwrap(), members);
+        prop_assert!(wire::read_roster(&octets[..octets.len() - 1]).is_err());
+        prop_assert_eq!(wire::read_roster(&[&octets[..], &[0]].concat()), Err(WireError::Trailing(1)));
+    }
+
+    #[test]
+    fn any_octets_are_taken_or_refused_without_harm(
+        octets in prop_oneof![likely_octets(), proptest::collection::vec(any::<u8>(), 0..200)],
+    ) {
+        let now = start();
+        let mut node = Members::new(Config::default(), id(1, 1, 1), now, 1);
+        let _ = node.handle_packet(addr(2), &octets, now);
+        let _ = node.apply_roster(&octets, now);
+        node.handle_timeout(now + SECOND);
+    }
+
+    #[test]
+    fn a_changed_octet_of_a_real_packet_does_no_harm(place in 0..2_000_usize, value: u8, cut in 0..2_000_usize) {
+        let mut net = Net::new(&[id(1, 1, 1), id(2, 1, 1), id(3, 1, 1)]);
+        let roster = net.nodes[2].roster();
+        net.nodes[1].apply_roster(&roster, net.now).unwrap();
+        net.nodes[1].announce(addr(1), net.now);
+        for _ in 0..20 {
+            for n in 0..2 {
+                while let Some(output) = net.nodes[n].poll_output() {
+                    let Output::Send { mut bytes, .. } = output else { continue };
+                    let (at, len) = (place % bytes.len(), bytes.len() - cut % 4);
+                    let mut broken = bytes.clone();
+                    broken[at] = value;
+                    let _ = net.nodes[1 - n].handle_packet(addr(9), &broken[..len], net.now);
+                    let _ = net.nodes[1 - n].handle_packet(addr(9), &bytes, net.now);
+                    bytes.clear();
+                }
+                net.nodes[n].handle_timeout(net.now);
+            }
+            net.now += Duration::from_millis(100);
+        }
+    }
+
+    #[test]
+    fn of_two_identities_exactly_one_is_kept((a, b) in (any_id(), any_id())) {
+        prop_assert_eq!(a.beats(&b), a != b && !b.beats(&a));
+    }
+}

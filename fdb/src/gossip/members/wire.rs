@@ -1,0 +1,422 @@
+//! The octets of membership: fixed layouts, network byte order, a version first. Every decoder is total.
+//!
+//! ```text
+//!  identity  family (4 | 6)  address 4 | 16  port 2  node 16  epoch 8  boot 16  generation 4
+//!  update    identity  incarnation 2  state 1 (0 alive, 1 suspect, 2 down)
+//!  swim      version  0  tag 8  identity (sender)  incarnation 2  message  [count 2  updates]
+//!  probe     version  1  tag 8  nonce 8  state 1  incarnation 2  identity (sender)
+//!  answer    version  2  nonce 8  identity (sender)  incarnation 2
+//!  leave     version  3  identity (sender)
+//!  roster    version  count 4  updates
+//! ```
+//!
+//! `tag` is a hash of the identity that is spoken to: the receiver knows its own, so 43 octets a packet are saved. An
+//! announcement has tag 0: it is for whoever is at the address.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::{Buf, BufMut};
+use foca::{Codec, Header, Member, Message, State};
+
+use super::id::MemberId;
+use crate::gossip::identity::{BootId, Epoch, NodeId};
+
+/// The version of these layouts; another one is refused.
+pub const VERSION: u8 = 1;
+
+/// The octets that a membership payload has at most, its kind not counted.
+pub const MAX_PAYLOAD: usize = 1_136;
+
+/// The tag of a packet for whoever is at the address.
+pub(super) const ANYBODY: u64 = 0;
+
+const SWIM: u8 = 0;
+const PROBE: u8 = 1;
+const ANSWER: u8 = 2;
+const LEAVE: u8 = 3;
+
+/// The shortest update: a member at an IPv4 address.
+const MIN_UPDATE: usize = 54;
+
+/// Why octets are no membership packet or roster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// Something is missing at the end.
+    #[error(
+        "membership packet ends too early: it was cut on the way, or its sender is broken; it is dropped"
+    )]
+    Truncated,
+    /// Something is left over at the end.
+    #[error("membership packet has {0} octets too many: its sender is broken; it is dropped")]
+    Trailing(usize),
+    /// Longer than a payload can be.
+    #[error("membership packet has {0} octets and 1136 are allowed: its sender is broken; it is dropped")]
+    TooLong(usize),
+    /// Of another version.
+    #[error("membership packet is of version {0} and this node speaks 1: run the same release on both nodes")]
+    Version(u8),
+    /// A form, message, state or address family that does not exist.
+    #[error(
+        "membership packet has {what} {value}, which does not exist: its sender is broken; it is dropped"
+    )]
+    Unknown {
+        /// What the octet means.
+        what: &'static str,
+        /// The octet.
+        value: u8,
+    },
+    /// There is no room left to write to.
+    #[error("membership packet is full: the update goes into the next one")]
+    NoRoom,
+}
+
+/// A membership packet, checked.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Packet<'a> {
+    Swim { tag: u64, swim: Swim, body: &'a [u8] },
+    Probe { tag: u64, probe: Probe },
+    Answer { nonce: u64, from: MemberId, incarnation: u16 },
+    Leave { from: MemberId },
+}
+
+/// What a packet of `foca` says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Swim {
+    pub(super) from: MemberId,
+    pub(super) incarnation: u16,
+    pub(super) message: Message<MemberId>,
+    pub(super) updates: Vec<Member<MemberId>>,
+}
+
+/// The question whether somebody is there, and what the asker thinks of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Probe {
+    pub(super) nonce: u64,
+    pub(super) state: State,
+    pub(super) incarnation: u16,
+    pub(super) from: MemberId,
+}
+
+impl<'a> Packet<'a> {
+    pub(super) fn decode(octets: &'a [u8]) -> Result<Self, WireError> {
+        if octets.len() > MAX_PAYLOAD {
+            return Err(WireError::TooLong(octets.len()));
+        }
+        let mut input = Reader(octets);
+        input.version()?;
+        let packet = match input.octet()? {
+            SWIM => {
+                let tag = input.u64()?;
+                return Ok(Self::Swim { tag, body: input.0, swim: input.swim()? });
+            }
+            PROBE => {
+                let tag = input.u64()?;
+                let (nonce, state, incarnation) = (input.u64()?, input.state()?, input.u16()?);
+                Self::Probe { tag, probe: Probe { nonce, state, incarnation, from: input.identity()? } }
+            }
+            ANSWER => {
+                let (nonce, from) = (input.u64()?, input.identity()?);
+                Self::Answer { nonce, from, incarnation: input.u16()? }
+            }
+            LEAVE => Self::Leave { from: input.identity()? },
+            value => return Err(WireError::Unknown { what: "form", value }),
+        };
+        input.end()?;
+        Ok(packet)
+    }
+}
+
+/// A packet of `foca` as `foca` wrote it, the whole target first, as it goes onto the wire.
+pub(super) fn swim(to: &MemberId, written: &[u8]) -> Vec<u8> {
+    let body = &written[identity_len(to).min(written.len())..];
+    let announcement = Reader(body).header().is_ok_and(|(.., message)| message == Message::Announce);
+    let tag = if announcement { ANYBODY } else { tag(to) };
+    let mut out = Vec::with_capacity(10 + body.len());
+    out.extend([VERSION, SWIM]);
+    out.extend(tag.to_be_bytes());
+    out.extend(body);
+    out
+}
+
+/// The reverse: the packet for `foca`, with the own identity as its target.
+pub(super) fn swim_for(own: &MemberId, body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64 + body.len());
+    put_identity(&mut out, own);
+    out.extend(body);
+    out
+}
+
+/// The sender's incarnation and the message in a packet as `foca` wrote it.
+pub(super) fn peek(to: &MemberId, written: &[u8]) -> Option<(u16, Message<MemberId>)> {
+    let body = written.get(identity_len(to)..)?;
+    Reader(body).header().ok().map(|(_, incarnation, message)| (incarnation, message))
+}
+
+pub(super) fn probe(tag: u64, probe: &Probe) -> Vec<u8> {
+    let mut out = vec![VERSION, PROBE];
+    out.extend(tag.to_be_bytes());
+    out.extend(probe.nonce.to_be_bytes());
+    out.push(state_octet(probe.state));
+    out.extend(probe.incarnation.to_be_bytes());
+    put_identity(&mut out, &probe.from);
+    out
+}
+
+pub(super) fn answer(nonce: u64, from: &MemberId, incarnation: u16) -> Vec<u8> {
+    let mut out = vec![VERSION, ANSWER];
+    out.extend(nonce.to_be_bytes());
+    put_identity(&mut out, from);
+    out.extend(incarnation.to_be_bytes());
+    out
+}
+
+pub(super) fn leave(from: &MemberId) -> Vec<u8> {
+    let mut out = vec![VERSION, LEAVE];
+    put_identity(&mut out, from);
+    out
+}
+
+/// All of them, for a reliable stream.
+pub(super) fn roster(members: &[Member<MemberId>]) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    out.extend(u32::try_from(members.len()).unwrap_or(u32::MAX).to_be_bytes());
+    members.iter().for_each(|member| put_update(&mut out, member));
+    out
+}
+
+pub(super) fn read_roster(octets: &[u8]) -> Result<Vec<Member<MemberId>>, WireError> {
+    let mut input = Reader(octets);
+    input.version()?;
+    let count = u32::from_be_bytes(input.take()?) as usize;
+    let members = input.updates(count)?;
+    input.end()?;
+    Ok(members)
+}
+
+/// The identity as its 64-bit FNV-1a hash, never [`ANYBODY`]. It tells a node's own starts and generations apart; the
+/// seal keeps strangers out.
+pub(super) fn tag(id: &MemberId) -> u64 {
+    let mut octets = Vec::with_capacity(64);
+    put_identity(&mut octets, id);
+    let hash = octets
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, &o| (hash ^ u64::from(o)).wrapping_mul(0x0100_0000_01b3));
+    hash.max(1)
+}
+
+// ---- writing ----
+
+pub(super) fn put_identity(out: &mut Vec<u8>, id: &MemberId) {
+    match id.addr.ip() {
+        IpAddr::V4(ip) => {
+            out.push(4);
+            out.extend(ip.octets());
+        }
+        IpAddr::V6(ip) => {
+            out.push(6);
+            out.extend(ip.octets());
+        }
+    }
+    out.extend(id.addr.port().to_be_bytes());
+    out.extend(id.node.get().to_be_bytes());
+    out.extend(id.epoch.get().to_be_bytes());
+    out.extend(id.boot.get().to_be_bytes());
+    out.extend(id.generation.to_be_bytes());
+}
+
+fn identity_len(id: &MemberId) -> usize {
+    if id.addr.is_ipv4() { 51 } else { 63 }
+}
+
+fn put_update(out: &mut Vec<u8>, member: &Member<MemberId>) {
+    put_identity(out, member.id());
+    out.extend(member.incarnation().to_be_bytes());
+    out.push(state_octet(member.state()));
+}
+
+const fn state_octet(state: State) -> u8 {
+    match state {
+        State::Alive => 0,
+        State::Suspect => 1,
+        State::Down => 2,
+    }
+}
+
+fn put_message(out: &mut Vec<u8>, message: &Message<MemberId>) {
+    let (kind, number, about) = match message {
+        Message::Ping(number) => (0, Some(number), None),
+        Message::Ack(number) => (1, Some(number), None),
+        Message::PingReq { target, probe_number } => (2, Some(probe_number), Some(target)),
+        Message::IndirectPing { origin, probe_number } => (3, Some(probe_number), Some(origin)),
+        Message::IndirectAck { target, probe_number } => (4, Some(probe_number), Some(target)),
+        Message::ForwardedAck { origin, probe_number } => (5, Some(probe_number), Some(origin)),
+        Message::Announce => (6, None, None),
+        Message::Feed => (7, None, None),
+        Message::Gossip => (8, None, None),
+        Message::Broadcast => (9, None, None),
+        Message::TurnUndead => (10, None, None),
+    };
+    out.push(kind);
+    out.extend(number);
+    if let Some(about) = about {
+        put_identity(out, about);
+    }
+}
+
+// ---- reading ----
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
+        let (octets, rest) = self.0.split_first_chunk().ok_or(WireError::Truncated)?;
+        self.0 = rest;
+        Ok(*octets)
+    }
+
+    fn octet(&mut self) -> Result<u8, WireError> {
+        self.take().map(|[octet]| octet)
+    }
+
+    fn u16(&mut self) -> Result<u16, WireError> {
+        self.take().map(u16::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, WireError> {
+        self.take().map(u64::from_be_bytes)
+    }
+
+    fn version(&mut self) -> Result<(), WireError> {
+        let version = self.octet()?;
+        if version == VERSION { Ok(()) } else { Err(WireError::Version(version)) }
+    }
+
+    fn end(&self) -> Result<(), WireError> {
+        if self.0.is_empty() { Ok(()) } else { Err(WireError::Trailing(self.0.len())) }
+    }
+
+    fn identity(&mut self) -> Result<MemberId, WireError> {
+        let ip = match self.octet()? {
+            4 => IpAddr::from(self.take::<4>()?),
+            6 => IpAddr::from(self.take::<16>()?),
+            value => return Err(WireError::Unknown { what: "address family", value }),
+        };
+        let addr = SocketAddr::new(ip, self.u16()?);
+        let node = NodeId::new(u128::from_be_bytes(self.take()?));
+        let epoch = Epoch::new(self.u64()?);
+        let boot = BootId::new(u128::from_be_bytes(self.take()?));
+        Ok(MemberId { addr, node, epoch, boot, generation: u32::from_be_bytes(self.take()?) })
+    }
+
+    fn state(&mut self) -> Result<State, WireError> {
+        match self.octet()? {
+            0 => Ok(State::Alive),
+            1 => Ok(State::Suspect),
+            2 => Ok(State::Down),
+            value => Err(WireError::Unknown { what: "state", value }),
+        }
+    }
+
+    fn update(&mut self) -> Result<Member<MemberId>, WireError> {
+        let (id, incarnation) = (self.identity()?, self.u16()?);
+        Ok(Member::new(id, incarnation, self.state()?))
+    }
+
+    fn updates(&mut self, count: usize) -> Result<Vec<Member<MemberId>>, WireError> {
+        if count > self.0.len() / MIN_UPDATE {
+            return Err(WireError::Truncated);
+        }
+        (0..count).map(|_| self.update()).collect()
+    }
+
+    fn message(&mut self) -> Result<Message<MemberId>, WireError> {
+        Ok(match self.octet()? {
+            0 => Message::Ping(self.octet()?),
+            1 => Message::Ack(self.octet()?),
+            2 => Message::PingReq { probe_number: self.octet()?, target: self.identity()? },
+            3 => Message::IndirectPing { probe_number: self.octet()?, origin: self.identity()? },
+            4 => Message::IndirectAck { probe_number: self.octet()?, target: self.identity()? },
+            5 => Message::ForwardedAck { probe_number: self.octet()?, origin: self.identity()? },
+            6 => Message::Announce,
+            7 => Message::Feed,
+            8 => Message::Gossip,
+            10 => Message::TurnUndead,
+            value => return Err(WireError::Unknown { what: "message", value }),
+        })
+    }
+
+    fn header(&mut self) -> Result<(MemberId, u16, Message<MemberId>), WireError> {
+        Ok((self.identity()?, self.u16()?, self.message()?))
+    }
+
+    /// All of a packet of `foca` after its target.
+    fn swim(&mut self) -> Result<Swim, WireError> {
+        let (from, incarnation, message) = self.header()?;
+        let plain = matches!(message, Message::Announce | Message::TurnUndead);
+        let count = if plain || self.0.is_empty() { 0 } else { self.u16()?.into() };
+        let updates = self.updates(count)?;
+        self.end()?;
+        Ok(Swim { from, incarnation, message, updates })
+    }
+}
+
+// ---- foca's own calls ----
+
+/// Writes and reads for `foca`, the whole target first.
+#[derive(Debug)]
+pub(super) struct Wire;
+
+impl Codec<MemberId> for Wire {
+    type Error = WireError;
+
+    fn encode_header(&mut self, header: &Header<MemberId>, buf: impl BufMut) -> Result<(), WireError> {
+        let mut out = Vec::with_capacity(192);
+        put_identity(&mut out, &header.dst);
+        put_identity(&mut out, &header.src);
+        out.extend(header.src_incarnation.to_be_bytes());
+        put_message(&mut out, &header.message);
+        write_whole(&out, buf)
+    }
+
+    fn decode_header(&mut self, buf: impl Buf) -> Result<Header<MemberId>, WireError> {
+        read_one(buf, |input| {
+            let dst = input.identity()?;
+            let (src, src_incarnation, message) = input.header()?;
+            Ok(Header { src, src_incarnation, dst, message })
+        })
+    }
+
+    fn encode_member(&mut self, member: &Member<MemberId>, buf: impl BufMut) -> Result<(), WireError> {
+        let mut out = Vec::with_capacity(66);
+        put_update(&mut out, member);
+        write_whole(&out, buf)
+    }
+
+    fn decode_member(&mut self, buf: impl Buf) -> Result<Member<MemberId>, WireError> {
+        read_one(buf, read_update)
+    }
+}
+
+fn read_update(input: &mut Reader<'_>) -> Result<Member<MemberId>, WireError> {
+    input.update()
+}
+
+fn write_whole(octets: &[u8], mut buf: impl BufMut) -> Result<(), WireError> {
+    if buf.remaining_mut() < octets.len() {
+        return Err(WireError::NoRoom);
+    }
+    buf.put_slice(octets);
+    Ok(())
+}
+
+fn read_one<T>(
+    mut buf: impl Buf,
+    read: impl FnOnce(&mut Reader<'_>) -> Result<T, WireError>,
+) -> Result<T, WireError> {
+    let before = buf.chunk().len();
+    let mut input = Reader(buf.chunk());
+    let value = read(&mut input)?;
+    let read = before - input.0.len();
+    buf.advance(read);
+    Ok(value)
+}

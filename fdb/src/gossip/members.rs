@@ -480,11 +480,21 @@ impl Members {
         let Some(row) = self.table.rows.get_mut(&id.node).filter(|row| row.view.id == id) else { return };
         if left && matches!(row.view.state, MemberState::Up | MemberState::Suspect) {
             row.end(MemberState::Left, &mut self.shell);
+            self.look_elsewhere(&id);
         } else {
             row.suspect(&mut self.shell);
             if row.doubt.is_some_and(|doubt| doubt.failed >= self.config.direct_probes.get()) {
                 row.end(MemberState::Down, &mut self.shell);
+                self.look_elsewhere(&id);
             }
+        }
+    }
+
+    /// Where a process ended that had the node id of another, the other is the node again.
+    fn look_elsewhere(&mut self, gone: &MemberId) {
+        let mut members = self.foca.iter_members().map(Member::id);
+        if let Some(other) = members.find(|id| id.node == gone.node && id.addr != gone.addr) {
+            self.shell.news.push_back(News::Up(*other));
         }
     }
 

@@ -53,7 +53,10 @@ pub const VERSION: u8 = 1;
 pub const MAX_PAYLOAD: usize = 1_136;
 
 /// Octets of a datagram at most: it fits into the smallest packet that IPv6 must carry, 1,280, also inside of a tunnel.
-pub const MAX_DATAGRAM: usize = HEADER_OCTETS + 1 + MAX_PAYLOAD + TAG_OCTETS;
+pub const MAX_DATAGRAM: usize = OVERHEAD + MAX_PAYLOAD;
+
+/// Octets of a datagram that are not payload.
+pub const OVERHEAD: usize = HEADER_OCTETS + 1 + TAG_OCTETS;
 
 /// Whether gossip is sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -50,6 +50,7 @@ impl Members {
         }
         if state == State::Down && doubt.failed >= self.config.direct_probes.get() {
             row.end(MemberState::Down, &mut self.shell);
+            self.look_elsewhere(&id);
             return;
         }
         doubt.asked = Some((nonce, now));

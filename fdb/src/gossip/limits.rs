@@ -72,13 +72,18 @@ mod tests {
 
     use super::*;
 
+    #[allow(clippy::disallowed_methods)] // some instant to begin with
+    fn start() -> Instant {
+        Instant::now()
+    }
+
     fn source(n: u32) -> IpAddr {
         IpAddr::V4(Ipv4Addr::from_bits(n))
     }
 
     #[test]
     fn one_source_cannot_use_up_what_is_for_all() {
-        let mut now = Instant::now();
+        let mut now = start();
         let mut limits = Limits::new(now);
         assert_eq!((0..10_000).filter(|_| limits.take(source(1), now)).count(), PER_SOURCE as usize);
         assert!(limits.take(source(2), now));
@@ -89,7 +94,7 @@ mod tests {
 
     #[test]
     fn all_sources_together_are_limited_too() {
-        let now = Instant::now();
+        let now = start();
         let mut limits = Limits::new(now);
         let taken = (0..IN_ALL * 2).filter(|n| limits.take(source(n % 1000), now)).count();
         assert_eq!(taken, IN_ALL as usize);
@@ -97,7 +102,7 @@ mod tests {
 
     #[test]
     fn made_up_sources_do_not_fill_memory_and_silent_ones_make_room() {
-        let mut now = Instant::now();
+        let mut now = start();
         let mut limits = Limits::new(now);
         (0..100_000).for_each(|n| {
             limits.take(source(n), now);

@@ -66,6 +66,7 @@ pub(super) fn addr(n: usize) -> SocketAddr {
 impl Lab {
     pub(super) fn new(count: usize) -> Self {
         let rng = Dice(SmallRng::seed_from_u64(7));
+        #[allow(clippy::disallowed_methods)] // some instant to begin with
         let mut lab = Self { now: Instant::now(), rng, nodes: Vec::new(), wire: VecDeque::new() };
         for n in 0..count {
             let setup = (n as u128 + 1, 1, n as u128 + 1_000, format!("node-{n}"), 1);

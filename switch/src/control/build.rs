@@ -6,7 +6,7 @@ use encap::{Mtu, PortId, VtepAddr};
 use ipnet::IpNet;
 
 use super::Control;
-use super::config::{Dscp, NetworkConfig, PeerAddress, PortConfig, Reserved, UnknownUnicast, VlanRule};
+use super::config::{Dscp, NetworkConfig, PeerAddress, PortConfig, Reserved, VlanRule};
 use super::devices::Devices;
 use super::peers::Peer;
 use super::ports::{Port, State};
@@ -40,7 +40,7 @@ impl<D: Devices> Control<D> {
             name: network.name.as_str().into(),
             vni: network.vni,
             vlan_pass: network.vlan == VlanRule::Pass,
-            flood_unknown: network.unknown_unicast != Some(UnknownUnicast::Drop),
+            flood_unknown: network.floods_unknown(self.config.gossip.is_some()),
             mac_age: network.mac_age,
             ports: on_it.filter_map(Port::id).collect(),
             flood: self

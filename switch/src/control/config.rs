@@ -7,10 +7,8 @@
 //! What the command line adds to a running daemon goes the same way: change a clone, then ask it for its
 //! [`problems`](Config::problems).
 
-use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use encap::{Format, MacAddr, Mtu, Vni};
@@ -20,8 +18,10 @@ use crate::io::netns::NetnsRef;
 
 mod check;
 mod error;
+mod gossip;
 mod keys;
 mod parse;
+mod peer;
 mod read;
 mod reload;
 #[cfg(test)]
@@ -29,7 +29,9 @@ mod tests;
 mod values;
 
 pub use error::{ConfigError, Problem};
+pub use gossip::{GossipConfig, JoinAddress, JoinAddressError, JoinHost, MAX_JOIN};
 pub use keys::{KEYS, Section};
+pub use peer::{PeerAddress, PeerAddressError, PeerConfig};
 
 /// The whole configuration, checked.
 ///
@@ -62,6 +64,9 @@ pub struct Config {
     pub encap: EncapConfig,
     /// `[datapath]`: how frames are moved. Needs a restart.
     pub datapath: DatapathConfig,
+    /// `[gossip]`: how nodes find each other; gossip is on exactly when the section exists. Needs a restart, but for
+    /// `join`.
+    pub gossip: Option<GossipConfig>,
     /// `[[network]]`: the L2 segments. Reloadable.
     pub networks: Vec<NetworkConfig>,
     /// `[[port]]`: the local TAPs. Reloadable.
@@ -104,6 +109,9 @@ pub struct UnderlayConfig {
     pub address: Vec<IpAddr>,
     /// `interface`: the device whose addresses to use; not together with `address`. Default: none.
     pub interface: Option<String>,
+    /// `advertise`: what other nodes see this host's addresses as, behind 1:1 NAT: at most one IPv4 and one IPv6; a string
+    /// or a list. Gossip tells it. Default: empty, they see the addresses themselves.
+    pub advertise: Vec<IpAddr>,
     /// `mtu`: the IP MTU of the underlay. Default: `"auto"`, the MTU of the link.
     pub mtu: UnderlayMtu,
     /// `vxlan_port`: the UDP port on which VXLAN is received, 1 to 65535. Default: 4789.
@@ -121,11 +129,20 @@ impl Default for UnderlayConfig {
         Self {
             address: Vec::new(),
             interface: None,
+            advertise: Vec::new(),
             mtu: UnderlayMtu::Auto,
             vxlan_port: 4789,
             geneve_port: 6081,
             source_ports: 16,
         }
+    }
+}
+
+impl UnderlayConfig {
+    /// The address that other nodes see `own` as: that of its family in `advertise`, or else `own`.
+    #[must_use]
+    pub fn seen_as(&self, own: IpAddr) -> IpAddr {
+        self.advertise.iter().copied().find(|ip| ip.is_ipv4() == own.is_ipv4()).unwrap_or(own)
     }
 }
 
@@ -236,8 +253,8 @@ pub struct NetworkConfig {
     pub name: String,
     /// `vni`: required, unique; 0 to 16777215.
     pub vni: Vni,
-    /// `unknown_unicast`: what happens to a frame for a MAC that nobody is known to have. Default: none given, which
-    /// floods while the peers are static.
+    /// `unknown_unicast`: what happens to a frame for a MAC that nobody is known to have. Default: none given;
+    /// see [`NetworkConfig::floods_unknown`].
     pub unknown_unicast: Option<UnknownUnicast>,
     /// `mac_age`: how long a learned MAC is kept unseen, such as `"300s"`; 1s to 365days, `"0s"` keeps it for ever.
     /// Default: 300s.
@@ -265,6 +282,13 @@ impl NetworkConfig {
             max_macs: 65_536,
             mtu: None,
         }
+    }
+
+    /// Whether the network floods frames for a MAC that nobody is known to have: as `unknown_unicast` says; when it is not
+    /// given, then unless `gossip` tells who lives where.
+    #[must_use]
+    pub fn floods_unknown(&self, gossip: bool) -> bool {
+        self.unknown_unicast.map_or(!gossip, |rule| rule == UnknownUnicast::Flood)
     }
 }
 
@@ -337,95 +361,6 @@ impl PortConfig {
     #[must_use]
     pub fn ifname(&self) -> &str {
         self.ifname.as_deref().unwrap_or(&self.name)
-    }
-}
-
-/// `[[peer]]`: one static VTEP. Every key is reloadable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerConfig {
-    /// `address`: required, unique; an underlay address, or a prefix of such that is heard but never sent to.
-    pub address: PeerAddress,
-    /// `format`: the encapsulation it is sent; not for a prefix. Default: `encap.format`.
-    pub format: Option<Format>,
-    /// `networks`: the names of the networks it is on. Default: empty, which means all.
-    pub networks: Vec<String>,
-    /// `port`: the UDP port it receives on, 1 to 65535; not for a prefix. Default: this node's port for that format.
-    pub port: Option<u16>,
-}
-
-impl PeerConfig {
-    /// A peer with the default for everything else.
-    #[must_use]
-    pub const fn new(address: PeerAddress) -> Self {
-        Self { address, format: None, networks: Vec::new(), port: None }
-    }
-
-    /// Whether the peer is on the network of this name.
-    #[must_use]
-    pub fn is_on(&self, network: &str) -> bool {
-        self.networks.is_empty() || self.networks.iter().any(|name| name == network)
-    }
-}
-
-/// `peer.address`.
-///
-/// # Examples
-///
-/// ```
-/// use weft::control::config::PeerAddress;
-///
-/// assert!(matches!("10.0.0.9".parse()?, PeerAddress::Host(_)));
-/// assert!(matches!("10.0.0.0/24".parse()?, PeerAddress::Prefix(_)));
-/// assert!("10.0.0.9/24".parse::<PeerAddress>().is_err()); // the bits after the prefix are not zero
-/// # Ok::<(), weft::control::config::PeerAddressError>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PeerAddress {
-    /// One VTEP, heard and sent to.
-    Host(IpAddr),
-    /// Any VTEP with such an address: heard, never sent to.
-    Prefix(IpNet),
-}
-
-/// Text that is no [`PeerAddress`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PeerAddressError {
-    /// Neither an address nor a prefix.
-    #[error("an IP address such as 10.0.0.9, or a prefix such as 10.0.0.0/24")]
-    Syntax,
-    /// A prefix with bits set after its length.
-    #[error("a prefix whose bits after the length are zero: {0}, or the address alone")]
-    HostBits(IpNet),
-}
-
-impl FromStr for PeerAddress {
-    type Err = PeerAddressError;
-    fn from_str(text: &str) -> Result<Self, PeerAddressError> {
-        if let Ok(ip) = text.parse::<IpAddr>() {
-            return Ok(Self::Host(ip.to_canonical()));
-        }
-        let net: IpNet = text.parse().map_err(|_| PeerAddressError::Syntax)?;
-        if net.trunc() == net { Ok(Self::Prefix(net)) } else { Err(PeerAddressError::HostBits(net.trunc())) }
-    }
-}
-
-impl PeerAddress {
-    /// The address, or the first of the prefix.
-    #[must_use]
-    pub fn ip(self) -> IpAddr {
-        match self {
-            Self::Host(ip) => ip,
-            Self::Prefix(net) => net.addr(),
-        }
-    }
-}
-
-impl fmt::Display for PeerAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Host(ip) => ip.fmt(f),
-            Self::Prefix(net) => net.fmt(f),
-        }
     }
 }
 

@@ -41,7 +41,7 @@ pub struct Reloaded {
     pub removed: usize,
     /// Those that are otherwise now.
     pub changed: usize,
-    /// Whether `[encap]` or `[log]` changed.
+    /// Whether `[encap]`, `[gossip]` or `[log]` changed.
     pub settings: bool,
 }
 
@@ -57,7 +57,7 @@ impl fmt::Display for Reloaded {
             return f.write_str("reloaded: nothing changed");
         }
         write!(f, "reloaded: {} added, {} removed, {} changed", self.added, self.removed, self.changed)?;
-        if self.settings { f.write_str(", new settings in [encap] or [log]") } else { Ok(()) }
+        if self.settings { f.write_str(", new settings in [encap], [gossip] or [log]") } else { Ok(()) }
     }
 }
 
@@ -137,7 +137,8 @@ impl<D: Devices> Control<D> {
     pub(super) fn apply(&mut self, new: Config, kept: &Kept, now: Instant) -> Reloaded {
         let old = std::mem::replace(&mut self.config, new);
         let encap = old.encap != self.config.encap;
-        let mut done = Reloaded { settings: encap || old.log != self.config.log, ..Reloaded::default() };
+        let others = old.log != self.config.log || old.gossip != self.config.gossip;
+        let mut done = Reloaded { settings: encap || others, ..Reloaded::default() };
         self.apply_networks(&old, &mut done);
         self.apply_peers(kept, &mut done, now);
         self.apply_ports(&old, kept, &mut done, now);

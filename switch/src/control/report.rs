@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use encap::{MacAddr, VtepAddr};
 use fdb::{EntryView, Kind, Location};
 
-use super::config::{UnknownUnicast, VlanRule};
+use super::config::VlanRule;
 use super::devices::Devices;
 use super::peers::Peer;
 use super::ports::{Port, State};
@@ -102,10 +102,12 @@ impl<D: Devices> Control<D> {
                 macs: self.table.count(n.vni) as u64,
                 max_macs: n.max_macs.into(),
                 mac_age_s: n.mac_age.as_secs(),
-                unknown_unicast: match n.unknown_unicast {
-                    Some(UnknownUnicast::Drop) => "drop".to_owned(),
-                    Some(UnknownUnicast::Flood) | None => "flood".to_owned(),
-                },
+                unknown_unicast: if n.floods_unknown(self.config.gossip.is_some()) {
+                    "flood"
+                } else {
+                    "drop"
+                }
+                .to_owned(),
                 vlan: match n.vlan {
                     VlanRule::Drop => "drop".to_owned(),
                     VlanRule::Pass => "pass".to_owned(),

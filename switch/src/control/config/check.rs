@@ -10,8 +10,13 @@ use ipnet::IpNet;
 
 use super::error::Problem;
 use super::read::wrong;
-use super::{Config, PeerAddress, PortConfig, keys, values};
+use super::{Config, GossipConfig, JoinHost, MAX_JOIN, PeerAddress, PortConfig, keys, values};
 use crate::io::netns::NetnsRef;
+
+/// What to say when nothing tells how gossip is sealed.
+const NO_KEY: &str = "[gossip] has neither `key_file` nor `insecure`: make a key with `weft key new --output FILE`, copy FILE \
+                      to every node and name it as `key_file`; or set `insecure = true`, which lets anybody on the \
+                      underlay join and forge";
 
 /// A problem and the key it is about: the `index`-th item of its section.
 pub(super) struct Finding {
@@ -22,9 +27,14 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    /// Whether it is about a network's name.
-    pub(super) fn names_a_network(&self) -> bool {
-        matches!((self.section, self.key), ("port", "network") | ("peer", "networks"))
+    /// The other section that it is about too.
+    pub(super) fn leans_on(&self) -> Option<&'static str> {
+        match (self.section, self.key) {
+            ("port", "network") | ("peer", "networks") => Some("network"),
+            ("peer", "share") => Some("gossip"),
+            ("gossip", "listen" | "join") => Some("underlay"),
+            _ => None,
+        }
     }
 }
 
@@ -38,6 +48,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     let mut findings = Findings(Vec::new());
     findings.node(config);
     findings.underlay(config);
+    findings.gossip(config);
     findings.networks(config);
     findings.ports(config);
     findings.port_addresses(config);
@@ -76,13 +87,13 @@ impl Findings {
 
     fn underlay(&mut self, config: &Config) {
         let underlay = &config.underlay;
-        for ip in &underlay.address {
-            self.unless(values::is_unicast(*ip), ("underlay", 0, "address"), ip, values::UNICAST);
-        }
-        let v4 = underlay.address.iter().filter(|ip| ip.is_ipv4()).count();
-        if v4 > 1 || underlay.address.len() - v4 > 1 {
-            let value = list(&underlay.address);
-            self.add("underlay", 0, "address", &value, "at most one IPv4 and one IPv6 address");
+        self.one_a_family("address", &underlay.address);
+        self.one_a_family("advertise", &underlay.advertise);
+        for ip in &underlay.advertise {
+            if !underlay.address.is_empty() && !has_family(&underlay.address, *ip) {
+                let value = format!("\"{ip}\", while `address` is {}", list(&underlay.address));
+                self.add("underlay", 0, "advertise", &value, "what others see an address of that family as");
+            }
         }
         if let Some(name) = &underlay.interface {
             self.unless(values::is_ifname(name), ("underlay", 0, "interface"), name, values::IFNAME);
@@ -94,6 +105,89 @@ impl Findings {
         if underlay.vxlan_port == underlay.geneve_port {
             let value = format!("{}, which `vxlan_port` is too", underlay.geneve_port);
             self.add("underlay", 0, "geneve_port", &value, "another port than that for VXLAN");
+        }
+    }
+
+    fn one_a_family(&mut self, key: &'static str, addresses: &[IpAddr]) {
+        for ip in addresses {
+            self.unless(values::is_unicast(*ip), ("underlay", 0, key), ip, values::UNICAST);
+        }
+        let v4 = addresses.iter().filter(|ip| ip.is_ipv4()).count();
+        if v4 > 1 || addresses.len() - v4 > 1 {
+            self.add("underlay", 0, key, &list(addresses), "at most one IPv4 and one IPv6 address");
+        }
+    }
+
+    fn gossip(&mut self, config: &Config) {
+        let Some(gossip) = &config.gossip else { return };
+        match (&gossip.key_file, gossip.insecure) {
+            (None, false) => self.0.push(Finding {
+                section: "gossip",
+                index: 0,
+                key: "key_file",
+                message: NO_KEY.to_owned(),
+            }),
+            (Some(file), true) => {
+                let value = format!("true while `key_file` is \"{}\"", file.display());
+                self.add(
+                    "gossip",
+                    0,
+                    "insecure",
+                    &value,
+                    "only one of them; remove `insecure` to use the key",
+                );
+            }
+            _ => {}
+        }
+        self.listen(config, gossip);
+        self.join(config, gossip);
+    }
+
+    fn listen(&mut self, config: &Config, gossip: &GossipConfig) {
+        let underlay = &config.underlay;
+        if let Some(listen) = gossip.listen {
+            let ip = listen.ip();
+            if !ip.is_unspecified() {
+                self.unless(values::is_unicast(ip), ("gossip", 0, "listen"), listen, values::UNICAST);
+            } else if !has_family(&underlay.advertise, ip) {
+                let value = format!("\"{listen}\", which no other node can send to");
+                let allowed =
+                    "an address of this host; or give what others see it as in `advertise` of [underlay]";
+                self.add("gossip", 0, "listen", &value, allowed);
+            }
+        }
+        let port = gossip.listen.map_or(GossipConfig::PORT, |listen| listen.port());
+        let taken = [("vxlan_port", underlay.vxlan_port), ("geneve_port", underlay.geneve_port)];
+        if let Some((key, _)) = taken.iter().find(|(_, taken)| *taken == port) {
+            let value = format!("on port {port}, which is `{key}` in [underlay]");
+            self.add("gossip", 0, "listen", &value, "a port of its own");
+        }
+    }
+
+    fn join(&mut self, config: &Config, gossip: &GossipConfig) {
+        let count = gossip.join.len();
+        if count > MAX_JOIN {
+            let value = format!("a list of {count} addresses");
+            self.add(
+                "gossip",
+                0,
+                "join",
+                &value,
+                &format!("up to {MAX_JOIN}; a few that are always there do"),
+            );
+        }
+        let own = gossip.listen_on(&config.underlay.address).map(|listen| listen.ip());
+        let mut seen = Seen::new();
+        for (index, seed) in gossip.join.iter().enumerate() {
+            if seen.before(seed, index).is_some() {
+                self.add("gossip", 0, "join", &format!("\"{seed}\" twice"), "each address once");
+            }
+            let JoinHost::Ip(ip) = *seed.host() else { continue };
+            self.unless(values::is_unicast(ip), ("gossip", 0, "join"), seed, values::UNICAST);
+            if let Some(own) = own.filter(|own| own.is_ipv4() != ip.is_ipv4()) {
+                let value = format!("\"{seed}\", while gossip listens on {own}");
+                self.add("gossip", 0, "join", &value, "addresses of the family of `listen`");
+            }
         }
     }
 
@@ -200,6 +294,14 @@ impl Findings {
                 if let Some(port) = peer.port {
                     self.add("peer", index, "port", &port.to_string(), &none);
                 }
+                if peer.share {
+                    let allowed = "only with the address of one host, because a prefix is no VTEP to send to";
+                    self.add("peer", index, "share", "true", allowed);
+                }
+            }
+            if peer.share && config.gossip.is_none() {
+                let allowed = "only with gossip, which tells the others; add [gossip], or remove `share`";
+                self.add("peer", index, "share", "true", allowed);
             }
             let mut names = Seen::new();
             for name in &peer.networks {
@@ -220,8 +322,12 @@ impl Findings {
                 let value = format!("\"{ip}\", which is this host's own `address` in [underlay]");
                 self.add("peer", index, "address", &value, "the address of another host");
             }
+            if config.underlay.advertise.contains(&ip) {
+                let value = format!("\"{ip}\", which this host is seen as (`advertise` in [underlay])");
+                self.add("peer", index, "address", &value, "the address of another host");
+            }
         }
-        if !own.is_empty() && !own.iter().any(|own| own.is_ipv4() == ip.is_ipv4()) {
+        if !own.is_empty() && !has_family(own, ip) {
             let family = if ip.is_ipv4() { "IPv4" } else { "IPv6" };
             let value = format!("\"{address}\", while `address` in [underlay] is {}", list(own));
             let allowed = format!("the family of an underlay address; or add an {family} address there");
@@ -274,6 +380,10 @@ fn is_host(net: &IpNet) -> bool {
     };
     let loopback_or_none = ip.is_unspecified() || ip.is_loopback() || ip.is_multicast();
     !(edge || loopback_or_none || ip == IpAddr::from([255; 4]))
+}
+
+fn has_family(addresses: &[IpAddr], ip: IpAddr) -> bool {
+    addresses.iter().any(|each| each.is_ipv4() == ip.is_ipv4())
 }
 
 fn list(values: &[impl Display]) -> String {

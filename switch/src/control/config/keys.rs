@@ -11,21 +11,19 @@ pub struct Section {
     pub repeats: bool,
     /// Its keys.
     pub keys: &'static [&'static str],
-    /// Keys that a later version will know.
-    later: &'static [&'static str],
 }
 
 /// Every section with its keys, in the order in which people write them.
 pub const KEYS: &[Section] = &[
-    one("node", &["name", "state_dir", "socket", "keep_ports"], &[]),
+    one("node", &["name", "state_dir", "socket", "keep_ports"]),
     one(
         "underlay",
-        &["address", "interface", "mtu", "vxlan_port", "geneve_port", "source_ports"],
-        &["advertise"],
+        &["address", "interface", "advertise", "mtu", "vxlan_port", "geneve_port", "source_ports"],
     ),
-    one("encap", &["format", "vxlan_reserved", "dscp"], &[]),
-    one("datapath", &["workers", "poll", "tso", "uso", "udp_segment", "udp_gro"], &[]),
-    many("network", &["name", "vni", "unknown_unicast", "mac_age", "vlan", "max_macs", "mtu"], &[]),
+    one("encap", &["format", "vxlan_reserved", "dscp"]),
+    one("datapath", &["workers", "poll", "tso", "uso", "udp_segment", "udp_gro"]),
+    one("gossip", &["listen", "join", "key_file", "insecure"]),
+    many("network", &["name", "vni", "unknown_unicast", "mac_age", "vlan", "max_macs", "mtu"]),
     many(
         "port",
         &[
@@ -40,21 +38,20 @@ pub const KEYS: &[Section] = &[
             "multicast_pps",
             "guard",
         ],
-        &[],
     ),
-    many("peer", &["address", "format", "networks", "port"], &["share"]),
-    one("log", &["level", "format"], &[]),
+    many("peer", &["address", "format", "networks", "port", "share"]),
+    one("log", &["level", "format"]),
 ];
 
 /// Sections that a later version will know.
-const LATER: &[&str] = &["gossip", "path", "api"];
+const LATER: &[&str] = &["path", "api"];
 
-const fn one(name: &'static str, keys: &'static [&'static str], later: &'static [&'static str]) -> Section {
-    Section { name, repeats: false, keys, later }
+const fn one(name: &'static str, keys: &'static [&'static str]) -> Section {
+    Section { name, repeats: false, keys }
 }
 
-const fn many(name: &'static str, keys: &'static [&'static str], later: &'static [&'static str]) -> Section {
-    Section { name, repeats: true, keys, later }
+const fn many(name: &'static str, keys: &'static [&'static str]) -> Section {
+    Section { name, repeats: true, keys }
 }
 
 impl fmt::Display for Section {
@@ -71,9 +68,6 @@ pub(super) fn section(name: &str) -> Option<&'static Section> {
 
 /// What to say of a key that a section has not.
 pub(super) fn unknown_key(section: &Section, key: &str) -> String {
-    if section.later.contains(&key) {
-        return format!("`{key}` in {section} is not supported by this version of weft; remove it");
-    }
     let hint = match nearest(key, section.keys.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => match KEYS.iter().find(|other| other.keys.contains(&key)) {

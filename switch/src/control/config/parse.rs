@@ -12,18 +12,20 @@ use toml::de::{DeTable, DeValue};
 
 use super::check;
 use super::error::Problem;
+use super::gossip::{JOIN, socket_address};
 use super::keys::{self, Section};
 use super::read::{Document, Item, in_range};
 use super::{
-    Config, DatapathConfig, Dscp, EncapConfig, LogConfig, LogFormat, NetworkConfig, NodeConfig, PeerAddress,
-    PeerConfig, Poll, PortConfig, Reserved, UnderlayConfig, UnderlayMtu, UnknownUnicast, VlanRule, Workers,
-    values,
+    Config, DatapathConfig, Dscp, EncapConfig, GossipConfig, LogConfig, LogFormat, NetworkConfig, NodeConfig,
+    PeerAddress, PeerConfig, Poll, PortConfig, Reserved, UnderlayConfig, UnderlayMtu, UnknownUnicast,
+    VlanRule, Workers, values,
 };
 use crate::io::netns::NetnsRef;
 
 const FORMATS: &[(&str, Format)] = &[("vxlan", Format::Vxlan), ("geneve", Format::Geneve)];
 const ADDRESS: &str = "an IP address such as \"10.0.0.1\"";
 const PREFIXED: &str = "an IP address with its prefix length such as \"10.32.0.5/12\"";
+const LISTEN: &str = "an IP address with a port of 1 to 65535 or without, such as \"10.0.0.1:6786\"";
 const PATH: &str = "an absolute path";
 const AGE: &str = "\"0s\" for ever, or \"1s\" to \"365days\"";
 
@@ -43,20 +45,21 @@ pub(super) fn config(text: &str) -> Result<Config, Vec<Problem>> {
     }
 
     let mut config = Config::default();
-    let mut all_networks = true;
+    let mut incomplete = Vec::new();
     for (key, value) in root.get_ref() {
         let Some(section) = keys::section(key.get_ref()) else {
             let is_section = value.get_ref().is_table() || value.get_ref().is_array();
             document.problem(key.span().start, keys::unknown_section(key.get_ref(), is_section));
             continue;
         };
-        let complete = read_section(&mut document, section, key, value, &mut config);
-        all_networks &= complete || section.name != "network";
+        if !read_section(&mut document, section, key, value, &mut config) {
+            incomplete.push(section.name);
+        }
     }
 
     for finding in check::findings(&config) {
         // A network that could not be read is no reason to call its name unknown.
-        if all_networks || !finding.names_a_network() {
+        if !finding.leans_on().is_some_and(|section| incomplete.contains(&section)) {
             let line = document.line_of(finding.section, finding.index, finding.key);
             document.problems.push(Problem { line, message: finding.message });
         }
@@ -107,6 +110,7 @@ fn read_item(mut item: Item<'_, '_, '_>, section: &str, config: &mut Config) -> 
         "underlay" => put(&mut config.underlay, Some(underlay(&mut item)), item),
         "encap" => put(&mut config.encap, Some(encap(&mut item)), item),
         "datapath" => put(&mut config.datapath, Some(datapath(&mut item)), item),
+        "gossip" => put(&mut config.gossip, Some(Some(gossip(&mut item))), item),
         "log" => put(&mut config.log, Some(log(&mut item)), item),
         "network" => push(&mut config.networks, network(&mut item), item),
         "port" => push(&mut config.ports, port(&mut item), item),
@@ -127,7 +131,6 @@ fn push<T>(list: &mut Vec<T>, value: Option<T>, item: Item<'_, '_, '_>) -> bool 
 
 fn node(item: &mut Item<'_, '_, '_>) -> NodeConfig {
     let default = NodeConfig::default();
-    let path = |text: &str| text.starts_with('/').then(|| PathBuf::from(text));
     NodeConfig {
         name: item.string("name", values::NAME, word).unwrap_or(default.name),
         state_dir: item.string("state_dir", PATH, path).unwrap_or(default.state_dir),
@@ -145,6 +148,7 @@ fn underlay(item: &mut Item<'_, '_, '_>) -> UnderlayConfig {
     UnderlayConfig {
         address: item.list("address", true, ADDRESS, ip).unwrap_or(default.address),
         interface: item.string("interface", values::IFNAME, word),
+        advertise: item.list("advertise", true, ADDRESS, ip).unwrap_or(default.advertise),
         mtu: item.with("mtu", "\"auto\", or 576 to 65535", mtu).unwrap_or(default.mtu),
         vxlan_port: item.number("vxlan_port", 1..=65_535).unwrap_or(default.vxlan_port),
         geneve_port: item.number("geneve_port", 1..=65_535).unwrap_or(default.geneve_port),
@@ -175,6 +179,15 @@ fn datapath(item: &mut Item<'_, '_, '_>) -> DatapathConfig {
         uso: item.boolean("uso").unwrap_or(default.uso),
         udp_segment: item.with("udp_segment", "0, 64 or 128", segments).unwrap_or(default.udp_segment),
         udp_gro: item.boolean("udp_gro").unwrap_or(default.udp_gro),
+    }
+}
+
+fn gossip(item: &mut Item<'_, '_, '_>) -> GossipConfig {
+    GossipConfig {
+        listen: item.string("listen", LISTEN, socket_address),
+        join: item.list("join", true, JOIN, |text| text.parse().ok()).unwrap_or_default(),
+        key_file: item.string("key_file", PATH, path),
+        insecure: item.boolean("insecure").unwrap_or_default(),
     }
 }
 
@@ -236,13 +249,18 @@ fn peer(item: &mut Item<'_, '_, '_>) -> Option<PeerConfig> {
     let format = item.choice("format", FORMATS);
     let networks = item.list("networks", false, "the name of a network", word).unwrap_or_default();
     let port = item.number("port", 1..=65_535);
-    Some(PeerConfig { address: address?, format, networks, port })
+    let share = item.boolean("share").unwrap_or_default();
+    Some(PeerConfig { address: address?, format, networks, port, share })
 }
 
 // What `check` looks at is taken as it is.
 #[allow(clippy::unnecessary_wraps)] // the readers take functions that may refuse
 fn word(text: &str) -> Option<String> {
     Some(text.to_owned())
+}
+
+fn path(text: &str) -> Option<PathBuf> {
+    text.starts_with('/').then(|| PathBuf::from(text))
 }
 
 fn ip(text: &str) -> Option<IpAddr> {

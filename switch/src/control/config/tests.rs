@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod bad;
+mod gossip;
 mod reloading;
 
 /// A network for what needs one.
@@ -49,6 +50,7 @@ const EVERYTHING: &str = r#"
 
     [underlay]
     address = ["10.0.0.1", "fd00::1"]
+    advertise = "203.0.113.7"
     mtu = 9000
     vxlan_port = 8472
     geneve_port = 0x17c2
@@ -66,6 +68,12 @@ const EVERYTHING: &str = r#"
     uso = false
     udp_segment = 64
     udp_gro = false
+
+    [gossip]
+    listen = "10.0.0.1:7000"
+    join = ["node-b.example", "10.0.0.2:7001"]
+    key_file = "/etc/weft/gossip.key"
+    insecure = false
 
     [[network]]
     name = "pods"
@@ -93,6 +101,7 @@ const EVERYTHING: &str = r#"
     format = "vxlan"
     networks = ["pods"]
     port = 4790
+    share = true
 
     [[peer]]
     address = "10.1.0.0/16"
@@ -112,6 +121,7 @@ fn every_key_reaches_its_field() {
     let underlay = UnderlayConfig {
         address: vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()],
         interface: None,
+        advertise: vec!["203.0.113.7".parse().unwrap()],
         mtu: UnderlayMtu::Fixed(Mtu::new(9000).unwrap()),
         vxlan_port: 8472,
         geneve_port: 6082,
@@ -129,6 +139,13 @@ fn every_key_reaches_its_field() {
         udp_gro: false,
     };
     assert_eq!(config.datapath, datapath);
+    let gossip = GossipConfig {
+        listen: Some("10.0.0.1:7000".parse().unwrap()),
+        join: vec!["node-b.example:6786".parse().unwrap(), "10.0.0.2:7001".parse().unwrap()],
+        key_file: Some("/etc/weft/gossip.key".into()),
+        insecure: false,
+    };
+    assert_eq!(config.gossip, Some(gossip));
     let network = NetworkConfig {
         name: "pods".to_owned(),
         vni: Vni::MAX,
@@ -164,6 +181,7 @@ fn every_key_of_ports_and_peers_reaches_its_field() {
         format: Some(Format::Vxlan),
         networks: vec!["pods".to_owned()],
         port: Some(4790),
+        share: true,
     };
     let prefix = PeerConfig::new(PeerAddress::Prefix("10.1.0.0/16".parse().unwrap()));
     assert_eq!(config.peers, [host, prefix]);

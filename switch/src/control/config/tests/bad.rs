@@ -4,7 +4,7 @@ use super::super::*;
 use super::PODS;
 
 /// Checks that a text has exactly one problem, on this line, which says all of `parts`.
-fn one_problem(text: &str, line: usize, parts: &[&str]) {
+pub(super) fn one_problem(text: &str, line: usize, parts: &[&str]) {
     let Err(error) = Config::from_toml(text) else { panic!("taken:\n{text}") };
     let [problem] = error.problems() else { panic!("not one problem:\n{text}\n{error}") };
     assert_eq!(problem.line, Some(line), "{text}\n{problem}");
@@ -35,15 +35,8 @@ fn an_unknown_key_or_section_names_the_nearest() {
 #[test]
 fn what_a_later_version_will_know_is_refused_not_ignored() {
     let cases: &[(&str, usize, &str)] = &[
-        ("[gossip]\nlisten = \"10.0.0.1:6786\"", 1, "section `gossip` is not supported by this version"),
         ("[path]\ndiscovery = \"probe\"", 1, "section `path` is not supported by this version"),
         ("[api]\nhttp = \"127.0.0.1:6787\"", 1, "section `api` is not supported by this version"),
-        ("[underlay]\nadvertise = []", 2, "`advertise` in [underlay] is not supported by this version"),
-        (
-            "[[peer]]\naddress = \"10.0.0.9\"\nshare = true",
-            3,
-            "`share` in [[peer]] is not supported by this version",
-        ),
     ];
     for (text, line, part) in cases {
         one_problem(text, *line, &[part, "remove it"]);
@@ -78,6 +71,15 @@ fn a_wrong_value_of_a_section_names_key_value_and_what_is_allowed() {
         (
             "[underlay]\naddress = \"224.0.0.1\"",
             &["`address`", "224.0.0.1", "neither unspecified, multicast"],
+        ),
+        (
+            "[underlay]\nadvertise = [\"1.2.3.4\", \"1.2.3.5\"]",
+            &["`advertise`", "at most one IPv4 and one IPv6"],
+        ),
+        ("[underlay]\nadvertise = \"0.0.0.0\"", &["`advertise`", "\"0.0.0.0\"", "neither unspecified"]),
+        (
+            "[underlay]\nadvertise = \"nat\"",
+            &["`advertise` in [underlay] is \"nat\"", "an IP address such as"],
         ),
         ("[underlay]\naddress = \"fe80::1\"", &["`address`", "fe80::1", "link-local"]),
         ("[underlay]\ninterface = \"a-very-long-name0\"", &["`interface`", "a-very-long-name0", "1 to 15"]),
@@ -258,6 +260,12 @@ fn a_wrong_peer_names_key_value_and_what_is_allowed() {
         ("address = \"10.0.0.9\"\nnetworks = [\"pods\", \"pods\"]", 8, &["\"pods\" twice", "each name once"]),
         ("address = \"10.1.0.0/16\"\nformat = \"vxlan\"", 8, &["`format`", "nothing is sent to the prefix"]),
         ("address = \"10.1.0.0/16\"\nport = 1", 8, &["`port`", "nothing is sent to the prefix 10.1.0.0/16"]),
+        ("address = \"10.0.0.9\"\nshare = 1", 8, &["`share` in [[peer]] is 1", "true or false"]),
+        (
+            "address = \"10.0.0.9\"\nshare = true",
+            8,
+            &["`share` in [[peer]] is true", "only with gossip", "add [gossip], or remove `share`"],
+        ),
         (
             "address = \"10.0.0.9\"\n[[peer]]\naddress = \"10.0.0.9\"",
             9,

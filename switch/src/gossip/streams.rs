@@ -1,0 +1,308 @@
+//! Streams to other nodes: TCP, sealed, one a node, made when there is something to say and let go when there is not.
+//!
+//! ```text
+//!  send ─> to the node's stream, or dial ─> hello ─> writer task ─> TCP
+//!  Event <── bounded channel <── reader task <── TCP (who is not read waits)
+//! ```
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use fdb::gossip::frame::{self, Frames};
+use fdb::gossip::identity::NodeId;
+use fdb::gossip::seal::stream::{
+    CONFIRM_OCTETS, Callee, Caller, HELLO_OCTETS, MAX_RECORD_OCTETS, Progress, StreamOpener, StreamSealer,
+};
+use fdb::gossip::seal::{Mode, Process};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+use crate::clock;
+use crate::io::keyfile::OsRng;
+
+/// Callers that have not proved yet that they have the key; more are turned away.
+const MAX_HALF_OPEN: usize = 64;
+
+/// Streams at a time, of both directions.
+const MAX_STREAMS: usize = 256;
+
+/// How long a stream may take to stand.
+const HELLO_TIME: Duration = Duration::from_secs(5);
+
+/// A stream on which nothing moves for this long is let go.
+const IDLE: Duration = Duration::from_secs(15);
+
+/// Messages that wait for one stream.
+const QUEUE: usize = 16;
+
+/// What happened on the streams.
+pub(super) enum Event {
+    /// A stream to a process stands.
+    Opened(Process),
+    /// A message came.
+    Message(Process, Vec<u8>),
+    /// The queue of a node has room again.
+    Drained(NodeId),
+    /// A stream ended, or none came about; whose it was.
+    Ended(Option<NodeId>),
+    /// A caller was turned away, or did not prove that it has the key.
+    Refused(SocketAddr, String),
+}
+
+/// All streams of this node.
+pub(super) struct Streams {
+    me: Process,
+    /// Where others call this node.
+    own: SocketAddr,
+    mode: watch::Sender<Rc<Mode>>,
+    next: u64,
+    /// The queue of each stream, by its number.
+    queues: BTreeMap<u64, mpsc::Sender<Vec<u8>>>,
+    /// The newest stream of a node, and the calls that are on their way.
+    nodes: BTreeMap<NodeId, u64>,
+    calls: BTreeMap<SocketAddr, u64>,
+    half_open: BTreeSet<u64>,
+    events: mpsc::Sender<(u64, Event)>,
+    arrived: mpsc::Receiver<(u64, Event)>,
+}
+
+impl Streams {
+    pub(super) fn new(me: Process, own: SocketAddr, mode: Mode) -> Self {
+        let (events, arrived) = mpsc::channel(QUEUE);
+        Self {
+            me,
+            own,
+            mode: watch::Sender::new(Rc::new(mode)),
+            next: 0,
+            queues: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            half_open: BTreeSet::new(),
+            events,
+            arrived,
+        }
+    }
+
+    /// The keys changed; streams that stand keep theirs.
+    pub(super) fn set_mode(&mut self, mode: Mode) {
+        self.mode.send_replace(Rc::new(mode));
+    }
+
+    /// Sends a message over the stream to a node, or calls whoever is at the address. False: its queue is full, so nothing
+    /// was sent.
+    pub(super) fn send(&mut self, node: Option<NodeId>, addr: SocketAddr, message: Vec<u8>) -> bool {
+        let stands = node.and_then(|node| self.nodes.get(&node)).or_else(|| self.calls.get(&addr)).copied();
+        let id = match stands.filter(|id| self.queues.get(id).is_some_and(|queue| !queue.is_closed())) {
+            Some(id) => id,
+            None if addr == self.own || self.queues.len() >= MAX_STREAMS => return false,
+            None => self.call(addr),
+        };
+        self.queues.get(&id).is_some_and(|queue| queue.try_send(message).is_ok())
+    }
+
+    fn open(&mut self) -> (u64, mpsc::Receiver<Vec<u8>>) {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        self.next += 1;
+        self.queues.insert(self.next, sender);
+        (self.next, queue)
+    }
+
+    fn call(&mut self, addr: SocketAddr) -> u64 {
+        let (id, queue) = self.open();
+        self.calls.insert(addr, id);
+        let (me, mode, events) = (self.me, Rc::clone(&self.mode.borrow()), self.events.clone());
+        tokio::task::spawn_local(async move {
+            let made = timeout(HELLO_TIME, dial(me, addr, &mode)).await;
+            let why = match made {
+                Ok(Ok((stream, tcp))) => {
+                    carry(id, stream, tcp, queue, events).await;
+                    return;
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "no answer".to_owned(),
+            };
+            tracing::debug!(event = "gossip_call_failed", %addr, why, "a node cannot be called over TCP");
+            let _ = events.send((id, Event::Ended(None))).await;
+        });
+        id
+    }
+
+    /// Takes a caller in, if there is room.
+    pub(super) fn accept(&mut self, tcp: TcpStream, from: SocketAddr) {
+        if self.half_open.len() >= MAX_HALF_OPEN || self.queues.len() >= MAX_STREAMS {
+            return;
+        }
+        let (id, queue) = self.open();
+        self.half_open.insert(id);
+        let (me, mode, events) = (self.me, Rc::clone(&self.mode.borrow()), self.events.clone());
+        tokio::task::spawn_local(async move {
+            let made = timeout(HELLO_TIME, answer(me, tcp, &mode)).await;
+            let why = match made {
+                Ok(Ok((stream, tcp))) => {
+                    carry(id, stream, tcp, queue, events).await;
+                    return;
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "it did not prove in time that it has the key".to_owned(),
+            };
+            let _ = events.send((id, Event::Refused(from, why))).await;
+        });
+    }
+
+    /// The next event.
+    pub(super) async fn next(&mut self) -> Option<Event> {
+        let (id, event) = self.arrived.recv().await?;
+        match &event {
+            Event::Opened(who) => {
+                self.half_open.remove(&id);
+                self.nodes.insert(who.node, id);
+                self.calls.retain(|_, call| *call != id);
+            }
+            Event::Ended(..) | Event::Refused(..) => {
+                self.half_open.remove(&id);
+                self.queues.remove(&id);
+                self.calls.retain(|_, call| *call != id);
+                self.nodes.retain(|_, stream| *stream != id);
+            }
+            Event::Message(..) | Event::Drained(_) => {}
+        }
+        Some(event)
+    }
+}
+
+/// Both halves of a sealed stream.
+type Sealed = fdb::gossip::seal::stream::Stream;
+
+async fn dial(me: Process, addr: SocketAddr, mode: &Mode) -> io::Result<(Sealed, TcpStream)> {
+    let mut tcp = TcpStream::connect(addr).await?;
+    tcp.set_nodelay(true)?;
+    let (caller, hello) = Caller::new(me, mode, &mut OsRng);
+    tcp.write_all(&hello).await?;
+    let mut hello = [0; HELLO_OCTETS];
+    tcp.read_exact(&mut hello).await?;
+    let (stream, confirm) = caller.finish(mode, &hello).map_err(io::Error::other)?;
+    tcp.write_all(&confirm).await?;
+    Ok((stream, tcp))
+}
+
+async fn answer(me: Process, mut tcp: TcpStream, mode: &Mode) -> io::Result<(Sealed, TcpStream)> {
+    tcp.set_nodelay(true)?;
+    let mut hello = [0; HELLO_OCTETS];
+    tcp.read_exact(&mut hello).await?;
+    let (callee, hello) = Callee::new(me, mode, &hello, &mut OsRng).map_err(io::Error::other)?;
+    tcp.write_all(&hello).await?;
+    let mut confirm = [0; CONFIRM_OCTETS];
+    tcp.read_exact(&mut confirm).await?;
+    let stream = callee.finish(&confirm).map_err(io::Error::other)?;
+    Ok((stream, tcp))
+}
+
+/// Carries messages both ways until nothing moves any more.
+async fn carry(
+    id: u64,
+    stream: Sealed,
+    tcp: TcpStream,
+    queue: mpsc::Receiver<Vec<u8>>,
+    events: mpsc::Sender<(u64, Event)>,
+) {
+    let Sealed { peer, sealer, opener } = stream;
+    let (read, write) = tcp.into_split();
+    if events.send((id, Event::Opened(peer))).await.is_ok() {
+        let heard = Cell::new(clock::now());
+        let reading = read_all(id, peer, opener, read, &events, &heard);
+        let writing = write_all(id, peer, sealer, write, queue, &events, &heard);
+        tokio::pin!(reading, writing);
+        let ended = tokio::select! {
+            ended = &mut reading => ended,
+            ended = &mut writing => ended,
+        };
+        if let Err(error) = ended {
+            tracing::debug!(event = "gossip_stream_ended", node = %peer.node, %error, "a stream to a node ended");
+        }
+    }
+    let _ = events.send((id, Event::Ended(Some(peer.node)))).await;
+}
+
+async fn write_all(
+    id: u64,
+    peer: Process,
+    mut sealer: StreamSealer,
+    mut write: OwnedWriteHalf,
+    mut queue: mpsc::Receiver<Vec<u8>>,
+    events: &mpsc::Sender<(u64, Event)>,
+    heard: &Cell<Instant>,
+) -> io::Result<()> {
+    let mut octets = Vec::new();
+    loop {
+        let message = match timeout(IDLE, queue.recv()).await {
+            Ok(Some(message)) => message,
+            // The other end may still be sending.
+            Err(_) if heard.get() + IDLE > clock::now() => continue,
+            _ => break,
+        };
+        octets.clear();
+        let framed = frame::encode(&message).map_err(io::Error::other)?;
+        sealer.seal(&framed, &mut octets).map_err(io::Error::other)?;
+        timeout(IDLE, write.write_all(&octets)).await??;
+        if queue.is_empty() {
+            let _ = events.send((id, Event::Drained(peer.node))).await;
+        }
+    }
+    octets.clear();
+    sealer.finish(&mut octets).map_err(io::Error::other)?;
+    write.write_all(&octets).await?;
+    write.shutdown().await
+}
+
+async fn read_all(
+    id: u64,
+    peer: Process,
+    mut opener: StreamOpener,
+    mut read: OwnedReadHalf,
+    events: &mpsc::Sender<(u64, Event)>,
+    heard: &Cell<Instant>,
+) -> io::Result<()> {
+    let mut octets = Vec::with_capacity(MAX_RECORD_OCTETS);
+    let (mut plain, mut frames) = (Vec::new(), Frames::default());
+    loop {
+        match opener.open(&octets, &mut plain).map_err(io::Error::other)? {
+            Progress::Wait { .. } => {
+                if timeout(IDLE * 2, read.read_buf(&mut octets)).await?? == 0 {
+                    return opener.end().map_err(io::Error::other);
+                }
+                heard.set(clock::now());
+            }
+            Progress::Record { taken } => {
+                octets.drain(..taken);
+                frames.push(&plain);
+                plain.clear();
+                while let Some(message) = frames.next_message().map_err(io::Error::other)? {
+                    if events.send((id, Event::Message(peer, message))).await.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+            Progress::End { .. } => return Ok(()),
+        }
+    }
+}
+
+/// Waits for a caller; an error of one is no reason to end.
+pub(super) async fn next_caller(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+    match listener.accept().await {
+        Ok(caller) => Some(caller),
+        Err(error) => {
+            tracing::debug!(event = "gossip_accept_failed", %error, "a caller could not be taken");
+            // Such as no descriptor left: without a pause this would spin.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            None
+        }
+    }
+}

@@ -24,7 +24,10 @@ pub mod table;
 
 pub use cache::FlowCache;
 pub use shared::{Found, Kind, Shared, Stamp};
-pub use table::{Counters, EntryView, LearnOutcome, Limits, Refusal, StaticError, Table};
+pub use table::{
+    Claim, ClaimOutcome, ClaimRefusal, Counters, DelOutcome, EntryView, LearnOutcome, Limits, Origin,
+    Refusal, StaticError, Table, UnclaimOutcome,
+};
 
 /// Where a MAC address lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -58,7 +58,7 @@ pub struct Found {
     pub location: Location,
     /// Whether it moved too often: frames from it at another place are to be dropped (RFC 7432 §15.1).
     pub frozen: bool,
-    /// Whether it was configured or learned.
+    /// Configured, learned, or claimed by another node.
     pub kind: Kind,
 }
 
@@ -69,6 +69,19 @@ pub enum Kind {
     Static,
     /// From the source address of a frame.
     Learned,
+    /// Another node says so.
+    Claimed {
+        /// It is configured there: never moves because of a frame seen here.
+        is_static: bool,
+    },
+}
+
+impl Kind {
+    /// Whether it was configured, here or at the node that claims it: a frame never moves it.
+    #[must_use]
+    pub const fn is_static(self) -> bool {
+        matches!(self, Self::Static | Self::Claimed { is_static: true })
+    }
 }
 
 /// The state of the FDB that an answer was taken from; [`Shared::is_current`] says whether it still stands.
@@ -109,8 +122,8 @@ impl Shared {
             self.index.find(key, hash, |bits| Some((self.places.get(bits.place())?, bits.mark())));
         let found = found.map(|(place, mark)| Found {
             location: places::decode(place),
-            frozen: mark == FROZEN,
-            kind: if mark == STATIC { Kind::Static } else { Kind::Learned },
+            frozen: mark.is_frozen(),
+            kind: mark.kind(),
         });
         (found, Stamp { bucket: index::bucket(hash), generation })
     }
@@ -152,7 +165,7 @@ impl fmt::Debug for Shared {
 }
 
 /// What the FDB is keyed by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) vni: Vni,
     pub(crate) mac: MacAddr,
@@ -189,65 +202,98 @@ pub(crate) struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
     /// Configured: never moves, never ages.
-    Static,
+    Static = 1,
     /// Learned: moves, ages, can be evicted.
     Learned,
-    /// Learned, and moved too often: stays where it is for a while.
+    /// Learned, and moved too often: no frame moves it for a while.
     Frozen,
+    /// Claimed by another node: stays as long as that says so, unless it is seen here.
+    Claimed,
+    /// Claimed, and moved too often: no frame moves it for a while.
+    ClaimedFrozen,
+    /// Claimed by another node where it is configured: no frame moves it.
+    ClaimedStatic,
 }
 
-/// An [`Entry`] in 50 bits, never zero: its mark, and two numbers below [`MAX_ENTRIES`].
+impl Mark {
+    /// Configured or learned here: for this node to tell others.
+    pub(crate) const fn is_own(self) -> bool {
+        matches!(self, Self::Static | Self::Learned | Self::Frozen)
+    }
+
+    /// Learned here, frozen or not: counts in its share, and can be evicted.
+    pub(crate) const fn is_learned(self) -> bool {
+        matches!(self, Self::Learned | Self::Frozen)
+    }
+
+    pub(crate) const fn is_frozen(self) -> bool {
+        matches!(self, Self::Frozen | Self::ClaimedFrozen)
+    }
+
+    /// The same, frozen; what is configured does not freeze.
+    pub(crate) const fn frozen(self) -> Self {
+        match self {
+            Self::Learned => Self::Frozen,
+            Self::Claimed => Self::ClaimedFrozen,
+            other => other,
+        }
+    }
+
+    /// The same, not frozen.
+    pub(crate) const fn thawed(self) -> Self {
+        match self {
+            Self::Frozen => Self::Learned,
+            Self::ClaimedFrozen => Self::Claimed,
+            other => other,
+        }
+    }
+
+    pub(crate) const fn kind(self) -> Kind {
+        match self {
+            Self::Static => Kind::Static,
+            Self::Learned | Self::Frozen => Kind::Learned,
+            Self::Claimed | Self::ClaimedFrozen => Kind::Claimed { is_static: false },
+            Self::ClaimedStatic => Kind::Claimed { is_static: true },
+        }
+    }
+}
+
+/// An [`Entry`] in 51 bits, never zero: its mark, and two numbers below [`MAX_ENTRIES`].
 #[derive(Clone, Copy)]
 struct Bits(u64);
 
-const STATIC: u64 = 1;
-const LEARNED: u64 = 2;
-const FROZEN: u64 = 3;
-
 impl Bits {
-    fn mark(self) -> u64 {
-        self.0 & 3
+    fn mark(self) -> Mark {
+        match self.0 & 7 {
+            1 => Mark::Static,
+            2 => Mark::Learned,
+            3 => Mark::Frozen,
+            4 => Mark::Claimed,
+            5 => Mark::ClaimedFrozen,
+            _ => Mark::ClaimedStatic,
+        }
     }
 
     #[allow(clippy::cast_possible_truncation)] // what was put together is taken apart
     fn place(self) -> u32 {
-        (self.0 >> 2) as u32 & (MAX_ENTRIES as u32 - 1)
+        (self.0 >> 3) as u32 & (MAX_ENTRIES as u32 - 1)
     }
 
     #[allow(clippy::cast_possible_truncation)] // what was put together is taken apart
     fn node(self) -> u32 {
-        (self.0 >> 26) as u32 & (MAX_ENTRIES as u32 - 1)
+        (self.0 >> 27) as u32 & (MAX_ENTRIES as u32 - 1)
     }
 }
 
 impl From<Entry> for Bits {
     fn from(entry: Entry) -> Self {
-        let mark = match entry.mark {
-            Mark::Static => STATIC,
-            Mark::Learned => LEARNED,
-            Mark::Frozen => FROZEN,
-        };
-        Self(mark | u64::from(entry.place) << 2 | u64::from(entry.node) << 26)
+        Self(entry.mark as u64 | u64::from(entry.place) << 3 | u64::from(entry.node) << 27)
     }
 }
 
 impl From<Bits> for Entry {
     fn from(bits: Bits) -> Self {
-        let mark = match bits.mark() {
-            STATIC => Mark::Static,
-            LEARNED => Mark::Learned,
-            _ => Mark::Frozen,
-        };
-        Self { place: bits.place(), node: bits.node(), mark }
-    }
-}
-
-impl Mark {
-    pub(crate) fn kind(self) -> Kind {
-        match self {
-            Self::Static => Kind::Static,
-            Self::Learned | Self::Frozen => Kind::Learned,
-        }
+        Self { place: bits.place(), node: bits.node(), mark: bits.mark() }
     }
 }
 
@@ -258,11 +304,13 @@ mod tests {
     #[test]
     fn an_entry_is_what_its_bits_were_made_of() {
         const LAST: u32 = MAX_ENTRIES as u32 - 1;
-        for mark in [Mark::Static, Mark::Learned, Mark::Frozen] {
+        let learned = [Mark::Static, Mark::Learned, Mark::Frozen];
+        let claimed = [Mark::Claimed, Mark::ClaimedFrozen, Mark::ClaimedStatic];
+        for mark in learned.into_iter().chain(claimed) {
             for (place, node) in [(0, 0), (1, 2), (LAST, 0), (0, LAST), (LAST, LAST)] {
                 let entry = Entry { place, node, mark };
                 let bits = Bits::from(entry);
-                assert!((1..1 << 50).contains(&bits.0));
+                assert!((1..1 << 51).contains(&bits.0));
                 assert_eq!(Entry::from(bits), entry);
             }
         }

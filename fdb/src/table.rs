@@ -1,9 +1,10 @@
 //! The write side of the FDB: control owns the one [`Table`], which decides and publishes to [`Shared`].
 //!
 //! ```text
-//!  network (VNI)   to age: oldest .. youngest      to thaw: oldest .. youngest
-//!  share (owner in a network: a port or a remote VTEP)
-//!                  learned: oldest .. youngest     static
+//!  network (VNI)   to age: oldest .. youngest      to thaw: oldest .. youngest (learned, claimed)
+//!  share (owner in a network: a port, a remote VTEP, or a node that claims entries at a VTEP)
+//!                  learned: oldest .. youngest     lasting (static, claimed)
+//!  address         entry: the winner               claims that lost: best .. worst
 //! ```
 //!
 //! Every learned entry is on one list of its network and one of its share, so that learning, refreshing, moving,
@@ -11,12 +12,17 @@
 //!
 //! Rules: a full share loses *its own* oldest learned entry, never another's; a static entry never moves; an entry
 //! that moves [`MOVES_TO_FREEZE`] times within [`MOVE_WINDOW`] stays where it is for [`FREEZE`]
-//! ([RFC 7432 §15.1](https://www.rfc-editor.org/rfc/rfc7432#section-15.1)).
+//! ([RFC 7432 §15.1](https://www.rfc-editor.org/rfc/rfc7432#section-15.1)). What other nodes say of an address are claims:
+//! [`Table::claim`] weighs them against each other and against what is known here, and [`Table::poll_changed`] tells what
+//! of the latter is to be published.
 //!
 //! Memory: 56 octets a node, and some 40 an entry in the map; a test weighs a million of them.
 
 mod arena;
+mod changes;
+mod claim;
 mod learn;
+mod losers;
 mod network;
 mod outcome;
 mod share;
@@ -27,12 +33,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use encap::{MacAddr, Vni};
+use encap::{MacAddr, Vni, VtepAddr};
 
 use self::arena::{Arena, Chain, Node};
+use self::changes::Changes;
+use self::losers::Losers;
 use self::network::{Clock, Network, nanoseconds};
-pub use self::outcome::{Counters, EntryView, LearnOutcome, Limits, Refusal, StaticError};
-use self::share::Shares;
+pub use self::outcome::{
+    Claim, ClaimOutcome, ClaimRefusal, Counters, DelOutcome, EntryView, LearnOutcome, Limits, Origin,
+    Refusal, StaticError, UnclaimOutcome,
+};
+use self::share::{Owner, Shares};
 use crate::Location;
 use crate::shared::{Entry, Key, MAX_ENTRIES, Mark, Shared};
 
@@ -83,6 +94,10 @@ pub struct Table {
     nodes: Arena,
     shares: Shares,
     networks: BTreeMap<Vni, Network>,
+    losers: Losers,
+    changes: Changes,
+    /// This node's VTEPs.
+    own: Vec<VtepAddr>,
     /// Learned entries on the whole node.
     learned: usize,
     /// The number of the latest change.
@@ -103,6 +118,9 @@ impl Table {
             nodes: Arena::new(),
             shares: Shares::default(),
             networks: BTreeMap::new(),
+            losers: Losers::default(),
+            changes: Changes::default(),
+            own: Vec::new(),
             learned: 0,
             seq: 0,
             clock: Clock::default(),
@@ -116,20 +134,20 @@ impl Table {
     /// Makes a network, or changes its limits: at most `max_macs` entries, and learned ones are forgotten when they
     /// were not seen for `mac_age` (zero = never).
     ///
-    /// Learned entries above a lower `max_macs` are evicted, oldest first. Static ones stay, also above it.
+    /// Learned entries above a lower `max_macs` are evicted, oldest first. Static and claimed ones stay, also above it.
     pub fn set_network(&mut self, vni: Vni, max_macs: usize, mac_age: Duration) {
         let network = self.networks.entry(vni).or_insert_with(Network::new);
         network.max_macs = max_macs;
         network.mac_age = (!mac_age.is_zero()).then(|| nanoseconds(mac_age));
         while let Some(id) = self.networks.get(&vni).and_then(Network::excess) {
-            self.counters.evicted += 1;
-            self.remove(id);
+            self.evict(id);
         }
         self.find_next_wake();
     }
 
-    /// Removes a network and all its entries; says how many.
+    /// Removes a network with all its entries and the claims that lost to them; says how many entries.
     pub fn remove_network(&mut self, vni: Vni) -> usize {
+        self.losers.remove_network(vni);
         let removed = self.remove_shares(&self.shares.of_network(Some(vni)), true);
         self.networks.remove(&vni);
         removed
@@ -149,46 +167,71 @@ impl Table {
         }
         let network = self.networks.get(&vni).ok_or(StaticError::UnknownNetwork { vni })?;
         let key = Key { vni, mac };
-        let id = match self.shared.entry(key) {
-            Some(entry) if entry.mark == Mark::Static && self.shares.get(entry.place).owner == location => {
-                return Ok(());
-            }
-            Some(entry) => {
-                self.detach(entry.node);
-                self.nodes.get_mut(entry.node).mark = Mark::Static;
-                entry.node
-            }
-            None if network.len() >= network.max_macs || self.len() >= MOST => {
+        let owner = Owner::here(location);
+        let Some(entry) = self.shared.entry(key) else {
+            if network.is_full() || self.len() >= MOST {
                 return Err(StaticError::NetworkFull { vni, max_macs: network.max_macs.min(MOST) });
             }
-            None => self.nodes.add(mac, Mark::Static, self.clock.latest()),
+            let id = self.nodes.add(mac, Mark::Static, self.clock.latest());
+            self.attach(id, vni, owner);
+            self.publish(id, false);
+            return Ok(());
         };
-        self.attach(id, vni, location);
-        self.publish(id);
+        if entry.mark == Mark::Static && self.shares.get(entry.place).owner == owner {
+            return Ok(());
+        }
+        if let Some(claim) = self.holding_claim(entry.node) {
+            self.keep_lost(key, claim);
+        }
+        let mob_seq = self.nodes.get(entry.node).mob_seq;
+        self.hand_over(entry.node, owner, Mark::Static, mob_seq, self.clock.latest());
         Ok(())
     }
 
-    /// Removes the entry of `mac`, static or learned; says whether there was one.
-    pub fn del(&mut self, vni: Vni, mac: MacAddr) -> bool {
-        let entry = self.shared.entry(Key { vni, mac });
-        entry.inspect(|entry| self.remove(entry.node)).is_some()
+    /// Removes the entry of `mac`, static or learned.
+    pub fn del(&mut self, vni: Vni, mac: MacAddr) -> DelOutcome {
+        let Some(entry) = self.shared.entry(Key { vni, mac }) else { return DelOutcome::Unknown };
+        if let Some(Claim { origin, .. }) = self.holding_claim(entry.node) {
+            return DelOutcome::Claimed { origin };
+        }
+        self.remove(entry.node);
+        DelOutcome::Removed
     }
 
-    /// Forgets what was learned in one network, or in all, and says how many entries that were. Static ones stay.
+    /// Forgets what was learned in one network, or in all, and says how many entries that were. Static and claimed ones
+    /// stay, and where a claim had lost, it takes over.
     pub fn flush(&mut self, vni: Option<Vni>) -> usize {
         self.remove_shares(&self.shares.of_network(vni), false)
     }
 
-    /// Removes what lives at a port or behind a VTEP that is no more, static entries too; says how many.
+    /// Removes what lives at a port or behind a VTEP that is no more, static entries too; says how many. What other nodes
+    /// claim to live there stays.
     pub fn forget(&mut self, location: Location) -> usize {
-        self.remove_shares(&self.shares.of_owner(location), true)
+        self.remove_shares(&self.shares.of_place(location), true)
     }
 
     /// Lets a frozen entry move again, and starts its age anew; says whether it was frozen.
     pub fn thaw(&mut self, vni: Vni, mac: MacAddr) -> bool {
         let entry = self.shared.entry(Key { vni, mac });
-        let frozen = entry.filter(|entry| entry.mark == Mark::Frozen);
+        let frozen = entry.filter(|entry| entry.mark.is_frozen());
         frozen.inspect(|entry| self.unfreeze(entry.node)).is_some()
+    }
+
+    // ---- what to publish ----
+
+    /// Begins, or ceases, to note which of this node's own entries change; it begins with all that there are.
+    pub fn track_changes(&mut self, on: bool) {
+        let Self { nodes, shares, changes, .. } = self;
+        let own = nodes.iter().filter(|node| node.mark.is_own());
+        let keys = own.map(|node| Key { vni: shares.get(node.share).vni, mac: node.mac });
+        changes.track(on.then_some(keys));
+    }
+
+    /// An address of which [`Table::entry`] may tell something new to publish: an own entry of another place or number, or
+    /// none any more. Each is told once, however often it changed meanwhile; nothing is noted unless
+    /// [asked for](Table::track_changes).
+    pub fn poll_changed(&mut self) -> Option<(Vni, MacAddr)> {
+        self.changes.poll().map(|Key { vni, mac }| (vni, mac))
     }
 
     // ---- time ----
@@ -277,15 +320,16 @@ impl Table {
 
     fn view(&self, node: &Node) -> EntryView {
         let share = self.shares.get(node.share);
-        let frozen = node.mark == Mark::Frozen;
+        let frozen = node.mark.is_frozen();
         EntryView {
             vni: share.vni,
             mac: node.mac,
-            location: share.owner,
+            location: share.owner.at,
             kind: node.mark.kind(),
+            origin: share.owner.origin,
             frozen_until: frozen.then(|| self.clock.instant(node.since + nanoseconds(FREEZE))).flatten(),
             last_seen: (node.mark != Mark::Static).then(|| self.clock.instant(node.last_seen)).flatten(),
-            moves: node.moves,
+            mob_seq: node.mob_seq,
             seq: node.seq,
         }
     }
@@ -293,17 +337,15 @@ impl Table {
     // ---- helpers: every change of an entry is made of these ----
 
     /// Puts a node on its lists and into the counts.
-    fn attach(&mut self, id: u32, vni: Vni, owner: Location) {
+    fn attach(&mut self, id: u32, vni: Vni, owner: Owner) {
         let share = self.shares.open(vni, owner);
         self.nodes.get_mut(id).share = share;
-        let mark = self.nodes.get(id).mark;
-        if mark == Mark::Static {
-            let list = &mut self.shares.get_mut(share).configured;
-            self.nodes.append(list, Chain::Share, id);
-        } else {
+        if self.nodes.get(id).mark.is_learned() {
             self.nodes.append(&mut self.shares.get_mut(share).learned, Chain::Share, id);
-            self.shares.count_learned(owner, 1);
+            self.shares.count_learned(owner.at, 1);
             self.learned += 1;
+        } else {
+            self.nodes.append(&mut self.shares.get_mut(share).lasting, Chain::Share, id);
         }
         if let Some(network) = self.networks.get_mut(&vni) {
             let due = network.attach(&mut self.nodes, id);
@@ -316,11 +358,12 @@ impl Table {
         let Node { share: share_id, mark, .. } = *self.nodes.get(id);
         let share = self.shares.get_mut(share_id);
         let (vni, owner) = (share.vni, share.owner);
-        let list = if mark == Mark::Static { &mut share.configured } else { &mut share.learned };
-        self.nodes.unlink(list, Chain::Share, id);
-        if mark != Mark::Static {
-            self.shares.count_learned(owner, -1);
+        if mark.is_learned() {
+            self.nodes.unlink(&mut share.learned, Chain::Share, id);
+            self.shares.count_learned(owner.at, -1);
             self.learned -= 1;
+        } else {
+            self.nodes.unlink(&mut share.lasting, Chain::Share, id);
         }
         if let Some(network) = self.networks.get_mut(&vni) {
             network.detach(&mut self.nodes, id);
@@ -328,70 +371,85 @@ impl Table {
         self.shares.close_if_empty(share_id);
     }
 
-    /// Numbers a change and shows it to the workers.
-    fn publish(&mut self, id: u32) {
+    /// Numbers a change and shows it to the workers; `was_own`: the address was this node's to publish before.
+    fn publish(&mut self, id: u32, was_own: bool) {
         self.seq += 1;
         let node = self.nodes.get_mut(id);
         node.seq = self.seq;
         let share = self.shares.get(node.share);
         let key = Key { vni: share.vni, mac: node.mac };
         let entry = Entry { place: node.share, node: id, mark: node.mark };
-        self.shared.put(key, entry, share.owner);
+        self.shared.put(key, entry, share.owner.at);
         self.shares.recycle();
+        self.changes.note(key, was_own, entry.mark.is_own());
     }
 
+    /// Gives an entry another owner, as if there had been no move before.
+    fn hand_over(&mut self, id: u32, owner: Owner, mark: Mark, mob_seq: u32, now: u64) {
+        let node = self.nodes.get(id);
+        let (was_own, vni) = (node.mark.is_own(), self.shares.get(node.share).vni);
+        self.detach(id);
+        let node = self.nodes.get_mut(id);
+        (node.mark, node.mob_seq) = (mark, mob_seq);
+        (node.recent_moves, node.since, node.last_seen) = (0, now, now);
+        self.attach(id, vni, owner);
+        self.publish(id, was_own);
+    }
+
+    /// Takes an entry from who has it: the best claim that lost takes over, or else it is gone.
     fn remove(&mut self, id: u32) {
         let node = self.nodes.get(id);
+        let was_own = node.mark.is_own();
         let key = Key { vni: self.shares.get(node.share).vni, mac: node.mac };
+        if let Some(best) = self.losers.take_best(key) {
+            return self.take_over(id, best, self.clock.latest());
+        }
         self.detach(id);
         self.nodes.remove(id);
         self.shared.remove(key);
         self.shares.recycle();
+        self.changes.note(key, was_own, false);
     }
 
-    fn remove_shares(&mut self, shares: &[u32], configured_too: bool) -> usize {
-        let before = self.len();
-        for share in shares {
-            while let Some(id) = self.shares.get(*share).learned.first() {
+    /// Removes what owners have in networks; says how many entries. They are looked up again for each: an entry that a
+    /// claim takes over may use the number of a share that just became empty.
+    fn remove_shares(&mut self, shares: &[(Vni, Owner)], lasting_too: bool) -> usize {
+        let mut removed = 0;
+        for (vni, owner) in shares {
+            while let Some(id) = self.shares.first(*vni, *owner, lasting_too) {
                 self.remove(id);
-            }
-            while configured_too && let Some(id) = self.shares.get(*share).configured.first() {
-                self.remove(id);
+                removed += 1;
             }
         }
-        before - self.len()
+        removed
     }
 
     fn unfreeze(&mut self, id: u32) {
         let now = self.clock.latest();
-        self.change_mark(id, Mark::Learned, now);
-        self.renew(id, now);
-        self.publish(id);
-    }
-
-    /// Changes between learned and frozen.
-    fn change_mark(&mut self, id: u32, mark: Mark, now: u64) {
-        let vni = self.shares.get(self.nodes.get(id).share).vni;
+        let node = self.nodes.get(id);
+        let (vni, was) = (self.shares.get(node.share).vni, node.mark);
         let Some(network) = self.networks.get_mut(&vni) else { return };
         network.detach(&mut self.nodes, id);
         let node = self.nodes.get_mut(id);
-        node.mark = mark;
-        node.recent_moves = 0;
-        node.since = now;
-        node.last_seen = now;
+        node.mark = was.thawed();
+        (node.recent_moves, node.since) = (0, now);
+        if was.is_learned() {
+            node.last_seen = now;
+        }
         let due = network.attach(&mut self.nodes, id);
         self.wake_by(due);
+        self.renew(id, now);
+        self.publish(id, was.is_own());
     }
 
-    /// Makes an entry the youngest of its share, and of its network unless it is static or frozen.
+    /// Makes a learned entry the youngest of its share, and of its network unless it is frozen.
     fn renew(&mut self, id: u32, now: u64) {
         let node = self.nodes.get_mut(id);
-        node.last_seen = now;
-        let (share, mark) = (node.share, node.mark);
-        let share = self.shares.get_mut(share);
-        if mark == Mark::Static {
+        if !node.mark.is_learned() {
             return;
         }
+        node.last_seen = now;
+        let share = self.shares.get_mut(node.share);
         self.nodes.renew(&mut share.learned, Chain::Share, id);
         if let Some(network) = self.networks.get_mut(&share.vni) {
             network.renew(&mut self.nodes, id);

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use encap::{MacAddr, PortId, Vni};
 use fdb::table::{FREEZE, MOVE_WINDOW, MOVES_TO_FREEZE};
 use fdb::{
-    EntryView, Found, Kind, LearnOutcome, Limits, Location, Refusal, Shared, Stamp, StaticError, Table,
+    DelOutcome, EntryView, Found, Kind, LearnOutcome, Limits, Location, Refusal, Shared, Stamp, StaticError,
+    Table,
 };
 use proptest::prelude::*;
 
@@ -282,7 +283,9 @@ impl Run {
                 assert_eq!(result, model.add_static((vni(v), mac(m)), place(p)));
             }
             Step::Del { vni: v, mac: m } => {
-                assert_eq!(table.del(vni(v), mac(m)), model.known.remove(&(vni(v), mac(m))).is_some());
+                let known = model.known.remove(&(vni(v), mac(m))).is_some();
+                let removed = if known { DelOutcome::Removed } else { DelOutcome::Unknown };
+                assert_eq!(table.del(vni(v), mac(m)), removed);
             }
             Step::Thaw { vni: v, mac: m } => {
                 assert_eq!(table.thaw(vni(v), mac(m)), model.thaw((vni(v), mac(m))));
@@ -318,7 +321,10 @@ impl Run {
         assert_eq!(numbers.len(), table.len(), "each change has its own number");
         for (spot, known) in &self.model.known {
             let entry = table[spot];
-            assert_eq!((entry.location, entry.kind, entry.moves), (known.location, known.kind, known.moves));
+            assert_eq!(
+                (entry.location, entry.kind, entry.mob_seq),
+                (known.location, known.kind, known.moves)
+            );
             assert_eq!(entry.frozen_until, known.frozen_at.map(|since| since + FREEZE));
             assert_eq!(entry.last_seen, (known.kind == Kind::Learned).then_some(known.seen));
             let frozen = known.frozen_at.is_some();

@@ -19,9 +19,9 @@ pub(super) struct Node {
     pub(super) recent_moves: u8,
     /// The share it belongs to; [`NIL`] for a node that is free.
     pub(super) share: u32,
-    /// Moves since it was learned.
-    pub(super) moves: u32,
-    /// Nanoseconds on the table's clock.
+    /// The mobility sequence number: of its claim, or the moves since it was learned, on top of the claim it moved from.
+    pub(super) mob_seq: u32,
+    /// Nanoseconds on the table's clock; of a claim, when it came to hold the entry.
     pub(super) last_seen: u64,
     /// When the window of `recent_moves` began, or when it was frozen.
     pub(super) since: u64,
@@ -106,7 +106,7 @@ impl Arena {
             mark,
             recent_moves: 0,
             share: NIL,
-            moves: 0,
+            mob_seq: 0,
             last_seen: now,
             since: now,
             seq: 0,

@@ -14,19 +14,34 @@ pub(super) struct Network {
     pub(super) mac_age: Option<u64>,
     /// Learned entries by the time they were last seen.
     to_age: List,
-    /// Frozen entries by the time they were frozen.
+    /// Frozen learned entries by the time they were frozen.
     to_thaw: List,
-    configured: usize,
+    /// Frozen claimed ones: apart, because these are never evicted.
+    claims_to_thaw: List,
+    /// Entries that are neither aged nor thawed: configured, or claimed.
+    lasting: usize,
 }
 
 impl Network {
     pub(super) const fn new() -> Self {
-        Self { max_macs: 0, mac_age: None, to_age: List::EMPTY, to_thaw: List::EMPTY, configured: 0 }
+        Self {
+            max_macs: 0,
+            mac_age: None,
+            to_age: List::EMPTY,
+            to_thaw: List::EMPTY,
+            claims_to_thaw: List::EMPTY,
+            lasting: 0,
+        }
     }
 
     /// Its entries of all kinds.
     pub(super) fn len(&self) -> usize {
-        self.to_age.len() + self.to_thaw.len() + self.configured
+        self.to_age.len() + self.to_thaw.len() + self.claims_to_thaw.len() + self.lasting
+    }
+
+    /// Whether it has as many entries as it may.
+    pub(super) fn is_full(&self) -> bool {
+        self.len() >= self.max_macs
     }
 
     /// The learned entry to evict first when there are more than `max_macs`.
@@ -40,8 +55,8 @@ impl Network {
         let node = nodes.get(id);
         let (last_seen, since) = (node.last_seen, node.since);
         match node.mark {
-            Mark::Static => {
-                self.configured += 1;
+            Mark::Static | Mark::Claimed | Mark::ClaimedStatic => {
+                self.lasting += 1;
                 None
             }
             Mark::Learned => {
@@ -52,14 +67,19 @@ impl Network {
                 nodes.append(&mut self.to_thaw, Chain::Network, id);
                 Some(since.saturating_add(nanoseconds(FREEZE)))
             }
+            Mark::ClaimedFrozen => {
+                nodes.append(&mut self.claims_to_thaw, Chain::Network, id);
+                Some(since.saturating_add(nanoseconds(FREEZE)))
+            }
         }
     }
 
     pub(super) fn detach(&mut self, nodes: &mut Arena, id: u32) {
         match nodes.get(id).mark {
-            Mark::Static => self.configured -= 1,
+            Mark::Static | Mark::Claimed | Mark::ClaimedStatic => self.lasting -= 1,
             Mark::Learned => nodes.unlink(&mut self.to_age, Chain::Network, id),
             Mark::Frozen => nodes.unlink(&mut self.to_thaw, Chain::Network, id),
+            Mark::ClaimedFrozen => nodes.unlink(&mut self.claims_to_thaw, Chain::Network, id),
         }
     }
 
@@ -78,8 +98,9 @@ impl Network {
 
     /// The frozen entry that thaws first, and when.
     pub(super) fn first_to_thaw(&self, nodes: &Arena) -> Option<(u32, u64)> {
-        let id = self.to_thaw.first()?;
-        Some((id, nodes.get(id).since.saturating_add(nanoseconds(FREEZE))))
+        let first = [self.to_thaw.first(), self.claims_to_thaw.first()].into_iter().flatten();
+        let due = first.map(|id| (id, nodes.get(id).since.saturating_add(nanoseconds(FREEZE))));
+        due.min_by_key(|(_, due)| *due)
     }
 }
 

@@ -212,7 +212,7 @@ impl<D: Devices> Control<D> {
             mac: entry.mac,
             vni: entry.vni,
             network: network.map_or_else(String::new, |n| n.name.clone()),
-            state: if entry.kind == Kind::Static { FdbState::Static } else { learned },
+            state: if entry.kind.is_static() { FdbState::Static } else { learned },
             port,
             dst,
             owner: self.config.node.name.clone(),

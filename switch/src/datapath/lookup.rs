@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use encap::{MacAddr, PortId, Vni};
-use fdb::{FlowCache, Kind, Location, Shared};
+use fdb::{FlowCache, Location, Shared};
 
 use crate::counters::{DropReason, WorkerCounters};
 use crate::events::WorkerEvent;
@@ -120,7 +120,7 @@ impl Lookup {
         let (found, stamp) = self.shared.find(vni, mac);
         let here = found.is_some_and(|found| found.location == from);
         let frozen = found.is_some_and(|found| found.frozen) && !here;
-        if !frozen && !found.is_some_and(|found| found.kind == Kind::Static) {
+        if !frozen && !found.is_some_and(|found| found.kind.is_static()) {
             tell(WorkerEvent::Learn { vni, mac, at: from });
         }
         let refresh = if age.is_zero() { Duration::from_secs(3600) } else { age / REFRESHES };

@@ -1,0 +1,351 @@
+//! Members: the nodes that gossip tells of, as peers, and what this node tells them.
+//!
+//! ```text
+//!  Link ── events ───> who is up             ─┐
+//!       ── changes ──> where, which networks ─┴─> Topology
+//!       ── changes ──> who lives there ─────────> fdb::Table ── what is ours ──> Link
+//! ```
+//!
+//! What a node says of addresses is of use only once its own address is known; what came earlier is asked for again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use encap::{Format, MacAddr, Mtu, Vni, VtepAddr};
+use fdb::gossip::identity::{BootId, NodeId};
+use fdb::gossip::members::{MemberEvent, MemberId, MemberState};
+use fdb::replica::{Key, MacRecord, NodeInfo, Record};
+use fdb::{Claim, ClaimOutcome, Kind, Location, Origin};
+
+use super::config::Config;
+use super::devices::Devices;
+use super::{Control, mtu};
+use crate::gossip::{Link, News};
+
+/// Gossip, as control knows it.
+pub(super) struct Gossip {
+    pub(super) link: Link,
+    pub(super) node: NodeId,
+    boot: BootId,
+    pub(super) members: BTreeMap<NodeId, Member>,
+    next_origin: u32,
+    /// The addresses that this node says are its own.
+    said: BTreeSet<(Vni, MacAddr)>,
+    /// What it says of itself.
+    info: Option<NodeInfo>,
+    networks: BTreeSet<Vni>,
+}
+
+/// What [`Control`] needs to take part in gossip.
+pub struct GossipSetup {
+    /// The way to the thread that does.
+    pub link: Link,
+    /// This node.
+    pub node: NodeId,
+    /// This run of it.
+    pub boot: BootId,
+}
+
+/// Another node.
+pub(super) struct Member {
+    /// Its number in the FDB.
+    pub(super) origin: Origin,
+    pub(super) gossip: Option<SocketAddr>,
+    pub(super) state: MemberState,
+    pub(super) since: Instant,
+    /// What it says of itself; kept for people when it is down.
+    pub(super) info: Option<NodeInfo>,
+    /// What it is sent, and where that goes; `None` while it is hidden, or has no address of a family of ours.
+    pub(super) tunnel: Option<(Format, VtepAddr)>,
+    /// Its networks.
+    pub(super) vnis: BTreeSet<Vni>,
+    /// The IP MTU of the path to it; `None` = no route.
+    pub(super) path: Option<Mtu>,
+}
+
+impl Member {
+    /// What people call it.
+    pub(super) fn name(&self, node: NodeId) -> String {
+        self.info.as_ref().map_or_else(|| node.to_string(), |info| info.name.clone())
+    }
+}
+
+impl Gossip {
+    pub(super) fn new(setup: GossipSetup) -> Self {
+        let GossipSetup { link, node, boot } = setup;
+        Self {
+            link,
+            node,
+            boot,
+            members: BTreeMap::new(),
+            next_origin: 0,
+            said: BTreeSet::new(),
+            info: None,
+            networks: BTreeSet::new(),
+        }
+    }
+
+    fn member(&mut self, node: NodeId, now: Instant) -> &mut Member {
+        let next = &mut self.next_origin;
+        self.members.entry(node).or_insert_with(|| {
+            *next += 1;
+            Member {
+                origin: Origin::new(*next),
+                gossip: None,
+                state: MemberState::Down,
+                since: now,
+                info: None,
+                tunnel: None,
+                vnis: BTreeSet::new(),
+                path: None,
+            }
+        })
+    }
+
+    /// The member that claims an address.
+    pub(super) fn by_origin(&self, origin: Origin) -> Option<(NodeId, &Member)> {
+        self.members.iter().find(|(_, member)| member.origin == origin).map(|(node, member)| (*node, member))
+    }
+
+    /// The member at a VTEP.
+    pub(super) fn by_vtep(&self, vtep: VtepAddr) -> Option<(NodeId, &Member)> {
+        let at = |member: &Member| member.tunnel.is_some_and(|(_, at)| at == vtep);
+        self.members.iter().find(|(_, member)| at(member)).map(|(node, member)| (*node, member))
+    }
+}
+
+/// What a member is sent, and where: what this node sends, to its address of a family of ours, IPv4 first.
+fn tunnel(config: &Config, own: &[IpAddr], info: &NodeInfo) -> Option<(Format, VtepAddr)> {
+    let ours = |v4: bool| own.iter().any(|ip| ip.is_ipv4() == v4);
+    let v4 = info.v4.map(IpAddr::V4).filter(|_| ours(true));
+    let ip = v4.or_else(|| info.v6.map(IpAddr::V6).filter(|_| ours(false)))?;
+    let format = config.encap.format;
+    let port = match format {
+        Format::Vxlan => info.vxlan_port,
+        Format::Geneve => info.geneve_port,
+    };
+    Some((format, VtepAddr::new(ip, port)))
+}
+
+impl<D: Devices> Control<D> {
+    // ---- what others say ----
+
+    /// Takes in what gossip heard.
+    pub fn handle_gossip(&mut self, now: Instant) {
+        let Some(gossip) = &self.gossip else { return };
+        let News { events, changes } = gossip.link.take_news();
+        for event in events {
+            self.member_event(event, now);
+        }
+        for ((node, key), record) in changes {
+            self.member_change(node, key, record, now);
+        }
+        self.settle();
+    }
+
+    fn member_event(&mut self, event: MemberEvent, now: Instant) {
+        let (id, state) = match event {
+            MemberEvent::Up(id) | MemberEvent::Rejoined(id) | MemberEvent::Cleared(id) => (id, MemberState::Up),
+            MemberEvent::AddressChanged { member, .. } => (member, MemberState::Up),
+            MemberEvent::Suspect(id) => (id, MemberState::Suspect),
+            MemberEvent::Down(id) => (id, MemberState::Down),
+            MemberEvent::Left(id) => (id, MemberState::Left),
+            MemberEvent::Renewed(_) | MemberEvent::Clone(_) => return,
+        };
+        let Some(gossip) = &mut self.gossip else { return };
+        let member = gossip.member(id.node(), now);
+        member.gossip = Some(id.addr());
+        if member.state != state {
+            (member.state, member.since) = (state, now);
+            say_state(&member.name(id.node()), &id, event);
+            self.dirty = true;
+        }
+    }
+
+    fn member_change(&mut self, node: NodeId, key: Key, record: Option<Record>, now: Instant) {
+        match (key, record) {
+            (Key::NodeInfo, Some(Record::NodeInfo(info))) => self.member_info(node, info, now),
+            (Key::NodeInfo, _) => self.hide_member(node, now),
+            (Key::VniJoin(vni), record) => {
+                let Some(gossip) = &mut self.gossip else { return };
+                let vnis = &mut gossip.member(node, now).vnis;
+                self.dirty |= if record.is_some() { vnis.insert(vni) } else { vnis.remove(&vni) };
+            }
+            (Key::Mac(vni, mac), Some(Record::Mac(record))) => self.member_mac(node, vni, mac, &record, now),
+            (Key::Mac(vni, mac), _) => {
+                let Some(member) = self.gossip.as_ref().and_then(|gossip| gossip.members.get(&node)) else {
+                    return;
+                };
+                self.table.unclaim(vni, mac, member.origin, now);
+            }
+            // Of kinds that this version does not know: carried for others.
+            (Key::Opaque(..), _) => {}
+        }
+    }
+
+    fn member_info(&mut self, node: NodeId, info: NodeInfo, now: Instant) {
+        let tunnel = tunnel(&self.config, &self.addresses, &info);
+        let Some(gossip) = &mut self.gossip else { return };
+        let member = gossip.member(node, now);
+        if tunnel.is_none() {
+            tracing::warn!(
+                event = "member_unreachable", node = info.name,
+                "a node has no underlay address of a family of this one's: give both an IPv4 or both an IPv6 address"
+            );
+        }
+        if member.info.replace(info).is_none() || member.tunnel != tunnel {
+            member.tunnel = tunnel;
+            let origin = member.origin;
+            gossip.link.replay(node);
+            self.table.unclaim_all(origin, now);
+        }
+        self.find_path(node);
+        self.dirty = true;
+    }
+
+    /// A node is down, or says nothing of itself any more: nothing is sent to it or heard from it.
+    fn hide_member(&mut self, node: NodeId, now: Instant) {
+        let member = self.gossip.as_mut().and_then(|gossip| gossip.members.get_mut(&node));
+        let Some(member) = member else { return };
+        if let Some((_, vtep)) = member.tunnel.take() {
+            self.fallbacks.retain(|(at, _), _| *at != Some(vtep));
+        }
+        self.table.unclaim_all(member.origin, now);
+        self.dirty = true;
+    }
+
+    fn member_mac(&mut self, node: NodeId, vni: Vni, mac: MacAddr, record: &MacRecord, now: Instant) {
+        let Some(member) = self.gossip.as_ref().and_then(|gossip| gossip.members.get(&node)) else { return };
+        let Some((_, vtep)) = member.tunnel else { return };
+        let MacRecord { mob_seq, is_static, dst, .. } = *record;
+        let claim = Claim { origin: member.origin, at: dst.unwrap_or(vtep), mob_seq, is_static };
+        let there = member.name(node);
+        match self.table.claim(vni, mac, claim, now) {
+            ClaimOutcome::Moved { from, frozen } => self.say_moved(vni, mac, from, Location::Remote(claim.at), frozen),
+            ClaimOutcome::Duplicate { here, .. } => {
+                let here = self.describe(here);
+                tracing::warn!(
+                    event = "mac_duplicate", %mac, vni = vni.get(), here, there,
+                    "a MAC address is configured here and at another node: give one of the two another"
+                );
+            }
+            ClaimOutcome::Added
+            | ClaimOutcome::Refreshed
+            | ClaimOutcome::Lost { .. }
+            | ClaimOutcome::Refused(_) => {}
+        }
+    }
+
+    /// Looks again at the way to every member.
+    pub(super) fn look_at_members(&mut self) {
+        let nodes: Vec<NodeId> = self.gossip.iter().flat_map(|gossip| gossip.members.keys().copied()).collect();
+        nodes.into_iter().for_each(|node| self.find_path(node));
+    }
+
+    fn find_path(&mut self, node: NodeId) {
+        let Some(member) = self.gossip.as_mut().and_then(|gossip| gossip.members.get_mut(&node)) else { return };
+        let path = member.tunnel.and_then(|(_, vtep)| self.devices.underlay_path(vtep));
+        let path = path.map(|path| mtu::of_underlay(self.config.underlay.mtu, Some(path.mtu)));
+        if path != member.path {
+            member.path = path;
+            self.dirty = true;
+        }
+    }
+
+    // ---- what this node says ----
+
+    /// Says what changed of this node: itself, its networks, its addresses.
+    pub(super) fn publish(&mut self) {
+        if self.gossip.is_none() {
+            return;
+        }
+        let info = self.own_info();
+        let networks: BTreeSet<Vni> = self.config.networks.iter().map(|n| n.vni).collect();
+        let Some(gossip) = &mut self.gossip else { return };
+        if info != gossip.info {
+            gossip.link.publish(Key::NodeInfo, info.clone().map(Record::NodeInfo));
+            gossip.info = info;
+        }
+        for vni in gossip.networks.difference(&networks) {
+            gossip.link.publish(Key::VniJoin(*vni), None);
+        }
+        let new: Vec<Vni> = networks.difference(&gossip.networks).copied().collect();
+        for vni in &new {
+            gossip.link.publish(Key::VniJoin(*vni), Some(Record::VniJoin(*vni)));
+        }
+        gossip.networks = networks;
+        if !new.is_empty() {
+            // What others say of a network is kept only while it is here.
+            gossip.members.keys().for_each(|node| gossip.link.replay(*node));
+        }
+        while let Some((vni, mac)) = self.table.poll_changed() {
+            self.publish_address(vni, mac);
+        }
+    }
+
+    fn publish_address(&mut self, vni: Vni, mac: MacAddr) {
+        let record = self.own_address(vni, mac);
+        let Some(gossip) = &mut self.gossip else { return };
+        let was_said = if record.is_some() {
+            !gossip.said.insert((vni, mac))
+        } else {
+            gossip.said.remove(&(vni, mac))
+        };
+        if record.is_some() || was_said {
+            gossip.link.publish(Key::Mac(vni, mac), record);
+        }
+    }
+
+    /// What this node says of an address: only of what lives here, or behind a static peer that it shares.
+    fn own_address(&self, vni: Vni, mac: MacAddr) -> Option<Record> {
+        let entry = self.table.entry(vni, mac).filter(|entry| entry.origin.is_none())?;
+        let dst = match entry.location {
+            Location::Local(_) => None,
+            Location::Remote(vtep) => {
+                let shared = |p: &&super::peers::Peer| p.config.share && p.vtep == vtep;
+                self.peers.iter().find(shared).map(|_| Some(vtep))?
+            }
+        };
+        let is_static = entry.kind == Kind::Static;
+        Some(Record::Mac(MacRecord { vni, mac, ips: Vec::new(), dst, mob_seq: entry.mob_seq, is_static }))
+    }
+
+    fn own_info(&self) -> Option<NodeInfo> {
+        let gossip = self.gossip.as_ref()?;
+        let seen = || self.addresses.iter().map(|ip| self.config.underlay.seen_as(*ip));
+        let v4 = seen().find_map(|ip| if let IpAddr::V4(ip) = ip { Some(ip) } else { None });
+        let v6 = seen().find_map(|ip| if let IpAddr::V6(ip) = ip { Some(ip) } else { None });
+        Some(NodeInfo {
+            v4,
+            v6,
+            vxlan_port: self.config.underlay.vxlan_port,
+            geneve_port: self.config.underlay.geneve_port,
+            format: self.config.encap.format,
+            name: self.config.node.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            boot: gossip.boot,
+        })
+    }
+
+    /// The VTEPs by which others know this node.
+    pub(super) fn own_vteps(&self) -> Vec<VtepAddr> {
+        let ports = [self.config.underlay.vxlan_port, self.config.underlay.geneve_port];
+        let seen = self.addresses.iter().map(|ip| self.config.underlay.seen_as(*ip));
+        seen.flat_map(|ip| ports.map(|port| VtepAddr::new(ip, port))).collect()
+    }
+}
+
+fn say_state(name: &str, id: &MemberId, event: MemberEvent) {
+    let (addr, epoch) = (id.addr(), id.epoch().get());
+    match event {
+        MemberEvent::Suspect(_) => {
+            tracing::info!(event = "member_suspect", node = name, %addr, "a node does not answer; frames still go to it");
+        }
+        MemberEvent::Down(_) => {
+            tracing::warn!(event = "member_down", node = name, %addr, "a node is down: what lives there is hidden");
+        }
+        MemberEvent::Left(_) => tracing::info!(event = "member_left", node = name, %addr, "a node left"),
+        _ => tracing::info!(event = "member_up", node = name, %addr, epoch, "a node is up"),
+    }
+}

@@ -21,6 +21,7 @@ mod config;
 mod demo;
 mod drops;
 mod fdb;
+mod key;
 mod man;
 mod network;
 mod peer;
@@ -36,7 +37,7 @@ mod table;
     name = "weft",
     version,
     max_term_width = 80,
-    after_help = "Every command but run, demo, config check, completions and man asks the daemon over its socket.\n\n\
+    after_help = "Every command but run, demo, config check, key new, completions and man asks the daemon over its socket.\n\n\
                   Examples:\n  weft demo                               see it at work on this machine\n  \
                   weft config check /etc/weft/weft.toml   is the file right?\n  \
                   weft run                                the daemon, in the foreground\n  \
@@ -112,6 +113,8 @@ enum Command {
     Fdb(fdb::FdbArgs),
     /// Show where every frame went, and why frames were dropped
     Drops(drops::DropsArgs),
+    /// Make the keys that seal what nodes tell each other
+    Key(key::KeyArgs),
     /// Check a configuration file, without the daemon
     Config(config::ConfigArgs),
     /// Make the daemon read its configuration again, as SIGHUP does
@@ -160,6 +163,7 @@ pub fn main() -> ExitCode {
         Command::Network(args) => network::run(global, args),
         Command::Fdb(args) => fdb::run(global, args),
         Command::Drops(args) => drops::run(global, &args),
+        Command::Key(args) => key::run(global, &args),
         Command::Config(args) => config::run(global, &args),
         Command::Reload => reload::run(global),
         Command::Completions(args) => completions::run(&args),

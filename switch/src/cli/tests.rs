@@ -108,6 +108,8 @@ fn the_commands_of_the_contract_are_understood() {
         "weft fdb flush --network pods",
         "weft fdb thaw 02:00:00:00:00:01",
         "weft drops --all",
+        "weft key new",
+        "weft key new --output gossip.key",
         "weft config check a.toml",
         "weft reload",
         "weft completions bash",

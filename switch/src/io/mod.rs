@@ -1,10 +1,14 @@
 //! Safe devices over the system calls of `sys`: they know bytes, batches and addresses; never VNIs or tables.
 
+mod file;
+pub mod keyfile;
 pub mod link;
 pub mod netns;
 pub mod owner;
 pub mod packet;
 pub mod poll;
+pub mod random;
 pub mod sender;
+pub mod state;
 pub mod tap;
 pub mod udp;

@@ -15,6 +15,7 @@
 
 mod coverage;
 mod faults;
+mod item;
 mod members;
 mod merge;
 mod octets;
@@ -37,6 +38,7 @@ use thiserror::Error;
 pub use self::faults::Faults;
 #[cfg(not(feature = "faults"))]
 use self::faults::Faults;
+use self::item::Item;
 use self::members::Origin;
 pub use self::octets::WireError;
 use self::push::{Bucket, Rumour};
@@ -44,7 +46,7 @@ pub use self::record::{
     Key, MAX_IPS, MAX_KEY, MAX_TEXT, MAX_VALUE, MacRecord, NodeInfo, Record, RecordError,
 };
 use self::serve::Job;
-use self::stream::Item;
+
 use self::sync::Pull;
 pub use self::wire::{MAX_CHUNK, MAX_DATAGRAM};
 use crate::gossip::identity::{Epoch, NodeId};
@@ -59,6 +61,8 @@ pub const KEEP_OLD_EPOCH: Duration = Duration::from_secs(5);
 pub const KEEP_TOMBSTONE: Duration = Duration::from_secs(10 * 60);
 /// The most removals that are remembered.
 pub const MAX_TOMBSTONES: usize = 4096;
+/// Outputs for which there is always room.
+const OUTPUTS_KEPT: usize = 64;
 /// Nodes whose streams are held.
 pub const MAX_ORIGINS: usize = 16_384;
 
@@ -349,6 +353,8 @@ impl Replica {
     /// The next thing to do, until there is none.
     pub fn poll_output(&mut self) -> Option<Output> {
         if self.outputs.is_empty() {
+            // What one burst needed is not kept for ever.
+            self.outputs.shrink_to(OUTPUTS_KEPT);
             self.serve();
         }
         self.outputs.pop_front()

@@ -14,7 +14,7 @@ use crate::gossip::identity::{Epoch, NodeId};
 pub(super) struct Origin {
     pub(super) stream: Stream,
     /// What it said before its restart, shown while `stream` is not complete, until then.
-    pub(super) before: Option<(Stream, Instant)>,
+    pub(super) before: Option<Box<(Stream, Instant)>>,
     /// Since when it is not up; hidden then.
     pub(super) down: Option<Instant>,
     /// Only a replacement of the stream helps.
@@ -169,7 +169,7 @@ impl Replica {
             return false;
         }
         let before = std::mem::replace(&mut origin.stream, Stream::new(epoch));
-        origin.before.get_or_insert((before, now + KEEP_OLD_EPOCH));
+        origin.before.get_or_insert_with(|| Box::new((before, now + KEEP_OLD_EPOCH)));
         origin.behind = false;
         self.rumours.retain(|rumour| rumour.origin != node);
         self.refresh(node);
@@ -180,10 +180,10 @@ impl Replica {
     pub(super) fn show_if_complete(&mut self, node: NodeId, now: Instant) {
         let Some(origin) = self.origins.get_mut(&node) else { return };
         let complete = origin.stream.is_complete() && origin.stream.max_seen > 0;
-        let Some((before, _)) = origin.before.take_if(|before| complete || now >= before.1) else { return };
+        let Some(before) = origin.before.take_if(|before| complete || now >= before.1) else { return };
         if origin.down.is_none() {
             let mut changes = Vec::new();
-            before.changes_to(&origin.stream, &mut changes);
+            before.0.changes_to(&origin.stream, &mut changes);
             self.report(node, changes);
         }
     }

@@ -211,7 +211,6 @@ impl Replica {
         let due: Vec<NodeId> =
             self.pulls.iter().filter(|(_, p)| p.at <= now).map(|(node, _)| *node).collect();
         let mut wants: std::collections::BTreeMap<NodeId, Vec<Want>> = std::collections::BTreeMap::new();
-        let any = !self.pulls.is_empty();
         for node in due {
             let want = self.wanted(node);
             let Some(pull) = self.pulls.get_mut(&node) else { continue };
@@ -230,8 +229,7 @@ impl Replica {
                 self.send(to, bytes);
             }
         }
-        if any
-            && self.pulls.is_empty()
+        if self.pulls.is_empty()
             && let Some(peer) = self.more_from.take()
         {
             self.send_root(peer, false);

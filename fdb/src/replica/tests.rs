@@ -5,7 +5,8 @@ use proptest::prelude::*;
 
 use super::coverage::Coverage;
 use super::faults::Faults;
-use super::stream::{Item, Stream};
+use super::item::Item;
+use super::stream::Stream;
 use super::wire::{Entry, Message, Section};
 use super::*;
 use crate::gossip::identity::BootId;
@@ -156,6 +157,18 @@ proptest! {
         a.member_up(NodeId::new(2), Epoch::new(1), t);
         let _ = a.handle_message(NodeId::new(2), &bytes, t, &mut Zero);
         while a.poll_output().is_some() {}
+    }
+
+    #[test]
+    fn an_item_gives_back_what_it_was_made_of(
+        key in prop::collection::vec(any::<u8>(), 1..=MAX_KEY + 1),
+        value in prop::option::of(prop::collection::vec(any::<u8>(), 0..40)),
+    ) {
+        let item = Item::new(&key, value.as_deref());
+        prop_assert_eq!((item.key(), item.value()), (&key[..], value.as_deref()));
+        prop_assert_eq!(item.len(), key.len() + value.as_ref().map_or(0, Vec::len));
+        let octets = [&7u64.to_be_bytes()[..], &[key.len() as u8], &key, &value.unwrap_or_default()].concat();
+        prop_assert_eq!(item.hash(7), twox_hash::XxHash3_128::oneshot(&octets));
     }
 
     #[test]

@@ -11,9 +11,9 @@
 //!
 //! A message of a kind that is not known is an error that changes nothing; records of unknown kinds are carried.
 
+use super::item::Item;
 use super::octets::{MAX_NUMBER, Reader, WireError, put_varint, varint_len};
 use super::record::Record;
-use super::stream::Item;
 use crate::gossip::identity::{Epoch, NodeId};
 
 /// Octets of the largest message that fits a datagram: one of the payload's 1,136 says its kind.

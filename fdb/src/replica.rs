@@ -16,11 +16,13 @@
 mod coverage;
 mod faults;
 mod item;
+mod jobs;
 mod members;
 mod merge;
 mod octets;
 mod push;
 mod record;
+mod replay;
 mod serve;
 mod stream;
 mod sync;
@@ -39,13 +41,14 @@ pub use self::faults::Faults;
 #[cfg(not(feature = "faults"))]
 use self::faults::Faults;
 use self::item::Item;
+use self::jobs::Jobs;
 use self::members::Origin;
 pub use self::octets::WireError;
 use self::push::{Bucket, Rumour};
 pub use self::record::{
     Key, MAX_IPS, MAX_KEY, MAX_TEXT, MAX_VALUE, MacRecord, NodeInfo, Record, RecordError,
 };
-use self::serve::Job;
+use self::replay::Replay;
 
 use self::sync::Pull;
 pub use self::wire::{MAX_CHUNK, MAX_DATAGRAM};
@@ -193,8 +196,8 @@ pub struct Replica {
     own: NodeId,
     config: Config,
     origins: BTreeMap<NodeId, Origin>,
-    /// Nodes that are up, ascending, without this one.
-    peers: Vec<NodeId>,
+    /// Nodes that are up, ascending, without this one, and the starts of them that are known from outside.
+    peers: Vec<(NodeId, Epoch)>,
     /// Nodes that are gone: up to which epoch, since when.
     graves: BTreeMap<NodeId, (Epoch, Instant)>,
     /// Sums of the heads' digests; their sum is the root.
@@ -210,7 +213,8 @@ pub struct Replica {
     pulls: BTreeMap<NodeId, Pull>,
     /// With whom to go on once nothing is pulled any more.
     more_from: Option<NodeId>,
-    jobs: VecDeque<Job>,
+    jobs: Jobs,
+    replays: BTreeMap<NodeId, Replay>,
     compare_at: Instant,
     /// With whom the root was equal last, and with whom not.
     verdicts: BTreeMap<NodeId, bool>,
@@ -236,7 +240,8 @@ impl Replica {
             bucket: Bucket::new(config.rate, now),
             pulls: BTreeMap::new(),
             more_from: None,
-            jobs: VecDeque::new(),
+            jobs: Jobs::default(),
+            replays: BTreeMap::new(),
             compare_at: now + config.compare_every,
             verdicts: BTreeMap::new(),
             outputs: VecDeque::new(),
@@ -345,7 +350,7 @@ impl Replica {
     pub fn poll_timeout(&self) -> Instant {
         let rumours = self.rumours.iter().map(|rumour| rumour.next);
         let pulls = self.pulls.values().map(|pull| pull.at);
-        let jobs = (!self.jobs.is_empty()).then(|| self.bucket.ready());
+        let jobs = self.jobs.wait_for_datagrams().then(|| self.bucket.ready());
         let others = rumours.chain(pulls).chain(self.tell_at).chain(jobs);
         others.fold(self.compare_at, Instant::min)
     }
@@ -355,8 +360,9 @@ impl Replica {
         if self.outputs.is_empty() {
             // What one burst needed is not kept for ever.
             self.outputs.shrink_to(OUTPUTS_KEPT);
-            self.serve();
+            self.report_again();
         }
+        while self.outputs.is_empty() && self.serve() {}
         self.outputs.pop_front()
     }
 

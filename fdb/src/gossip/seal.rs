@@ -50,10 +50,12 @@ use super::identity::{BootId, NodeId};
 pub const VERSION: u8 = 1;
 
 /// Octets of one message at most, its kind not counted.
-pub const MAX_PAYLOAD: usize = 1_136;
+pub const MAX_PAYLOAD: usize = 1_135;
 
 /// Octets of a datagram at most: it fits into the smallest packet that IPv6 must carry, 1,280, also inside of a tunnel.
 pub const MAX_DATAGRAM: usize = HEADER_OCTETS + 1 + MAX_PAYLOAD + TAG_OCTETS;
+
+const _: () = assert!(MAX_DATAGRAM <= 1_200, "no datagram is above 1,200 octets");
 
 /// Whether gossip is sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -86,7 +86,6 @@ impl Replica {
         }
         let (own, told) = (self.own, origin.stream.max_seen);
         self.tombstones.clear();
-        self.jobs.retain(|job| job.want.origin != own);
         self.rumours.retain(|rumour| rumour.origin != own);
         self.refresh(own);
         self.told = told;

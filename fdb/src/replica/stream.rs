@@ -79,6 +79,11 @@ impl Stream {
         self.cover.have() == self.max_seen
     }
 
+    /// Whether anything of it is known.
+    pub(super) fn is_known(&self) -> bool {
+        self.cover != Coverage::default()
+    }
+
     pub(super) const fn live(&self) -> usize {
         self.live
     }

@@ -32,6 +32,7 @@ pub fn add_network(topology: &mut Topology, vni: Vni) -> NetworkIndex {
         vni,
         vlan_pass: false,
         flood_unknown: true,
+                strangers: Vec::new(),
         mac_age: MAC_AGE,
         ports: Vec::new(),
         flood: Vec::new(),
@@ -63,7 +64,7 @@ pub fn add_peer(topology: &mut Topology, vtep: VtepAddr, networks: Vec<NetworkIn
         format: Format::Vxlan,
         path_mtu: Mtu::new(1500).unwrap_or(Mtu::MAX),
         up: true,
-        listen_only: false,
+        learn: true,
         networks,
     });
     index

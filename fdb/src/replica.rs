@@ -15,11 +15,14 @@
 
 mod coverage;
 mod faults;
+mod item;
+mod jobs;
 mod members;
 mod merge;
 mod octets;
 mod push;
 mod record;
+mod replay;
 mod serve;
 mod stream;
 mod sync;
@@ -37,14 +40,16 @@ use thiserror::Error;
 pub use self::faults::Faults;
 #[cfg(not(feature = "faults"))]
 use self::faults::Faults;
+use self::item::Item;
+use self::jobs::Jobs;
 use self::members::Origin;
 pub use self::octets::WireError;
 use self::push::{Bucket, Rumour};
 pub use self::record::{
     Key, MAX_IPS, MAX_KEY, MAX_TEXT, MAX_VALUE, MacRecord, NodeInfo, Record, RecordError,
 };
-use self::serve::Job;
-use self::stream::Item;
+use self::replay::Replay;
+
 use self::sync::Pull;
 pub use self::wire::{MAX_CHUNK, MAX_DATAGRAM};
 use crate::gossip::identity::{Epoch, NodeId};
@@ -59,6 +64,8 @@ pub const KEEP_OLD_EPOCH: Duration = Duration::from_secs(5);
 pub const KEEP_TOMBSTONE: Duration = Duration::from_secs(10 * 60);
 /// The most removals that are remembered.
 pub const MAX_TOMBSTONES: usize = 4096;
+/// Outputs for which there is always room.
+const OUTPUTS_KEPT: usize = 64;
 /// Nodes whose streams are held.
 pub const MAX_ORIGINS: usize = 16_384;
 
@@ -189,8 +196,8 @@ pub struct Replica {
     own: NodeId,
     config: Config,
     origins: BTreeMap<NodeId, Origin>,
-    /// Nodes that are up, ascending, without this one.
-    peers: Vec<NodeId>,
+    /// Nodes that are up, ascending, without this one, and the starts of them that are known from outside.
+    peers: Vec<(NodeId, Epoch)>,
     /// Nodes that are gone: up to which epoch, since when.
     graves: BTreeMap<NodeId, (Epoch, Instant)>,
     /// Sums of the heads' digests; their sum is the root.
@@ -206,7 +213,8 @@ pub struct Replica {
     pulls: BTreeMap<NodeId, Pull>,
     /// With whom to go on once nothing is pulled any more.
     more_from: Option<NodeId>,
-    jobs: VecDeque<Job>,
+    jobs: Jobs,
+    replays: BTreeMap<NodeId, Replay>,
     compare_at: Instant,
     /// With whom the root was equal last, and with whom not.
     verdicts: BTreeMap<NodeId, bool>,
@@ -232,7 +240,8 @@ impl Replica {
             bucket: Bucket::new(config.rate, now),
             pulls: BTreeMap::new(),
             more_from: None,
-            jobs: VecDeque::new(),
+            jobs: Jobs::default(),
+            replays: BTreeMap::new(),
             compare_at: now + config.compare_every,
             verdicts: BTreeMap::new(),
             outputs: VecDeque::new(),
@@ -341,7 +350,7 @@ impl Replica {
     pub fn poll_timeout(&self) -> Instant {
         let rumours = self.rumours.iter().map(|rumour| rumour.next);
         let pulls = self.pulls.values().map(|pull| pull.at);
-        let jobs = (!self.jobs.is_empty()).then(|| self.bucket.ready());
+        let jobs = self.jobs.wait_for_datagrams().then(|| self.bucket.ready());
         let others = rumours.chain(pulls).chain(self.tell_at).chain(jobs);
         others.fold(self.compare_at, Instant::min)
     }
@@ -349,8 +358,11 @@ impl Replica {
     /// The next thing to do, until there is none.
     pub fn poll_output(&mut self) -> Option<Output> {
         if self.outputs.is_empty() {
-            self.serve();
+            // What one burst needed is not kept for ever.
+            self.outputs.shrink_to(OUTPUTS_KEPT);
+            self.report_again();
         }
+        while self.outputs.is_empty() && self.serve() {}
         self.outputs.pop_front()
     }
 

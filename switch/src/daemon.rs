@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 
 use self::devices::HostDevices;
+use self::gossip::{Prepared, Running};
 use crate::clock;
 use crate::control::api::{self, Api, Call};
 use crate::control::config::{Config, LogConfig, LogFormat, Poll, Workers};
@@ -34,6 +35,7 @@ use crate::io::udp::{self, BindError, Receiver, SendSockets};
 use crate::io::{owner, tap};
 
 mod devices;
+mod gossip;
 
 /// Events that may wait for control; learning more addresses than this at once takes another round.
 const EVENTS: usize = 4096;
@@ -55,8 +57,9 @@ pub(crate) fn run(config: Config, path: &Path) -> Result<()> {
         let _inside = runtime.enter();
         Api::bind(&config.node.socket)?
     };
+    let gossip = Prepared::new(&config, &addresses)?;
     let fabric = Fabric::start(&config, &addresses)?;
-    let result = runtime.block_on(serve(config, path.to_owned(), addresses, fabric, &api, &log));
+    let result = runtime.block_on(serve(config, path.to_owned(), addresses, (fabric, gossip), &api, &log));
     // What is still in the runtime belongs to clients that are gone.
     runtime.shutdown_background();
     result
@@ -251,7 +254,7 @@ async fn serve(
     config: Config,
     path: PathBuf,
     addresses: Vec<IpAddr>,
-    fabric: Fabric,
+    (fabric, gossip): (Fabric, Option<Prepared>),
     api: &Api,
     log: &LogHandle,
 ) -> Result<()> {
@@ -263,8 +266,18 @@ async fn serve(
     let mut events = forward(events)?;
     let load = Box::new(move || Config::load(&path));
     let table = Table::new(Limits::default(), shared);
-    let setup = Setup { config, load, devices, table, counters, addresses };
+    let setup = Setup {
+        config,
+        load,
+        devices,
+        table,
+        counters,
+        addresses,
+        gossip: gossip.as_ref().map(Prepared::setup),
+    };
     let mut control = Control::new(setup, clock::now());
+    // Only now there is something to say.
+    let gossip = gossip.map(Prepared::start).transpose()?;
     say_started(&mut control);
     let serving = api.serve(calls_in);
     tokio::pin!(serving);
@@ -286,18 +299,34 @@ async fn serve(
                 Some(event) => control.handle_event(event, clock::now()),
                 None => break,
             },
+            () = told(gossip.as_ref()) => control.handle_gossip(clock::now()),
             () = tick => control.handle_timeout(clock::now()),
             () = &mut serving => {}
         }
         follow_log(log, &control.config().log);
-        if workers.iter().any(JoinHandle::is_finished) {
+        if workers.iter().any(JoinHandle::is_finished) || gossip_failed(gossip.as_ref()) {
             break;
         }
     }
     tracing::info!(event = "stopping", "weft ends");
+    // First, so that nobody sends here any more when the ports go.
+    let left = gossip.map_or(Ok(()), Running::end);
     control.shutdown();
     control.devices_mut().stop_workers();
-    finish(workers)
+    finish(workers)?;
+    left
+}
+
+async fn told(gossip: Option<&Running>) {
+    match gossip {
+        Some(gossip) => gossip.link().told().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether gossip ended, but not because somebody told it to leave.
+fn gossip_failed(gossip: Option<&Running>) -> bool {
+    gossip.is_some_and(|gossip| gossip.is_finished() && !gossip.link().status().left)
 }
 
 /// The first words of a daemon that moves frames.

@@ -10,6 +10,7 @@ pub mod counters;
 mod daemon;
 pub mod datapath;
 pub mod events;
+pub mod gossip;
 pub mod io;
 mod sys;
 pub mod topology;

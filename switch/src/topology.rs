@@ -52,8 +52,10 @@ pub struct NetworkView {
     pub vni: Vni,
     /// Whether frames with a VLAN tag pass.
     pub vlan_pass: bool,
-    /// Whether unicast to unknown destinations is flooded.
+    /// Whether unicast to unknown destinations is flooded as broadcast is.
     pub flood_unknown: bool,
+    /// Where it is sent otherwise: to static peers, since gossip does not tell what lives there.
+    pub strangers: Vec<PeerIndex>,
     /// How long a learned MAC address is kept without being seen; zero keeps it for ever.
     pub mac_age: Duration,
     /// Its local ports that are up.
@@ -101,8 +103,8 @@ pub struct PeerView {
     pub path_mtu: Mtu,
     /// Whether a route to it exists.
     pub up: bool,
-    /// Whether it is a prefix: heard, never sent to, nothing learned from it.
-    pub listen_only: bool,
+    /// Whether addresses are learned from what it sends: a member tells by gossip, and a prefix is never sent to.
+    pub learn: bool,
     /// The networks it is on.
     pub networks: Vec<NetworkIndex>,
 }

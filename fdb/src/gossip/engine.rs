@@ -18,7 +18,7 @@ mod rivals;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ pub use self::rivals::{CLONE_WAIT, Conflict};
 use super::identity::{Epoch, NodeId};
 use super::limits::Limits;
 use super::members::{self, ForgetError, MemberEvent, MemberId, MemberState, MemberView, Members};
-use super::seal::{self, Gate, Kind, Mode, Opened, Process};
+use super::seal::{self, Gate, KeyError, KeyId, Kind, Mode, Opened, Process};
 use crate::replica::{self, Key, PutError, Record, Replica};
 
 /// Rosters are compared with a random member this often; up to as much again is added at random.
@@ -116,6 +116,20 @@ pub enum Dropped {
     /// A message over a stream of a kind that this version does not know.
     #[error("a message of kind {0} over a stream means nothing in this version: upgrade this node")]
     StreamKind(u8),
+}
+
+impl Dropped {
+    /// What it is counted under.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Seal(refusal) => refusal.name(),
+            Self::Members(_) => "membership",
+            Self::Replica(_) => "replication",
+            Self::Rate => "rate",
+            Self::StreamKind(_) => "stream_kind",
+        }
+    }
 }
 
 /// The kinds of messages over a stream.
@@ -362,6 +376,34 @@ impl Engine {
         self.known.remove(&node);
         self.replica.member_leave(node, now);
         Ok(())
+    }
+
+    /// Tells again all that a node says, as changes.
+    pub fn replay(&mut self, node: NodeId) {
+        let records: Vec<Record> = self.replica.records(node).collect();
+        for record in records {
+            self.outputs.push_back(Output::Changed { origin: node, key: record.key(), new: Some(record) });
+        }
+    }
+
+    /// Whether the stream to a node takes no more at present.
+    pub fn set_blocked(&mut self, node: NodeId, blocked: bool) {
+        let _ = (node, blocked, &self.replica);
+    }
+
+    /// A message for the stream to a node was not sent.
+    pub fn stream_failed(&mut self, node: NodeId) {
+        let _ = (node, &self.replica);
+    }
+
+    /// Removes a key: [`Gate::remove_key`], hindered by members that are up.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`]; nothing has changed then.
+    pub fn remove_key(&mut self, id: KeyId) -> Result<(), KeyError> {
+        let up: BTreeSet<NodeId> = self.up().map(|view| view.id.node()).collect();
+        self.gate.remove_key(id, |node| up.contains(&node))
     }
 
     /// The seal, to change keys.

@@ -50,13 +50,15 @@ use super::identity::{BootId, NodeId};
 pub const VERSION: u8 = 1;
 
 /// Octets of one message at most, its kind not counted.
-pub const MAX_PAYLOAD: usize = 1_136;
+pub const MAX_PAYLOAD: usize = 1_135;
 
 /// Octets of a datagram at most: it fits into the smallest packet that IPv6 must carry, 1,280, also inside of a tunnel.
 pub const MAX_DATAGRAM: usize = OVERHEAD + MAX_PAYLOAD;
 
 /// Octets of a datagram that are not payload.
 pub const OVERHEAD: usize = HEADER_OCTETS + 1 + TAG_OCTETS;
+
+const _: () = assert!(MAX_DATAGRAM <= 1_200, "no datagram is above 1,200 octets");
 
 /// Whether gossip is sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -350,6 +352,11 @@ impl Gate {
     }
 
     // ---- keys ----
+
+    /// The nodes, other than this one, whose latest datagram was sealed with a key.
+    pub fn users(&self, id: KeyId) -> impl Iterator<Item = NodeId> {
+        self.opener.users(id)
+    }
 
     /// The keys, or that there are none.
     #[must_use]

@@ -1,5 +1,6 @@
 //! Who is there: hiding, keeping and forgetting what nodes said.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use twox_hash::XxHash3_128;
@@ -14,7 +15,7 @@ use crate::gossip::identity::{Epoch, NodeId};
 pub(super) struct Origin {
     pub(super) stream: Stream,
     /// What it said before its restart, shown while `stream` is not complete, until then.
-    pub(super) before: Option<(Stream, Instant)>,
+    pub(super) before: Option<Box<(Stream, Instant)>>,
     /// Since when it is not up; hidden then.
     pub(super) down: Option<Instant>,
     /// Only a replacement of the stream helps.
@@ -55,12 +56,9 @@ pub(super) fn bucket_of(origin: NodeId) -> u8 {
 impl Replica {
     /// Makes exactly these the nodes that are up, with the epochs that are known of them; others go down.
     pub fn set_members(&mut self, members: &[(NodeId, Epoch)], now: Instant) {
-        let gone: Vec<NodeId> = self
-            .peers
-            .iter()
-            .copied()
-            .filter(|peer| members.iter().all(|member| member.0 != *peer))
-            .collect();
+        let stay: BTreeSet<NodeId> = members.iter().map(|member| member.0).collect();
+        let up = self.peers.iter().map(|peer| peer.0);
+        let gone: Vec<NodeId> = up.filter(|peer| !stay.contains(peer)).collect();
         gone.into_iter().for_each(|node| self.member_down(node, now));
         members.iter().for_each(|member| self.member_up(member.0, member.1, now));
     }
@@ -70,12 +68,21 @@ impl Replica {
         if node == self.own {
             return;
         }
-        if let Err(at) = self.peers.binary_search(&node) {
-            self.peers.insert(at, node);
+        match self.find_peer(node) {
+            Ok(at) => self.peers[at].1 = self.peers[at].1.max(epoch),
+            Err(_) if self.peers.len() >= MAX_ORIGINS => {
+                self.counters.refused += 1;
+                return;
+            }
+            Err(at) => self.peers.insert(at, (node, epoch)),
         }
         // Membership knows that this start lives, whatever was said of its end.
         if self.graves.get(&node).is_some_and(|grave| grave.0 <= epoch) {
             self.graves.remove(&node);
+        }
+        // There is no stream of a node before something is heard of it.
+        if !self.origins.contains_key(&node) {
+            return;
         }
         // Where the stream is of a later epoch already, membership is the slower one.
         self.adopt(node, epoch, now);
@@ -103,31 +110,60 @@ impl Replica {
         self.refresh(node);
     }
 
-    /// A node left on purpose: what it said is forgotten, and not believed again for [`KEEP_GRAVE`].
+    /// A node left on purpose, or is forgotten by command: what it said is forgotten, and not believed again for
+    /// [`KEEP_GRAVE`], unless membership says that this start of it is up.
     pub fn member_leave(&mut self, node: NodeId, now: Instant) {
+        let known = self.find_peer(node).map(|at| self.peers[at].1).ok();
         self.member_down(node, now);
-        self.bury(node, now);
+        self.bury(node, known, now);
+    }
+
+    fn find_peer(&self, node: NodeId) -> Result<usize, usize> {
+        self.peers.binary_search_by_key(&node, |peer| peer.0)
+    }
+
+    /// Whether a node is up for membership.
+    pub(super) fn is_up(&self, node: NodeId) -> bool {
+        self.find_peer(node).is_ok()
+    }
+
+    /// The epoch of a node that is up, or of this one.
+    pub(super) fn epoch_of(&self, node: NodeId) -> Option<Epoch> {
+        self.head_of(node).map(|head| head.epoch)
+    }
+
+    /// How far the stream of a node that is up is known.
+    pub(super) fn head_of(&self, node: NodeId) -> Option<Head> {
+        match self.origins.get(&node) {
+            Some(origin) => origin.down.is_none().then(|| origin.head(node)),
+            None => self.find_peer(node).ok().map(|at| Origin::up(self.peers[at].1).head(node)),
+        }
     }
 
     fn forget_peer(&mut self, node: NodeId) {
-        self.peers.retain(|peer| *peer != node);
+        if let Ok(at) = self.find_peer(node) {
+            self.peers.remove(at);
+        }
         self.pulls.retain(|origin, pull| *origin != node && pull.from != node);
-        self.jobs.retain(|job| job.to != node);
+        self.jobs.forget(node);
+        self.replays.remove(&node);
         self.verdicts.remove(&node);
         self.more_from = self.more_from.filter(|peer| *peer != node);
     }
 
-    fn bury(&mut self, node: NodeId, now: Instant) {
+    /// Forgets a node, but for the start of it that is over.
+    fn bury(&mut self, node: NodeId, known: Option<Epoch>, now: Instant) {
         if node == self.own {
             return;
         }
-        if let Some(origin) = self.origins.remove(&node) {
-            if self.graves.len() >= MAX_ORIGINS {
-                let oldest = self.graves.iter().min_by_key(|grave| grave.1.1).map(|grave| *grave.0);
-                oldest.map(|node| self.graves.remove(&node));
-            }
-            self.graves.insert(node, (origin.stream.epoch, now));
+        let heard = self.origins.remove(&node).map(|origin| origin.stream.epoch);
+        let buried = self.graves.get(&node).map(|grave| grave.0);
+        let Some(epoch) = heard.max(known).max(buried) else { return };
+        if self.graves.len() >= MAX_ORIGINS {
+            let oldest = self.graves.iter().min_by_key(|grave| grave.1.1).map(|grave| *grave.0);
+            oldest.map(|node| self.graves.remove(&node));
         }
+        self.graves.insert(node, (epoch, now));
     }
 
     /// Once a second: what is over by time.
@@ -137,7 +173,7 @@ impl Replica {
         let expired = |origin: &Origin| origin.down.is_some_and(|at| now.duration_since(at) >= KEEP_DOWN);
         let gone: Vec<NodeId> =
             self.origins.iter().filter(|(_, o)| expired(o)).map(|(node, _)| *node).collect();
-        gone.into_iter().for_each(|node| self.bury(node, now));
+        gone.into_iter().for_each(|node| self.bury(node, None, now));
         let waiting: Vec<NodeId> =
             self.origins.iter().filter(|(_, o)| o.before.is_some()).map(|(node, _)| *node).collect();
         waiting.into_iter().for_each(|node| self.show_if_complete(node, now));
@@ -149,15 +185,19 @@ impl Replica {
             self.counters.stale += 1;
             return false;
         }
-        let known = self.origins.len();
+        let (known, peer) = (self.origins.len(), self.find_peer(node).map(|at| self.peers[at].1).ok());
         let Some(origin) = self.origins.get_mut(&node) else {
+            if peer.is_some_and(|up| epoch < up) {
+                self.counters.stale += 1;
+                return false;
+            }
             if known >= MAX_ORIGINS {
                 self.counters.refused += 1;
                 return false;
             }
             // Not shown until membership knows it, too.
-            let origin = Origin { down: Some(now), ..Origin::up(epoch) };
-            self.origins.insert(node, origin);
+            let down = peer.is_none().then_some(now);
+            self.origins.insert(node, Origin { down, ..Origin::up(epoch) });
             return true;
         };
         let current = origin.stream.epoch;
@@ -169,7 +209,7 @@ impl Replica {
             return false;
         }
         let before = std::mem::replace(&mut origin.stream, Stream::new(epoch));
-        origin.before.get_or_insert((before, now + KEEP_OLD_EPOCH));
+        origin.before.get_or_insert_with(|| Box::new((before, now + KEEP_OLD_EPOCH)));
         origin.behind = false;
         self.rumours.retain(|rumour| rumour.origin != node);
         self.refresh(node);
@@ -180,10 +220,10 @@ impl Replica {
     pub(super) fn show_if_complete(&mut self, node: NodeId, now: Instant) {
         let Some(origin) = self.origins.get_mut(&node) else { return };
         let complete = origin.stream.is_complete() && origin.stream.max_seen > 0;
-        let Some((before, _)) = origin.before.take_if(|before| complete || now >= before.1) else { return };
+        let Some(before) = origin.before.take_if(|before| complete || now >= before.1) else { return };
         if origin.down.is_none() {
             let mut changes = Vec::new();
-            before.changes_to(&origin.stream, &mut changes);
+            before.0.changes_to(&origin.stream, &mut changes);
             self.report(node, changes);
         }
     }
@@ -200,7 +240,8 @@ impl Replica {
     pub(super) fn refresh(&mut self, node: NodeId) {
         let Some(origin) = self.origins.get_mut(&node) else { return };
         let mut digest = 0;
-        if origin.down.is_none() {
+        // Nothing is the same as no stream at all.
+        if origin.down.is_none() && origin.stream.is_known() {
             let Stream { epoch, ref cover, hash, .. } = origin.stream;
             let mut octets = [0; 48];
             octets[..16].copy_from_slice(&node.get().to_be_bytes());

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::item::Item;
 use super::push::MAX_PUSHED;
-use super::stream::{Item, Merged, Stream};
+use super::stream::{Merged, Stream};
 use super::wire::Section;
 use super::{Output, Replica};
 use crate::gossip::identity::{Epoch, NodeId};
@@ -55,6 +56,9 @@ impl Replica {
             // What is far away is asked for by whoever was told of it, once.
             let wait = if section.max > max + MAX_PUSHED { Duration::ZERO } else { wait };
             self.want(node, from, now + wait);
+        } else {
+            // Nothing of it is missing any more: whoever has more streams is asked on without delay.
+            self.pulls.remove(&node);
         }
     }
 
@@ -82,7 +86,6 @@ impl Replica {
         }
         let (own, told) = (self.own, origin.stream.max_seen);
         self.tombstones.clear();
-        self.jobs.retain(|job| job.want.origin != own);
         self.rumours.retain(|rumour| rumour.origin != own);
         self.refresh(own);
         self.told = told;

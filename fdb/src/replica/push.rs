@@ -175,9 +175,9 @@ impl Replica {
         let count = count.min(self.peers.len());
         while chosen.len() < count {
             let at = rng.next_u64() % self.peers.len() as u64;
-            let peer = usize::try_from(at).ok().and_then(|at| self.peers.get(at));
+            let peer = usize::try_from(at).ok().and_then(|at| self.peers.get(at)).map(|peer| peer.0);
             if let Some(peer) = peer.filter(|peer| !chosen.contains(peer)) {
-                chosen.push(*peer);
+                chosen.push(peer);
             }
         }
         chosen

@@ -1,25 +1,14 @@
 //! Answers to pulls: sections, made one message at a time, so that nothing large is ever queued.
 
+use super::jobs::Way;
 use super::wire::{MAX_CHUNK, MAX_DATAGRAM, Message, Section, Want, room};
 use super::{Output, Replica};
 use crate::gossip::identity::NodeId;
 
-/// Answers that wait at a time; those beyond are asked for again.
-const MAX_JOBS: usize = 4096;
-
-/// An answer that is not finished.
-#[derive(Clone, Debug)]
-pub(super) struct Job {
-    pub(super) to: NodeId,
-    pub(super) want: Want,
-    /// Too large for datagrams.
-    large: bool,
-}
-
 impl Replica {
     /// Takes note of what a node asks for. A second question replaces the first.
     pub(super) fn handle_pull(&mut self, from: NodeId, wants: Vec<Want>) {
-        if self.peers.binary_search(&from).is_err() {
+        if !self.is_up(from) {
             return;
         }
         let mut entries = 0;
@@ -47,57 +36,74 @@ impl Replica {
             entries += want.ranges.iter().map(|r| stream.range(r.0, r.1).take(most).count()).sum::<usize>();
             jobs.push(want);
         }
-        let large = Self::is_large(entries);
+        let way = if Self::is_large(entries) { Way::Stream } else { Way::Datagrams };
         for want in jobs.into_iter().filter(|want| !want.ranges.is_empty()) {
-            self.jobs.retain(|job| job.to != from || job.want.origin != want.origin);
-            if self.jobs.len() < MAX_JOBS {
-                self.jobs.push_back(Job { to: from, want, large });
-            }
+            self.jobs.add(from, want, way);
         }
     }
 
-    /// Makes the next message of the answers that wait, if octets may leave.
-    pub(super) fn serve(&mut self) {
-        let Some((to, large)) = self.jobs.front().map(|job| (job.to, job.large)) else { return };
-        if !large && !self.bucket.has(MAX_DATAGRAM) {
-            // Streams have a flow control of their own; they do not wait for datagrams.
-            let Some(at) = self.jobs.iter().position(|job| job.large) else { return };
-            self.jobs.rotate_left(at);
-            return self.serve();
+    /// Says whether the stream to a node is full: what is to go over it waits, what is for others does not.
+    /// Poll for outputs once it is not full any more.
+    pub fn set_blocked(&mut self, node: NodeId, blocked: bool) {
+        if self.is_up(node) {
+            self.jobs.set_blocked(node, blocked);
         }
-        let mut left = room(if large { MAX_CHUNK } else { MAX_DATAGRAM });
+    }
+
+    /// The stream to a node ended early: what waits for it is dropped, and will be asked for again.
+    pub fn stream_failed(&mut self, node: NodeId) {
+        self.jobs.stream_failed(node);
+    }
+
+    /// Makes the next message of the answers that wait; false if none may leave.
+    pub(super) fn serve(&mut self) -> bool {
+        let Some((to, way)) = self.jobs.next(self.bucket.has(MAX_DATAGRAM)) else { return false };
+        let sections = self.next_sections(to, way);
+        if sections.is_empty() {
+            return true;
+        }
+        let bytes = Message::Delta(sections).encode();
+        match way {
+            Way::Stream => {
+                self.counters.streamed += bytes.len() as u64;
+                self.outputs.push_back(Output::Stream { to, bytes });
+            }
+            Way::Datagrams => {
+                self.bucket.take(bytes.len());
+                self.send(to, bytes);
+            }
+        }
+        true
+    }
+
+    /// As much as fits one message of what a node waits for.
+    fn next_sections(&mut self, to: NodeId, way: Way) -> Vec<Section> {
+        let mut left = room(if way == Way::Stream { MAX_CHUNK } else { MAX_DATAGRAM });
         let mut sections = Vec::new();
-        while let Some(job) = self.jobs.front_mut().filter(|job| job.to == to && job.large == large) {
-            let stream = self.origins.get(&job.want.origin).map(|origin| &origin.stream);
-            let Some(stream) = stream.filter(|stream| stream.epoch == job.want.epoch) else {
-                self.jobs.pop_front();
+        while let Some(want) = self.jobs.front(to, way) {
+            let stream = self.origins.get(&want.origin).map(|origin| &origin.stream);
+            // Another start of it has begun meanwhile: it is asked for anew.
+            let Some(stream) = stream.filter(|stream| stream.epoch == want.epoch) else {
+                self.jobs.pop(to, way);
                 continue;
             };
-            let Some(section) = next_section(stream, &mut job.want, left) else { break };
+            let Some(section) = next_section(stream, want, left) else { break };
             left = left.saturating_sub(section.len());
             sections.push(section);
-            if job.want.ranges.is_empty() {
-                self.jobs.pop_front();
+            if want.ranges.is_empty() {
+                self.jobs.pop(to, way);
             }
         }
         if sections.is_empty() {
-            // Nothing of it is left; the next answer has its turn when it is asked for.
-            self.jobs.pop_front();
-            return;
+            // Nothing of it is left.
+            self.jobs.pop(to, way);
         }
         #[cfg(feature = "faults")]
         if self.config.faults.lost_interest {
             let is_join = |entry: &super::wire::Entry| entry.item.key().first() == Some(&2);
             sections.iter_mut().for_each(|section| section.entries.retain(|entry| !is_join(entry)));
         }
-        let bytes = Message::Delta(sections).encode();
-        if large {
-            self.counters.streamed += bytes.len() as u64;
-            self.outputs.push_back(Output::Stream { to, bytes });
-        } else {
-            self.bucket.take(bytes.len());
-            self.send(to, bytes);
-        }
+        sections
     }
 }
 

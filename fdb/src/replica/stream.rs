@@ -5,50 +5,16 @@
 //! a listing takes it as a replacement, where absence means deletion.
 
 use std::collections::BTreeMap;
+use std::hash::BuildHasher;
 
-use twox_hash::XxHash3_128;
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 
 use super::coverage::Coverage;
 use super::faults::Faults;
+use super::item::Item;
 use super::wire::{Entry, Section};
 use crate::gossip::identity::Epoch;
-
-/// What an origin said with one number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Item {
-    /// Octets of the key, its kind included; the rest is the value.
-    key_len: u8,
-    live: bool,
-    octets: Box<[u8]>,
-}
-
-impl Item {
-    pub(super) fn new(key: &[u8], value: Option<&[u8]>) -> Self {
-        let octets = [key, value.unwrap_or_default()].concat().into();
-        Self { key_len: u8::try_from(key.len()).unwrap_or(u8::MAX), live: value.is_some(), octets }
-    }
-
-    pub(super) fn key(&self) -> &[u8] {
-        self.octets.get(..self.key_len.into()).unwrap_or(&self.octets)
-    }
-
-    /// `None` for a tombstone.
-    pub(super) fn value(&self) -> Option<&[u8]> {
-        self.live.then(|| self.octets.get(self.key_len.into()..).unwrap_or_default())
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.octets.len()
-    }
-
-    fn hash(&self, seq: u64) -> u128 {
-        let mut octets = Vec::with_capacity(9 + self.octets.len());
-        octets.extend(seq.to_be_bytes());
-        octets.push(self.key_len);
-        octets.extend_from_slice(&self.octets);
-        XxHash3_128::oneshot(&octets)
-    }
-}
 
 /// A key whose value is another now.
 #[derive(Clone, Debug)]
@@ -81,8 +47,10 @@ pub(super) struct Stream {
     pub(super) floor: u64,
     /// The lowest floor of the listings this came from: deletions up to there are all reflected.
     base: u64,
-    by_seq: BTreeMap<u64, Item>,
-    by_key: BTreeMap<Box<[u8]>, u64>,
+    items: BTreeMap<u64, Item>,
+    /// The numbers of the items by the hash of their keys; these are in the items only. Seeded: pods choose MACs.
+    index: HashTable<u64>,
+    hasher: RandomState,
     live: usize,
     /// The sum of the hashes of all live items.
     pub(super) hash: u128,
@@ -98,8 +66,9 @@ impl Stream {
             max_seen: 0,
             floor: 0,
             base: u64::MAX,
-            by_seq: BTreeMap::new(),
-            by_key: BTreeMap::new(),
+            items: BTreeMap::new(),
+            index: HashTable::new(),
+            hasher: RandomState::default(),
             live: 0,
             hash: 0,
             refused: 0,
@@ -110,22 +79,33 @@ impl Stream {
         self.cover.have() == self.max_seen
     }
 
+    /// Whether anything of it is known.
+    pub(super) fn is_known(&self) -> bool {
+        self.cover != Coverage::default()
+    }
+
     pub(super) const fn live(&self) -> usize {
         self.live
     }
 
     /// Live and dead.
     pub(super) fn len(&self) -> usize {
-        self.by_seq.len()
+        self.items.len()
     }
 
     pub(super) fn value(&self, key: &[u8]) -> Option<&[u8]> {
-        self.by_seq.get(self.by_key.get(key)?)?.value()
+        self.items.get(&self.seq_of(key)?)?.value()
+    }
+
+    /// The number with which a key was said last.
+    fn seq_of(&self, key: &[u8]) -> Option<u64> {
+        let same = |seq: &u64| self.items.get(seq).is_some_and(|item| item.key() == key);
+        self.index.find(self.hasher.hash_one(key), same).copied()
     }
 
     /// The items of a range, ascending; both ends may be walked from.
     pub(super) fn range(&self, from: u64, to: u64) -> impl DoubleEndedIterator<Item = (u64, &Item)> {
-        let range = (from <= to).then(|| self.by_seq.range(from..=to));
+        let range = (from <= to).then(|| self.items.range(from..=to));
         range.into_iter().flatten().map(|(seq, item)| (*seq, item))
     }
 
@@ -146,7 +126,7 @@ impl Stream {
             return;
         }
         let cut: Vec<u64> =
-            self.range(1, self.floor).filter(|(_, item)| !item.live).map(|(seq, _)| seq).collect();
+            self.range(1, self.floor).filter(|(_, item)| !item.is_live()).map(|(seq, _)| seq).collect();
         for seq in cut {
             self.remove(seq);
         }
@@ -208,7 +188,7 @@ impl Stream {
             return;
         }
         let key = entry.item.key();
-        let held = self.by_key.get(key).copied();
+        let held = self.seq_of(key);
         if held.is_some_and(|held| held >= entry.seq) && !faults.replay_accepted {
             return;
         }
@@ -222,7 +202,8 @@ impl Stream {
             changes.push(Change { key: key.into(), old, new });
         }
         // Another key with this number is of a start that its node has forgotten.
-        if let Some(other) = self.by_seq.get(&entry.seq).filter(|other| other.live && other.key() != key) {
+        if let Some(other) = self.items.get(&entry.seq).filter(|other| other.is_live() && other.key() != key)
+        {
             let old = other.value().map(Into::into);
             changes.push(Change { key: other.key().into(), old, new: None });
         }
@@ -230,22 +211,27 @@ impl Stream {
     }
 
     fn insert(&mut self, seq: u64, item: Item) {
-        if let Some(held) = self.by_key.get(item.key()).copied() {
+        if let Some(held) = self.seq_of(item.key()) {
             self.remove(held);
         }
         self.remove(seq);
-        if item.live {
+        if item.is_live() {
             self.live += 1;
             self.hash = self.hash.wrapping_add(item.hash(seq));
         }
-        self.by_key.insert(item.key().into(), seq);
-        self.by_seq.insert(seq, item);
+        let hash = self.hasher.hash_one(item.key());
+        self.items.insert(seq, item);
+        let (items, hasher) = (&self.items, &self.hasher);
+        let hash_of = |seq: &u64| items.get(seq).map_or(0, |item| hasher.hash_one(item.key()));
+        self.index.insert_unique(hash, seq, hash_of);
     }
 
     fn remove(&mut self, seq: u64) -> Option<Item> {
-        let item = self.by_seq.remove(&seq)?;
-        self.by_key.remove(item.key());
-        if item.live {
+        let item = self.items.remove(&seq)?;
+        if let Ok(entry) = self.index.find_entry(self.hasher.hash_one(item.key()), |held| *held == seq) {
+            entry.remove();
+        }
+        if item.is_live() {
             self.live -= 1;
             self.hash = self.hash.wrapping_sub(item.hash(seq));
         }
@@ -255,14 +241,14 @@ impl Stream {
     /// Forgets a key without a trace, which no node ever does: a fault for the simulator.
     #[cfg(feature = "faults")]
     pub(super) fn forget(&mut self, key: &[u8]) {
-        if let Some(seq) = self.by_key.get(key).copied() {
+        if let Some(seq) = self.seq_of(key) {
             self.remove(seq);
         }
     }
 
     /// The live items.
     pub(super) fn items(&self) -> impl Iterator<Item = &Item> {
-        self.by_seq.values().filter(|item| item.live)
+        self.items.values().filter(|item| item.is_live())
     }
 
     /// What differs in `other`, as changes from `self` to it.

@@ -51,7 +51,7 @@ impl Replica {
 
     pub(super) fn handle_root(&mut self, from: NodeId, answer: bool, root: u128, rng: &mut impl Rng) {
         let equal = root == self.root();
-        if self.peers.binary_search(&from).is_ok() {
+        if self.is_up(from) {
             self.verdicts.insert(from, equal);
         }
         if answer {
@@ -129,7 +129,7 @@ impl Replica {
         let mut ahead: Vec<Head> = Vec::new();
         for head in &theirs.heads {
             if self.compare_head(from, head, now) {
-                ahead.extend(self.origins.get(&head.origin).map(|origin| origin.head(head.origin)));
+                ahead.extend(self.head_of(head.origin));
             }
         }
         if theirs.more {
@@ -162,8 +162,7 @@ impl Replica {
         if node == self.own {
             self.hear_of_self(head.epoch, head.max);
         }
-        let up = self.origins.get(&node).filter(|origin| origin.down.is_none());
-        let Some(epoch) = up.map(|origin| origin.stream.epoch) else { return false };
+        let Some(epoch) = self.epoch_of(node) else { return false };
         if head.epoch < epoch {
             return true;
         }
@@ -192,7 +191,7 @@ impl Replica {
 
     /// Asks `from` for what is missing of a stream, at a time; what is asked for already is not asked twice.
     pub(super) fn want(&mut self, origin: NodeId, from: NodeId, at: Instant) {
-        if self.pulls.len() < MAX_ORIGINS && self.peers.binary_search(&from).is_ok() {
+        if self.pulls.len() < MAX_ORIGINS && self.is_up(from) {
             let pull = self.pulls.entry(origin).or_insert(Pull { from, at, tries: 0 });
             pull.at = pull.at.min(at.max(pull.at - RETRY));
         }
@@ -211,7 +210,6 @@ impl Replica {
         let due: Vec<NodeId> =
             self.pulls.iter().filter(|(_, p)| p.at <= now).map(|(node, _)| *node).collect();
         let mut wants: std::collections::BTreeMap<NodeId, Vec<Want>> = std::collections::BTreeMap::new();
-        let any = !self.pulls.is_empty();
         for node in due {
             let want = self.wanted(node);
             let Some(pull) = self.pulls.get_mut(&node) else { continue };
@@ -230,8 +228,7 @@ impl Replica {
                 self.send(to, bytes);
             }
         }
-        if any
-            && self.pulls.is_empty()
+        if self.pulls.is_empty()
             && let Some(peer) = self.more_from.take()
         {
             self.send_root(peer, false);

@@ -5,8 +5,9 @@ use proptest::prelude::*;
 
 use super::coverage::Coverage;
 use super::faults::Faults;
-use super::stream::{Item, Stream};
-use super::wire::{Entry, Message, Section};
+use super::item::Item;
+use super::stream::Stream;
+use super::wire::{Entry, Message, Section, Want};
 use super::*;
 use crate::gossip::identity::BootId;
 
@@ -125,6 +126,116 @@ fn removals_beyond_the_limit_raise_the_floor() {
     assert!(a.tombstones.len() <= MAX_TOMBSTONES);
 }
 
+/// A node that says `records`, with who may ask it.
+fn origin_of(records: u8, peers: &[u128], t: Instant) -> Replica {
+    let mut origin = replica(1, t);
+    peers.iter().for_each(|peer| origin.member_up(NodeId::new(*peer), Epoch::new(1), t));
+    let opaque = |n: u8| Record::Opaque { kind: 99, key: [n].into(), value: [0; 800].into() };
+    (0..records).for_each(|n| origin.put(&opaque(n), t).unwrap());
+    origin
+}
+
+/// What a node asks for that knows nothing of the first `count` records of node 1.
+fn ask(count: u64) -> Vec<u8> {
+    let want =
+        Want { origin: NodeId::new(1), epoch: Epoch::new(1), replace: false, ranges: vec![(1, count)] };
+    Message::Pull(vec![want]).encode()
+}
+
+fn to_whom(a: &mut Replica) -> Option<u128> {
+    match a.poll_output() {
+        Some(Output::Stream { to, .. }) => Some(to.get()),
+        _ => None,
+    }
+}
+
+#[test]
+fn streams_have_their_turns_and_a_full_one_delays_no_other() {
+    let t = now();
+    let mut a = origin_of(250, &[2, 3, 4], t);
+    for peer in [2, 3, 4] {
+        a.handle_message(NodeId::new(peer), &ask(250), t, &mut Zero).unwrap();
+    }
+    a.set_blocked(NodeId::new(3), true);
+    let turns: Vec<_> = (0..4).map(|_| to_whom(&mut a)).collect();
+    assert_eq!(turns, [Some(2), Some(4), Some(2), Some(4)]);
+    a.stream_failed(NodeId::new(4));
+    while to_whom(&mut a) == Some(2) {}
+    assert_eq!(a.poll_output(), None);
+    assert!(a.poll_timeout() > t, "a full stream is waited for without a timer");
+    a.set_blocked(NodeId::new(3), false);
+    assert_eq!(to_whom(&mut a), Some(3));
+}
+
+#[test]
+fn a_node_that_went_down_is_not_full_when_it_is_back() {
+    let (t, two) = (now(), NodeId::new(2));
+    let mut a = origin_of(250, &[2], t);
+    a.set_blocked(two, true);
+    a.member_down(two, t);
+    a.member_up(two, Epoch::new(1), t);
+    a.handle_message(two, &ask(250), t, &mut Zero).unwrap();
+    assert_eq!(to_whom(&mut a), Some(2));
+}
+
+/// All that `a` has to say to `b`, there.
+fn bring(a: &mut Replica, b: &mut Replica, t: Instant) {
+    while let Some(output) = a.poll_output() {
+        if let Output::Send { bytes, .. } | Output::Stream { bytes, .. } = output {
+            b.handle_message(a.own, &bytes, t, &mut Zero).unwrap();
+        }
+    }
+}
+
+/// What is reported of node 1.
+fn reported(b: &mut Replica) -> Vec<(Key, Option<Record>, Option<Record>)> {
+    let outputs = std::iter::from_fn(|| b.poll_output());
+    let changed = outputs.filter_map(|output| match output {
+        Output::Changed { origin, key, old, new } if origin == NodeId::new(1) => Some((key, old, new)),
+        _ => None,
+    });
+    changed.collect()
+}
+
+#[test]
+fn a_replay_reports_all_that_is_shown_a_few_at_a_time() {
+    let t = now();
+    let (mut a, mut b) = (origin_of(150, &[2], t), replica(2, t));
+    b.member_up(NodeId::new(1), Epoch::new(1), t);
+    a.handle_timeout(t + Duration::from_millis(50), &mut Zero);
+    bring(&mut a, &mut b, t);
+    let first = reported(&mut b);
+    assert_eq!(first.len(), 150);
+    b.replay(NodeId::new(1));
+    assert!(b.poll_output().is_some() && b.outputs.len() < 64, "{} at once", b.outputs.len());
+    assert_eq!(reported(&mut b), first[1..]);
+    b.replay(NodeId::new(1));
+    b.member_down(NodeId::new(1), t);
+    assert!(reported(&mut b).iter().all(|change| change.2.is_none()), "what is hidden is not reported");
+}
+
+#[test]
+fn who_left_is_not_believed_again_even_if_nothing_was_heard_of_it() {
+    let (t, one) = (now(), NodeId::new(1));
+    for heard in [false, true] {
+        let (mut a, mut b) = (origin_of(3, &[2], t), replica(2, t));
+        b.member_up(one, Epoch::new(1), t);
+        a.handle_timeout(t + Duration::from_millis(50), &mut Zero);
+        if heard {
+            bring(&mut a, &mut b, t);
+            assert_eq!(b.records(one).count(), 3);
+        }
+        b.member_leave(one, t);
+        a.handle_timeout(t + Duration::from_millis(100), &mut Zero);
+        bring(&mut a, &mut b, t);
+        assert_eq!((b.entries(), b.counters().stale > 0), (0, true));
+        b.member_up(one, Epoch::new(1), t);
+        a.handle_timeout(t + Duration::from_millis(150), &mut Zero);
+        bring(&mut a, &mut b, t);
+        assert_eq!(b.records(one).count(), 3, "membership knows better");
+    }
+}
+
 /// Always the first choice.
 struct Zero;
 
@@ -156,6 +267,18 @@ proptest! {
         a.member_up(NodeId::new(2), Epoch::new(1), t);
         let _ = a.handle_message(NodeId::new(2), &bytes, t, &mut Zero);
         while a.poll_output().is_some() {}
+    }
+
+    #[test]
+    fn an_item_gives_back_what_it_was_made_of(
+        key in prop::collection::vec(any::<u8>(), 1..=MAX_KEY + 1),
+        value in prop::option::of(prop::collection::vec(any::<u8>(), 0..40)),
+    ) {
+        let item = Item::new(&key, value.as_deref());
+        prop_assert_eq!((item.key(), item.value()), (&key[..], value.as_deref()));
+        prop_assert_eq!(item.len(), key.len() + value.as_ref().map_or(0, Vec::len));
+        let octets = [&7u64.to_be_bytes()[..], &[key.len() as u8], &key, &value.unwrap_or_default()].concat();
+        prop_assert_eq!(item.hash(7), twox_hash::XxHash3_128::oneshot(&octets));
     }
 
     #[test]

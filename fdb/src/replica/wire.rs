@@ -11,13 +11,14 @@
 //!
 //! A message of a kind that is not known is an error that changes nothing; records of unknown kinds are carried.
 
+use super::item::Item;
 use super::octets::{MAX_NUMBER, Reader, WireError, put_varint, varint_len};
 use super::record::Record;
-use super::stream::Item;
 use crate::gossip::identity::{Epoch, NodeId};
+use crate::gossip::seal::MAX_PAYLOAD;
 
-/// Octets of the largest message that fits a datagram: one of the payload's 1,136 says its kind.
-pub const MAX_DATAGRAM: usize = 1_135;
+/// Octets of the largest message that fits a datagram.
+pub const MAX_DATAGRAM: usize = MAX_PAYLOAD;
 /// Octets of the largest message over a stream.
 pub const MAX_CHUNK: usize = 16 << 10;
 

@@ -1,6 +1,7 @@
 //! The state of control as workers need it: a [`Topology`].
 
 use std::cmp::Reverse;
+use std::net::IpAddr;
 
 use encap::{Mtu, PortId, VtepAddr};
 use ipnet::IpNet;
@@ -8,6 +9,7 @@ use ipnet::IpNet;
 use super::Control;
 use super::config::{Dscp, NetworkConfig, PeerAddress, PortConfig, Reserved, VlanRule};
 use super::devices::Devices;
+use super::members::Member;
 use super::peers::Peer;
 use super::ports::{Port, State};
 use crate::topology::{EncapView, Guard, NetworkIndex, NetworkView, PeerIndex, PeerView, PortView, Topology};
@@ -16,17 +18,21 @@ use crate::topology::{EncapView, Guard, NetworkIndex, NetworkView, PeerIndex, Pe
 pub(super) const MOST: usize = u16::MAX as usize;
 
 impl<D: Devices> Control<D> {
-    /// Everything as it is now. Networks and peers stand in the order of the configuration.
+    /// Everything as it is now. Networks and peers stand in the order of the configuration, members behind them.
     pub(super) fn build(&self) -> Topology {
         let networks = &self.config.networks;
-        let hosts = || self.peers.iter().enumerate().filter(|(_, p)| !p.is_prefix());
+        let hosts = self.peers.iter().enumerate().filter(|(_, p)| !p.is_prefix());
+        let hosts = hosts.map(|(place, p)| (p.vtep, peer_index(place)));
+        // An address that is both is a member's: of two entries the later one stays.
+        let vteps: Vec<_> = hosts.chain(self.placed_members().map(|(place, _, vtep)| (vtep, place))).collect();
+        let peers = self.peers.iter().map(|peer| self.build_peer(peer));
         Topology {
             networks: networks.iter().map(|n| self.build_network(n)).collect(),
             by_vni: networks.iter().enumerate().map(|(place, n)| (n.vni, network_index(place))).collect(),
             ports: self.ports.values().filter_map(|port| self.build_port(port)).collect(),
-            peers: self.peers.iter().map(|peer| self.build_peer(peer)).collect(),
-            by_vtep: hosts().map(|(place, p)| (p.vtep, peer_index(place))).collect(),
-            by_source: hosts().map(|(place, p)| (p.vtep.ip(), peer_index(place))).collect(),
+            peers: peers.chain(self.placed_members().map(|(_, member, _)| self.build_member(member))).collect(),
+            by_source: vteps.iter().map(|(vtep, place)| (vtep.ip(), *place)).collect(),
+            by_vtep: vteps.into_iter().collect(),
             prefixes: self.build_prefixes(),
             encap: self.build_encap(),
             stopping: self.stopping,
@@ -35,7 +41,14 @@ impl<D: Devices> Control<D> {
 
     fn build_network(&self, network: &NetworkConfig) -> NetworkView {
         let on_it = self.ports.values().filter(|p| p.config.network == network.name);
-        let flooded = |(_, p): &(usize, &Peer)| !p.is_prefix() && p.config.is_on(&network.name);
+        let strangers: Vec<_> = self
+            .peers
+            .iter()
+            .enumerate()
+            .filter(|(_, p)| !p.is_prefix() && p.config.is_on(&network.name) && !self.is_member(p.vtep.ip()))
+            .map(|(place, _)| peer_index(place))
+            .collect();
+        let members = self.placed_members().filter(|(_, member, _)| member.vnis.contains(&network.vni));
         NetworkView {
             name: network.name.as_str().into(),
             vni: network.vni,
@@ -43,13 +56,9 @@ impl<D: Devices> Control<D> {
             flood_unknown: network.floods_unknown(self.config.gossip.is_some()),
             mac_age: network.mac_age,
             ports: on_it.filter_map(Port::id).collect(),
-            flood: self
-                .peers
-                .iter()
-                .enumerate()
-                .filter(flooded)
-                .map(|(place, _)| peer_index(place))
-                .collect(),
+            flood: strangers.iter().copied().chain(members.map(|(place, ..)| place)).collect(),
+            // Who asks for "drop" means everybody.
+            strangers: if network.unknown_unicast.is_none() { strangers } else { Vec::new() },
         }
     }
 
@@ -76,9 +85,38 @@ impl<D: Devices> Control<D> {
             format: peer.format,
             path_mtu: peer.path.unwrap_or(Mtu::IPV6_MIN),
             up: peer.is_up(),
-            listen_only: peer.is_prefix(),
+            learn: !peer.is_prefix(),
             networks: networks
                 .filter(|(_, n)| peer.config.is_on(&n.name))
+                .map(|(place, _)| network_index(place))
+                .collect(),
+        }
+    }
+
+    /// Members that can be sent to, with their places: behind the static peers.
+    fn placed_members(&self) -> impl Iterator<Item = (PeerIndex, &Member, VtepAddr)> {
+        let members = self.gossip.iter().flat_map(|gossip| gossip.members.values());
+        let placed = members.filter_map(|member| Some((member, member.tunnel?.1))).enumerate();
+        let statics = self.peers.len();
+        placed.map(move |(place, (member, vtep))| (peer_index(statics + place), member, vtep))
+    }
+
+    fn is_member(&self, ip: IpAddr) -> bool {
+        self.placed_members().any(|(_, _, vtep)| vtep.ip() == ip)
+    }
+
+    fn build_member(&self, member: &Member) -> PeerView {
+        let networks = self.config.networks.iter().enumerate();
+        let (format, vtep) = member.tunnel.unwrap_or_else(|| unreachable!("only members with a place are built"));
+        PeerView {
+            name: member.info.as_ref().map_or_else(String::new, |info| info.name.clone()).into(),
+            vtep,
+            format,
+            path_mtu: member.path.unwrap_or(Mtu::IPV6_MIN),
+            up: member.path.is_some(),
+            learn: false,
+            networks: networks
+                .filter(|(_, n)| member.vnis.contains(&n.vni))
                 .map(|(place, _)| network_index(place))
                 .collect(),
         }

@@ -30,15 +30,20 @@ impl<D: Devices> Control<D> {
             return;
         }
         if let LearnOutcome::Moved { from, frozen } = self.table.learn(vni, mac, at, now) {
-            let (from, to) = (self.describe(from), self.describe(at));
-            tracing::info!(event = "mac_moved", %mac, vni = vni.get(), from, to, "a MAC address moved");
-            if frozen {
-                tracing::warn!(
-                    event = "fdb_frozen", %mac, vni = vni.get(), at = to,
-                    "a MAC address moved too often and stays where it is for 180 s: do two pods use it, or is there a \
-                     loop? `weft fdb thaw {mac}` lets it move again"
-                );
-            }
+            self.say_moved(vni, mac, from, at, frozen);
+        }
+    }
+
+    /// Tells people that an address moved, and with both places when it moved too often.
+    pub(super) fn say_moved(&self, vni: Vni, mac: MacAddr, from: Location, to: Location, frozen: bool) {
+        let (from, to) = (self.describe(from), self.describe(to));
+        tracing::info!(event = "mac_moved", %mac, vni = vni.get(), from, to, "a MAC address moved");
+        if frozen {
+            tracing::warn!(
+                event = "fdb_frozen", %mac, vni = vni.get(), from, at = to,
+                "a MAC address moved too often and stays where it is for 180 s: do two pods use it, or is there a \
+                 loop? `weft fdb thaw {mac}` lets it move again"
+            );
         }
     }
 
@@ -61,7 +66,13 @@ impl<D: Devices> Control<D> {
             Location::Local(id) => {
                 self.port_by_id(id).map_or_else(|| at.to_string(), |(name, _)| format!("port {name}"))
             }
-            Location::Remote(vtep) => format!("peer {}", vtep.ip()),
+            Location::Remote(vtep) => {
+                let member = self.gossip.as_ref().and_then(|gossip| gossip.by_vtep(vtep));
+                match member {
+                    Some((node, member)) => format!("node {}", member.name(node)),
+                    None => format!("peer {}", vtep.ip()),
+                }
+            }
         }
     }
 

@@ -16,7 +16,7 @@
 //! | [`devices`] | what control needs of the world |
 //! | `requests`, `report` | changes asked for by clients; questions |
 //! | `reload` | from one configuration to the next |
-//! | `ports`, `peers`, `entries` | what is up, what is reachable, what must be in the FDB |
+//! | `ports`, `peers`, `members`, `entries` | what is up, what is reachable, who lives where |
 //! | `build` | all of it as a [`Topology`] |
 
 use std::collections::BTreeMap;
@@ -30,6 +30,7 @@ use fdb::Table;
 use self::config::{Config, ConfigError};
 use self::devices::Devices;
 use self::entries::StaticAt;
+use self::members::Gossip;
 use self::peers::Peer;
 use self::ports::Port;
 use self::reload::Kept;
@@ -42,6 +43,7 @@ mod build;
 pub mod config;
 pub mod devices;
 mod entries;
+mod members;
 mod mtu;
 mod peers;
 mod ports;
@@ -52,6 +54,7 @@ mod requests;
 #[cfg(test)]
 mod tests;
 
+pub use members::GossipSetup;
 pub use reload::{ReloadError, Reloaded};
 
 /// How often waiting ports, routes and MTUs are looked at, and old FDB entries removed.
@@ -75,6 +78,8 @@ pub struct Setup<D> {
     pub counters: Vec<Arc<PaddedCounters>>,
     /// The underlay addresses of this node, configured or found out.
     pub addresses: Vec<IpAddr>,
+    /// The way to gossip, where that is on.
+    pub gossip: Option<GossipSetup>,
 }
 
 /// The state of this node, and its only writer.
@@ -86,6 +91,7 @@ pub struct Control<D> {
     table: Table,
     counters: Vec<Arc<PaddedCounters>>,
     addresses: Vec<IpAddr>,
+    gossip: Option<Gossip>,
     ports: BTreeMap<String, Port>,
     peers: Vec<Peer>,
     /// FDB entries that the command line added.
@@ -106,7 +112,7 @@ impl<D: Devices> Control<D> {
     ///
     /// A port that cannot be opened is no error: it is shown, and tried again.
     pub fn new(setup: Setup<D>, now: Instant) -> Self {
-        let Setup { config, load, devices, table, counters, addresses } = setup;
+        let Setup { config, load, devices, table, counters, addresses, gossip } = setup;
         let mut control = Self {
             config: Config { networks: Vec::new(), ports: Vec::new(), peers: Vec::new(), ..config.clone() },
             load,
@@ -114,6 +120,7 @@ impl<D: Devices> Control<D> {
             table,
             counters,
             addresses,
+            gossip: gossip.map(Gossip::new),
             ports: BTreeMap::new(),
             peers: Vec::new(),
             statics: BTreeMap::new(),
@@ -125,6 +132,8 @@ impl<D: Devices> Control<D> {
             dirty: true,
             stopping: false,
         };
+        control.table.track_changes(control.gossip.is_some());
+        control.table.set_own(&control.own_vteps());
         control.apply(config, &Kept::default(), now);
         control.settle();
         control
@@ -155,11 +164,12 @@ impl<D: Devices> Control<D> {
         self.table.expire(now);
         self.last_aged = now;
         if now < self.next_tick {
-            return;
+            return self.settle();
         }
         self.next_tick = now + TICK;
         self.retry_ports(now);
         self.look_at_routes(now);
+        self.look_at_members();
         self.follow_underlay_mtu();
         self.settle();
     }
@@ -214,13 +224,15 @@ impl<D: Devices> Control<D> {
         }
     }
 
-    /// The end of every entry point: the FDB gets what must be in it, the workers get the topology if it changed.
+    /// The end of every entry point: the FDB gets what must be in it, the workers get the topology if it changed, and other
+    /// nodes are told what changed of this one.
     fn settle(&mut self) {
         if std::mem::take(&mut self.dirty) {
             self.restore_statics();
             let topology: Topology = self.build();
             self.devices.publish(Arc::new(topology));
         }
+        self.publish();
     }
 
     fn vni_of(&self, network: &str) -> Option<Vni> {

@@ -61,6 +61,7 @@ impl Lab {
             table: Table::new(limits, Arc::new(Shared::with_seed(7))),
             counters: (0..2).map(|_| Arc::default()).collect(),
             addresses: vec![[10, 0, 0, 1].into()],
+            gossip: None,
         };
         Self { control: Control::new(setup, now), now }
     }

@@ -130,7 +130,7 @@ impl<S: Sink> Arrival<'_, '_, S> {
         check_ethernet(&frame, network)?;
         let (src, dst) = (frame.src(), frame.dst());
         let peer = self.cx.topology.peer(self.peer);
-        if !peer.listen_only {
+        if peer.learn {
             let (vni, from, age) = (network.vni, Location::Remote(peer.vtep), network.mac_age);
             let sink = &mut *self.sink;
             let sighting = Sighting { vni, mac: src, from, now: self.cx.now, age };

@@ -217,6 +217,7 @@ impl MemoryWorker {
                 vni,
                 vlan_pass: false,
                 flood_unknown: true,
+                strangers: Vec::new(),
                 mac_age,
                 ports: Vec::new(),
                 flood: Vec::new(),
@@ -250,7 +251,7 @@ impl MemoryWorker {
                 format,
                 path_mtu: Mtu::new(1500).unwrap_or(Mtu::MAX),
                 up: true,
-                listen_only: false,
+                learn: true,
                 networks: vec![network],
             });
         });

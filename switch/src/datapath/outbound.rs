@@ -25,7 +25,7 @@ use super::verdict::Verdict;
 use super::{Context, Sink};
 use crate::batch::{MAX_OCTETS, Route};
 use crate::counters::{Direction, DropReason};
-use crate::topology::{NetworkView, PeerView, PortView};
+use crate::topology::{NetworkView, PeerIndex, PeerView, PortView};
 
 /// What a worker keeps of a port that it reads from.
 #[derive(Debug)]
@@ -138,7 +138,8 @@ fn forward<S: Sink>(
             finish_checksum(sent);
             send_remote(cx, cx.topology.peer(peer), network, sent, sink)
         }
-        Verdict::Flood => flood(cx, port.id, network, sent, sink),
+        Verdict::Flood => flood(cx, port.id, (&network.ports, &network.flood), network, sent, sink),
+        Verdict::Strangers => flood(cx, port.id, (&[], &network.strangers), network, sent, sink),
         Verdict::Drop(reason) => Err(reason),
     }
 }
@@ -193,6 +194,7 @@ fn decide(
     frames: u64,
 ) -> Verdict {
     let dst = frame.dst();
+    let mut verdict = Verdict::Flood;
     let bucket = if dst.is_group() && !dst.is_broadcast() {
         &mut port.multicast
     } else if dst.is_broadcast() {
@@ -204,29 +206,34 @@ fn decide(
             Place::Peer(peer) => return Verdict::Remote(peer),
             Place::Lost(reason) => return Verdict::Drop(reason),
             Place::Unknown if network.flood_unknown => &mut port.bum,
+            Place::Unknown if !network.strangers.is_empty() => {
+                verdict = Verdict::Strangers;
+                &mut port.bum
+            }
             Place::Unknown => return Verdict::Drop(DropReason::UnknownUnicast),
         }
     };
-    if bucket.take(frames, cx.now) { Verdict::Flood } else { Verdict::Drop(DropReason::BumRate) }
+    if bucket.take(frames, cx.now) { verdict } else { Verdict::Drop(DropReason::BumRate) }
 }
 
-/// Stage 5 for every port and peer of the network but the sender.
+/// Stage 5 for all of these ports and peers but the sender.
 fn flood<S: Sink>(
     cx: &Context<'_>,
     from: PortId,
+    (ports, peers): (&[PortId], &[PeerIndex]),
     network: &NetworkView,
     sent: &mut Sent<'_>,
     sink: &mut S,
 ) -> Result<(), DropReason> {
-    let ports = network.ports.iter().filter(|&&port| port != from);
-    let targets = ports.clone().count() + network.flood.len();
+    let ports = ports.iter().filter(|&&port| port != from);
+    let targets = ports.clone().count() + peers.len();
     let copies = targets.checked_sub(1).ok_or(DropReason::NoDestination)?;
     cx.counters.ledger.copies.add(copies as u64 * sent.frames);
     for &port in ports {
         send_local(port, sent, sink);
     }
     finish_checksum(sent);
-    for &peer in &network.flood {
+    for &peer in peers {
         if let Err(reason) = send_remote(cx, cx.topology.peer(peer), network, sent, sink) {
             cx.counters.count_drop(reason, Direction::Outbound, sent.frames);
         }

@@ -14,6 +14,8 @@ pub enum Verdict {
     Remote(PeerIndex),
     /// To every port and peer of the network, but not back to where it came from.
     Flood,
+    /// To the static peers of the network only: of who lives elsewhere, gossip would tell.
+    Strangers,
     /// Nowhere.
     Drop(DropReason),
 }

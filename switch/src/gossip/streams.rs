@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::clock;
-use crate::io::keyfile::OsRng;
+use crate::io::random::os_rng;
 
 /// Callers that have not proved yet that they have the key; more are turned away.
 const MAX_HALF_OPEN: usize = 64;
@@ -183,7 +183,7 @@ type Sealed = fdb::gossip::seal::stream::Stream;
 async fn dial(me: Process, addr: SocketAddr, mode: &Mode) -> io::Result<(Sealed, TcpStream)> {
     let mut tcp = TcpStream::connect(addr).await?;
     tcp.set_nodelay(true)?;
-    let (caller, hello) = Caller::new(me, mode, &mut OsRng);
+    let (caller, hello) = Caller::new(me, mode, &mut os_rng()?);
     tcp.write_all(&hello).await?;
     let mut hello = [0; HELLO_OCTETS];
     tcp.read_exact(&mut hello).await?;
@@ -196,7 +196,7 @@ async fn answer(me: Process, mut tcp: TcpStream, mode: &Mode) -> io::Result<(Sea
     tcp.set_nodelay(true)?;
     let mut hello = [0; HELLO_OCTETS];
     tcp.read_exact(&mut hello).await?;
-    let (callee, hello) = Callee::new(me, mode, &hello, &mut OsRng).map_err(io::Error::other)?;
+    let (callee, hello) = Callee::new(me, mode, &hello, &mut os_rng()?).map_err(io::Error::other)?;
     tcp.write_all(&hello).await?;
     let mut confirm = [0; CONFIRM_OCTETS];
     tcp.read_exact(&mut confirm).await?;

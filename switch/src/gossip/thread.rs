@@ -24,7 +24,8 @@ use super::seeds::{self, Found};
 use super::streams::{self, Event, Streams};
 use crate::clock;
 use crate::control::config::JoinAddress;
-use crate::io::keyfile::{self, OsRng};
+use crate::io::keyfile;
+use crate::io::random::{OsRng, os_rng};
 use crate::io::state::{Identity, StateError};
 
 /// Datagrams that are read before the engine's clock moves on.
@@ -97,6 +98,7 @@ pub fn start(start: Start, link: Link) -> io::Result<JoinHandle<Result<(), Fatal
 
 struct Thread {
     engine: Engine,
+    rng: OsRng,
     udp: tokio::net::UdpSocket,
     tcp: tokio::net::TcpListener,
     streams: Streams,
@@ -118,10 +120,11 @@ impl Thread {
     fn new(start: Start, link: Link) -> io::Result<Self> {
         let Start { setup, udp, tcp, identity, key_file, join } = start;
         let streams = Streams::new(setup.me, setup.addr, setup.mode.clone());
-        let now = clock::now();
+        let (now, mut rng) = (clock::now(), os_rng()?);
         let (finder, found) = find(join);
         Ok(Self {
-            engine: Engine::new(setup, now, &mut OsRng),
+            engine: Engine::new(setup, now, &mut rng),
+            rng,
             udp: tokio::net::UdpSocket::from_std(udp)?,
             tcp: tokio::net::TcpListener::from_std(tcp)?,
             streams,
@@ -161,7 +164,7 @@ impl Thread {
             self.receive();
             let now = clock::now();
             if now >= self.engine.poll_timeout() {
-                self.engine.handle_timeout(now, &mut OsRng);
+                self.engine.handle_timeout(now, &mut self.rng);
             }
             if now >= self.status_at {
                 self.status_at = now + STATUS_EVERY;
@@ -179,7 +182,7 @@ impl Thread {
         for _ in 0..BURST {
             // Nothing there, or an error of an earlier datagram that was sent: neither is about what is received.
             let Ok((length, from)) = self.udp.try_recv_from(&mut octets) else { return };
-            let taken = self.engine.handle_datagram(&octets[..length], from, clock::now(), &mut OsRng);
+            let taken = self.engine.handle_datagram(&octets[..length], from, clock::now(), &mut self.rng);
             if let Err(why) = taken {
                 self.count(why, from);
             }
@@ -196,9 +199,9 @@ impl Thread {
 
     fn handle_stream(&mut self, event: Event) {
         match event {
-            Event::Opened(who) => self.engine.stream_opened(who, &mut OsRng),
+            Event::Opened(who) => self.engine.stream_opened(who, &mut self.rng),
             Event::Message(who, message) => {
-                let taken = self.engine.handle_stream(who, &message, clock::now(), &mut OsRng);
+                let taken = self.engine.handle_stream(who, &message, clock::now(), &mut self.rng);
                 if let Err(why) = taken {
                     *self.dropped.entry(why.name()).or_default() += 1;
                     tracing::debug!(event = "gossip_dropped", reason = why.name(), node = %who.node, "{why}");
@@ -302,7 +305,7 @@ impl Thread {
     fn keep_keys(&mut self) -> Result<(), CommandError> {
         let mode = self.engine.gate().mode().clone();
         if let (Mode::Sealed(ring), Some(file)) = (&mode, &self.key_file) {
-            keyfile::write(file, ring).map_err(refused)?;
+            keyfile::save(file, ring).map_err(refused)?;
         }
         self.streams.set_mode(mode);
         Ok(())
@@ -312,7 +315,7 @@ impl Thread {
 
     /// Does what the engine says until it has nothing more to say.
     fn settle(&mut self) -> Result<(), Fatal> {
-        while let Some(output) = self.engine.poll_output(&mut OsRng) {
+        while let Some(output) = self.engine.poll_output(&mut self.rng) {
             match output {
                 Output::Datagram { to, bytes } => {
                     // A datagram may be lost anywhere, here too.

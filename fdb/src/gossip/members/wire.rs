@@ -20,12 +20,13 @@ use foca::{Codec, Header, Member, Message, State};
 
 use super::id::MemberId;
 use crate::gossip::identity::{BootId, Epoch, NodeId};
+use crate::gossip::seal;
 
 /// The version of these layouts; another one is refused.
 pub const VERSION: u8 = 1;
 
 /// The octets that a membership payload has at most, its kind not counted.
-pub const MAX_PAYLOAD: usize = 1_136;
+pub const MAX_PAYLOAD: usize = seal::MAX_PAYLOAD;
 
 /// The tag of a packet for whoever is at the address.
 pub(super) const ANYBODY: u64 = 0;
@@ -50,7 +51,9 @@ pub enum WireError {
     #[error("membership packet has {0} octets too many: its sender is broken; it is dropped")]
     Trailing(usize),
     /// Longer than a payload can be.
-    #[error("membership packet has {0} octets and 1136 are allowed: its sender is broken; it is dropped")]
+    #[error(
+        "membership packet has {0} octets and {MAX_PAYLOAD} are allowed: its sender is broken; it is dropped"
+    )]
     TooLong(usize),
     /// Of another version.
     #[error("membership packet is of version {0} and this node speaks 1: run the same release on both nodes")]

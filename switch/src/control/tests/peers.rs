@@ -56,7 +56,7 @@ fn a_peer_without_networks_is_on_all_and_floods_go_to_a_networks_peers() {
     assert_eq!(flood("db"), ["10.0.0.8"]);
     let heard = topology.peer_from([10, 1, 2, 3].into()).unwrap();
     assert_eq!(&*topology.peer(heard).name, "10.1.2.0/24");
-    assert!(topology.peer(heard).listen_only && topology.peer(heard).up);
+    assert!(!topology.peer(heard).learn && topology.peer(heard).up);
     let prefix = lab.peer("10.1.0.0/16");
     assert_eq!((prefix.state, prefix.path_mtu), (PeerState::Up, None));
 }

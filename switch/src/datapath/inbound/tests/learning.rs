@@ -50,7 +50,7 @@ fn prefixes(lab: &mut Lab) -> PeerIndex {
     let long = lab.worker.add_peer(vtep("198.51.100.1:4789"), Format::Vxlan, network);
     lab.worker.change(|topology| {
         for peer in [short, long] {
-            topology.peers[usize::from(peer.0)].listen_only = true;
+            topology.peers[usize::from(peer.0)].learn = false;
         }
         topology.by_source.clear();
         topology.by_vtep.clear();

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use encap::Format;
-use weft::control::config::{Config, KEYS, PeerAddress};
+use weft::control::config::{Config, GossipConfig, KEYS, PeerAddress};
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs")
@@ -23,7 +23,10 @@ fn every_example_is_a_valid_configuration() {
         let config = load(name.to_str().unwrap());
         assert!(!config.networks.is_empty(), "{} shows no network", name.display());
     }
-    assert_eq!(names, ["full.toml", "kernel-peer.toml", "minimal.toml", "node-a.toml", "node-b.toml"]);
+    assert_eq!(
+        names,
+        ["full.toml", "gossip.toml", "kernel-peer.toml", "minimal.toml", "node-a.toml", "node-b.toml"]
+    );
 }
 
 /// The keys that a text has under each section, as `section.key`; a key commented out as `# key = ` counts.
@@ -82,6 +85,11 @@ fn the_values_called_default_in_the_full_example_are_the_defaults() {
     assert_eq!(full.underlay.geneve_port, default.underlay.geneve_port);
     assert_eq!(full.underlay.source_ports, default.underlay.source_ports);
     assert_eq!(full.underlay.mtu, default.underlay.mtu);
+    assert_eq!(full.underlay.advertise, default.underlay.advertise);
+    let gossip = full.gossip.unwrap();
+    assert_eq!(gossip.listen, gossip.listen_on(&full.underlay.address));
+    assert_eq!(gossip.listen.map(|listen| listen.port()), Some(GossipConfig::PORT));
+    assert!(!gossip.insecure && !full.peers[0].share);
 }
 
 #[test]
@@ -92,6 +100,15 @@ fn the_two_hosts_of_the_example_name_each_other() {
     assert_eq!(peer(&b), PeerAddress::Host(a.underlay.address[0]));
     assert_eq!(a.networks, b.networks);
     assert!(a.ports[0].addresses[0].contains(&b.ports[0].addresses[0].addr()));
+}
+
+#[test]
+fn the_gossip_example_is_sealed_and_needs_no_peer() {
+    let config = load("gossip.toml");
+    let gossip = config.gossip.unwrap();
+    assert_eq!(gossip.key_file.as_deref(), Some(Path::new("/etc/weft/gossip.key")));
+    assert_eq!(gossip.join.len(), 2);
+    assert_eq!(config.peers, []);
 }
 
 #[test]

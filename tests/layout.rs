@@ -123,8 +123,10 @@ fn io_knows_neither_networks_nor_tables() {
     never("switch/src/io", "topology", &[]);
     never("switch/src/sys", "topology", &[]);
     for source in sources("switch/src/io").into_iter().chain(sources("switch/src/sys")) {
+        // Who a node is and its keys are files to `io`, not tables.
+        let code = source.code.replace("fdb::gossip::identity", "").replace("fdb::gossip::seal", "");
         for word in ["Vni", "fdb"] {
-            assert!(!mentions(&source.code, word), "{} mentions {word}", source.path);
+            assert!(!mentions(&code, word), "{} mentions {word}", source.path);
         }
     }
 }

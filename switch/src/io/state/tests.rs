@@ -183,8 +183,9 @@ fn on_a_mount(directory: &Path, options: &std::ffi::CStr, flags: MountFlags, wor
 #[ignore = "needs root: run by test.sh"]
 fn a_full_directory_is_said_to_be_full() {
     let directory = directory();
-    on_a_mount(directory.path(), c"size=4k", MountFlags::empty(), || {
-        fs::write(directory.path().join("ballast"), [0; 4096]).unwrap();
+    on_a_mount(directory.path(), c"size=32k", MountFlags::empty(), || {
+        let full = fs::write(directory.path().join("ballast"), [0; 1 << 16]).unwrap_err();
+        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
         let text = refusal(directory.path());
         assert!(text.contains("cannot persist the identity") && text.contains("No space left"), "{text}");
         assert!(text.ends_with("make room on that file system"), "{text}");

@@ -32,7 +32,7 @@ pub fn add_network(topology: &mut Topology, vni: Vni) -> NetworkIndex {
         vni,
         vlan_pass: false,
         flood_unknown: true,
-                strangers: Vec::new(),
+        strangers: Vec::new(),
         mac_age: MAC_AGE,
         ports: Vec::new(),
         flood: Vec::new(),

@@ -46,7 +46,8 @@ use self::members::Origin;
 pub use self::octets::WireError;
 use self::push::{Bucket, Rumour};
 pub use self::record::{
-    Key, MAX_IPS, MAX_KEY, MAX_TEXT, MAX_VALUE, MacRecord, NodeInfo, Record, RecordError,
+    Key, MAX_IPS, MAX_KEY, MAX_TEXT, MAX_VALUE, MAX_VNIS, MacRecord, NodeInfo, Record, RecordError,
+    VtepRecord,
 };
 use self::replay::Replay;
 

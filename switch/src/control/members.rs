@@ -15,11 +15,12 @@ use std::time::Instant;
 use encap::{Format, MacAddr, Mtu, Vni, VtepAddr};
 use fdb::gossip::identity::{BootId, NodeId};
 use fdb::gossip::members::{MemberEvent, MemberId, MemberState};
-use fdb::replica::{Key, MacRecord, NodeInfo, Record};
+use fdb::replica::{Key, MacRecord, NodeInfo, Record, VtepRecord};
 use fdb::{Claim, ClaimOutcome, Kind, Location, Origin};
 
 use super::config::Config;
 use super::devices::Devices;
+use super::shared::Shared;
 use super::{Control, mtu};
 use crate::gossip::{Link, News};
 
@@ -35,6 +36,10 @@ pub(super) struct Gossip {
     /// What it says of itself.
     info: Option<NodeInfo>,
     networks: BTreeSet<Vni>,
+    /// The static peers that it says it shares.
+    pub(super) shares: BTreeMap<VtepAddr, VtepRecord>,
+    /// Those that others share.
+    pub(super) shared: BTreeMap<VtepAddr, Shared>,
 }
 
 /// What [`Control`] needs to take part in gossip.
@@ -83,6 +88,8 @@ impl Gossip {
             said: BTreeSet::new(),
             info: None,
             networks: BTreeSet::new(),
+            shares: BTreeMap::new(),
+            shared: BTreeMap::new(),
         }
     }
 
@@ -146,7 +153,9 @@ impl<D: Devices> Control<D> {
 
     fn member_event(&mut self, event: MemberEvent, now: Instant) {
         let (id, state) = match event {
-            MemberEvent::Up(id) | MemberEvent::Rejoined(id) | MemberEvent::Cleared(id) => (id, MemberState::Up),
+            MemberEvent::Up(id) | MemberEvent::Rejoined(id) | MemberEvent::Cleared(id) => {
+                (id, MemberState::Up)
+            }
             MemberEvent::AddressChanged { member, .. } => (member, MemberState::Up),
             MemberEvent::Suspect(id) => (id, MemberState::Suspect),
             MemberEvent::Down(id) => (id, MemberState::Down),
@@ -179,6 +188,8 @@ impl<D: Devices> Control<D> {
                 };
                 self.table.unclaim(vni, mac, member.origin, now);
             }
+            (Key::Vtep(at), Some(Record::Vtep(record))) => self.member_vtep(node, at, Some(record)),
+            (Key::Vtep(at), _) => self.member_vtep(node, at, None),
             // Of kinds that this version does not know: carried for others.
             (Key::Opaque(..), _) => {}
         }
@@ -190,7 +201,8 @@ impl<D: Devices> Control<D> {
         let member = gossip.member(node, now);
         if tunnel.is_none() {
             tracing::warn!(
-                event = "member_unreachable", node = info.name,
+                event = "member_unreachable",
+                node = info.name,
                 "a node has no underlay address of a family of this one's: give both an IPv4 or both an IPv6 address"
             );
         }
@@ -222,7 +234,9 @@ impl<D: Devices> Control<D> {
         let claim = Claim { origin: member.origin, at: dst.unwrap_or(vtep), mob_seq, is_static };
         let there = member.name(node);
         match self.table.claim(vni, mac, claim, now) {
-            ClaimOutcome::Moved { from, frozen } => self.say_moved(vni, mac, from, Location::Remote(claim.at), frozen),
+            ClaimOutcome::Moved { from, frozen } => {
+                self.say_moved(vni, mac, from, Location::Remote(claim.at), frozen)
+            }
             ClaimOutcome::Duplicate { here, .. } => {
                 let here = self.describe(here);
                 tracing::warn!(
@@ -239,12 +253,15 @@ impl<D: Devices> Control<D> {
 
     /// Looks again at the way to every member.
     pub(super) fn look_at_members(&mut self) {
-        let nodes: Vec<NodeId> = self.gossip.iter().flat_map(|gossip| gossip.members.keys().copied()).collect();
+        let nodes: Vec<NodeId> =
+            self.gossip.iter().flat_map(|gossip| gossip.members.keys().copied()).collect();
         nodes.into_iter().for_each(|node| self.find_path(node));
     }
 
     fn find_path(&mut self, node: NodeId) {
-        let Some(member) = self.gossip.as_mut().and_then(|gossip| gossip.members.get_mut(&node)) else { return };
+        let Some(member) = self.gossip.as_mut().and_then(|gossip| gossip.members.get_mut(&node)) else {
+            return;
+        };
         let path = member.tunnel.and_then(|(_, vtep)| self.devices.underlay_path(vtep));
         let path = path.map(|path| mtu::of_underlay(self.config.underlay.mtu, Some(path.mtu)));
         if path != member.path {
@@ -279,6 +296,7 @@ impl<D: Devices> Control<D> {
             // What others say of a network is kept only while it is here.
             gossip.members.keys().for_each(|node| gossip.link.replay(*node));
         }
+        self.publish_shared();
         while let Some((vni, mac)) = self.table.poll_changed() {
             self.publish_address(vni, mac);
         }
@@ -287,11 +305,8 @@ impl<D: Devices> Control<D> {
     fn publish_address(&mut self, vni: Vni, mac: MacAddr) {
         let record = self.own_address(vni, mac);
         let Some(gossip) = &mut self.gossip else { return };
-        let was_said = if record.is_some() {
-            !gossip.said.insert((vni, mac))
-        } else {
-            gossip.said.remove(&(vni, mac))
-        };
+        let was_said =
+            if record.is_some() { !gossip.said.insert((vni, mac)) } else { gossip.said.remove(&(vni, mac)) };
         if record.is_some() || was_said {
             gossip.link.publish(Key::Mac(vni, mac), record);
         }

@@ -16,7 +16,7 @@
 //! | [`devices`] | what control needs of the world |
 //! | `requests`, `report` | changes asked for by clients; questions |
 //! | `reload` | from one configuration to the next |
-//! | `ports`, `peers`, `members`, `entries` | what is up, what is reachable, who lives where |
+//! | `ports`, `peers`, `members`, `shared`, `entries` | what is up, what is reachable, who lives where |
 //! | `build` | all of it as a [`Topology`] |
 
 use std::collections::BTreeMap;
@@ -51,6 +51,7 @@ pub mod protocol;
 mod reload;
 mod report;
 mod requests;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -170,6 +171,7 @@ impl<D: Devices> Control<D> {
         self.retry_ports(now);
         self.look_at_routes(now);
         self.look_at_members();
+        self.look_at_shared();
         self.follow_underlay_mtu();
         self.settle();
     }

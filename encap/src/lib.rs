@@ -21,6 +21,7 @@ pub mod ether;
 pub mod flow;
 pub mod geneve;
 pub mod inet;
+pub mod relay;
 pub mod segment;
 pub mod span;
 pub mod tunnel;

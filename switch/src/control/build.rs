@@ -47,6 +47,11 @@ impl<D: Devices> Control<D> {
             by_source: vteps.iter().map(|(vtep, place)| (vtep.ip(), *place)).collect(),
             by_vtep: vteps.into_iter().collect(),
             prefixes: self.build_prefixes(),
+            moved: self
+                .gossip
+                .iter()
+                .flat_map(|gossip| gossip.moved.iter().map(|(key, at)| (*key, *at)))
+                .collect(),
             encap: self.build_encap(),
             stopping: self.stopping,
         }

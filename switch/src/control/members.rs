@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use encap::{Format, MacAddr, Mtu, Vni, VtepAddr};
 use fdb::gossip::identity::{BootId, NodeId};
@@ -23,6 +23,12 @@ use super::devices::Devices;
 use super::shared::Shared;
 use super::{Control, mtu};
 use crate::gossip::{Link, News};
+use crate::topology::Moved;
+
+/// How long strays for an address that moved away are handed over.
+const HAND_OVER: Duration = Duration::from_secs(3);
+/// Addresses whose strays are handed over at a time; those of more are dropped.
+const MAX_MOVED: usize = 4_096;
 
 /// Gossip, as control knows it.
 pub(super) struct Gossip {
@@ -40,6 +46,8 @@ pub(super) struct Gossip {
     pub(super) shares: BTreeMap<VtepAddr, VtepRecord>,
     /// Those that others share.
     pub(super) shared: BTreeMap<VtepAddr, Shared>,
+    /// Addresses that moved from here to another node a moment ago.
+    pub(super) moved: BTreeMap<(Vni, MacAddr), Moved>,
 }
 
 /// What [`Control`] needs to take part in gossip.
@@ -90,6 +98,7 @@ impl Gossip {
             networks: BTreeSet::new(),
             shares: BTreeMap::new(),
             shared: BTreeMap::new(),
+            moved: BTreeMap::new(),
         }
     }
 
@@ -235,7 +244,10 @@ impl<D: Devices> Control<D> {
         let there = member.name(node);
         match self.table.claim(vni, mac, claim, now) {
             ClaimOutcome::Moved { from, frozen } => {
-                self.say_moved(vni, mac, from, Location::Remote(claim.at), frozen)
+                self.say_moved(vni, mac, from, Location::Remote(claim.at), frozen);
+                if matches!(from, Location::Local(_)) {
+                    self.hand_over(vni, mac, node, now);
+                }
             }
             ClaimOutcome::Duplicate { here, .. } => {
                 let here = self.describe(here);
@@ -248,6 +260,27 @@ impl<D: Devices> Control<D> {
             | ClaimOutcome::Refreshed
             | ClaimOutcome::Lost { .. }
             | ClaimOutcome::Refused(_) => {}
+        }
+    }
+
+    /// An address moved from here to a node: others that do not know yet still send frames for it here.
+    fn hand_over(&mut self, vni: Vni, mac: MacAddr, node: NodeId, now: Instant) {
+        let Some(gossip) = &mut self.gossip else { return };
+        let Some(member) = gossip.members.get(&node) else { return };
+        let (Some((_, vtep)), Some(path_mtu), Some(info)) = (member.tunnel, member.path, &member.info) else {
+            return;
+        };
+        if gossip.moved.len() < MAX_MOVED {
+            let to = VtepAddr::new(vtep.ip(), info.geneve_port);
+            gossip.moved.insert((vni, mac), Moved { to, path_mtu, until: now + HAND_OVER });
+            self.dirty = true;
+        }
+    }
+
+    /// Forgets addresses that moved long enough ago.
+    pub(super) fn forget_moved(&mut self, now: Instant) {
+        if let Some(gossip) = &mut self.gossip {
+            gossip.moved.retain(|_, moved| now < moved.until);
         }
     }
 

@@ -172,6 +172,7 @@ impl<D: Devices> Control<D> {
         self.look_at_routes(now);
         self.look_at_members();
         self.look_at_shared();
+        self.forget_moved(now);
         self.follow_underlay_mtu();
         self.settle();
     }

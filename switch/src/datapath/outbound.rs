@@ -16,7 +16,7 @@ use encap::inet::{Layers, UDP};
 use encap::segment::{self, SuperFrame};
 use encap::tunnel::{self, IpVersion};
 use encap::vnet::VnetHeader;
-use encap::{PortId, Span, ecn, flow};
+use encap::{PortId, Span, VtepAddr, ecn, flow};
 use fdb::Location;
 
 use super::limit::TokenBucket;
@@ -253,6 +253,15 @@ fn finish_checksum(sent: &mut Sent<'_>) {
     }
 }
 
+/// By which socket and with which marks a frame goes to a VTEP.
+#[inline]
+pub(super) fn route(cx: &Context<'_>, to: VtepAddr, octets: &[u8], layers: &Layers) -> Route {
+    let hash = u64::from(flow::hash(octets, layers));
+    #[allow(clippy::cast_possible_truncation)] // a product of 32 and 16 bits, shifted right by 32
+    let source = ((hash * u64::from(cx.source_ports)) >> 32) as u16;
+    Route { to, source, tos: ecn::encapsulate(layers.tos, cx.topology.encap.dscp_inherit) }
+}
+
 /// Stage 5 for one peer.
 fn send_remote<S: Sink>(
     cx: &Context<'_>,
@@ -265,11 +274,7 @@ fn send_remote<S: Sink>(
         return Err(DropReason::PeerDown);
     }
     let (header, octets) = (tunnel::encode(peer.format, network.vni), sent.octets());
-    let hash = u64::from(flow::hash(octets, &sent.layers));
-    #[allow(clippy::cast_possible_truncation)] // a product of 32 and 16 bits, shifted right by 32
-    let source = ((hash * u64::from(cx.source_ports)) >> 32) as u16;
-    let tos = ecn::encapsulate(sent.layers.tos, cx.topology.encap.dscp_inherit);
-    let route = Route { to: peer.vtep, source, tos };
+    let route = route(cx, peer.vtep, octets, &sent.layers);
     let fits = |len: usize| {
         let outer = tunnel::outer_packet_len(len, IpVersion::from(peer.vtep.ip()), 0);
         outer <= usize::from(peer.path_mtu.get()) && len + tunnel::HEADER_LEN <= MAX_OCTETS

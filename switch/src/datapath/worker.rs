@@ -447,6 +447,8 @@ impl Worker {
                 &mut self.outlet,
             );
         }
+        // Strays that are handed over; they lie in the receive buffer.
+        self.outlet.flush(buffer);
         for write in self.coalescer.finish() {
             let port = PortId::new(write.target());
             let taken = self.outlet.write(port, |tap| tap.write_run(write, buffer));

@@ -9,7 +9,7 @@
 //! of it per worker, each valid until something in its bucket changes.
 //!
 //! [`gossip`] finds the other nodes, and seals what is said. [`replica`] is what the nodes know of each other: a stream of
-//! records from each, the same everywhere.
+//! records from each, the same everywhere. [`sim`] runs many of the latter in virtual time, to test and to size them.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -20,6 +20,7 @@ mod cache;
 pub mod gossip;
 pub mod replica;
 mod shared;
+pub mod sim;
 pub mod table;
 
 pub use cache::FlowCache;

@@ -17,6 +17,7 @@
 mod config;
 mod direct;
 mod id;
+mod roster;
 mod shell;
 mod table;
 #[cfg(test)]
@@ -30,7 +31,6 @@ use foca::{Foca, Member, Message, NoCustomBroadcast, State, Timer};
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
-use sha2::{Digest, Sha256};
 
 pub use self::config::{Config, ForgetError, MemberEvent, MemberState, MemberView, Output, Refused};
 use self::direct::CloneHunt;
@@ -40,6 +40,7 @@ use self::table::Table;
 pub use self::wire::{MAX_PAYLOAD, VERSION, WireError};
 use self::wire::{Packet, Swim, Wire};
 use crate::gossip::identity::NodeId;
+use crate::gossip::seal::Process;
 
 /// Seeds that are kept at most.
 pub const MAX_SEEDS: usize = 64;
@@ -50,8 +51,10 @@ const SURVEY: Duration = Duration::from_millis(100);
 /// Calling the dead and the seeds.
 const CALL: Duration = Duration::from_secs(1);
 
-/// Called each time.
-const CALLED: usize = 2;
+/// The same while nobody was met since the start, and how long that is done: a seed that starts with this node is there
+/// in a moment.
+const FIRST_CALL: Duration = Duration::from_millis(200);
+const FIRST_CALLS: Duration = Duration::from_secs(5);
 
 /// A timer that is later than this says that the process did not run, not that others are silent.
 const LATE: Duration = Duration::from_millis(200);
@@ -87,7 +90,9 @@ const FAREWELL: u16 = u16::MAX;
 /// for n in [1, 0, 1, 0] {
 ///     while let Some(output) = nodes[n].poll_output() {
 ///         match output {
-///             Output::Send { bytes, .. } => nodes[1 - n].handle_packet(addrs[n], &bytes, now)?,
+///             Output::Send { bytes, .. } => {
+///                 nodes[1 - n].handle_packet(addrs[n], id(n).process(), &bytes, now)?;
+///             },
 ///             Output::Event(MemberEvent::Up(member)) => up.push(member),
 ///             Output::Event(_) => {}
 ///         }
@@ -105,6 +110,10 @@ pub struct Members {
     rng: SmallRng,
     next_survey: Instant,
     next_call: Instant,
+    /// When calling becomes rare though nobody was met.
+    patient_at: Instant,
+    /// When the next round of news may go out.
+    next_news: Instant,
     hunt: Option<CloneHunt>,
     left: bool,
 }
@@ -124,6 +133,8 @@ impl Members {
             rng,
             next_survey: now + SURVEY,
             next_call: now,
+            patient_at: now + FIRST_CALLS,
+            next_news: now,
             hunt: None,
             left: false,
         }
@@ -135,10 +146,14 @@ impl Members {
         *self.foca.identity()
     }
 
-    /// Sets the addresses to call while nobody is up or somebody is down; the first [`MAX_SEEDS`] count.
+    /// Sets the addresses to call while nobody is up or somebody is down; the first [`MAX_SEEDS`] count. If nobody is up,
+    /// they are called at once.
     pub fn set_seeds(&mut self, seeds: &[SocketAddr]) {
         let own = self.own().addr;
         self.seeds = seeds.iter().copied().filter(|seed| *seed != own).take(MAX_SEEDS).collect();
+        if self.foca.num_members() == 0 {
+            self.next_call = self.shell.now;
+        }
     }
 
     /// Asks whoever is at an address to take this node in.
@@ -151,17 +166,23 @@ impl Members {
 
     // ---- packets ----
 
-    /// Takes a membership payload that `from` sealed.
+    /// Takes a membership payload that `sender` sealed and that came from an address.
     ///
     /// # Errors
     ///
     /// [`Refused`] says why it was dropped.
-    pub fn handle_packet(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) -> Result<(), Refused> {
+    pub fn handle_packet(
+        &mut self,
+        from: SocketAddr,
+        sender: Process,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Result<(), Refused> {
         self.advance(now);
         if self.left {
             return Err(Refused::Left);
         }
-        match Packet::decode(bytes)? {
+        match Packet::decode(sender, bytes)? {
             Packet::Swim { tag, swim, body } => self.handle_swim(tag, &swim, body)?,
             Packet::Probe { tag, probe } => self.handle_probe(from, tag, &probe)?,
             Packet::Answer { nonce, from, incarnation } => self.handle_answer(nonce, from, incarnation)?,
@@ -174,7 +195,7 @@ impl Members {
         Ok(())
     }
 
-    fn handle_swim(&mut self, tag: u64, swim: &Swim, body: &[u8]) -> Result<(), Refused> {
+    fn handle_swim(&mut self, tag: u32, swim: &Swim, body: &[u8]) -> Result<(), Refused> {
         let own = self.own();
         self.check_sender(&swim.from)?;
         let called = tag == wire::ANYBODY && swim.message == Message::Announce;
@@ -192,14 +213,14 @@ impl Members {
         for id in swim.updates.iter().map(Member::id).chain([&swim.from]) {
             self.hunt_clone(id);
         }
-        if let (Message::Ack(number), Some(ping)) = (&swim.message, self.shell.ping)
-            && (*number, swim.from) == (ping.number, ping.to)
+        if let Message::Ack(number) = swim.message
+            && let Some(ping) = self.shell.ping.take_if(|ping| (number, swim.from) == (ping.number, ping.to))
+            && let (Some(rtt), Some(row)) =
+                (ping.rtt(self.shell.now), self.table.rows.get_mut(&swim.from.node))
         {
-            self.shell.ping = None;
-            let rtt = self.shell.now - ping.sent;
-            self.table.rows.get_mut(&swim.from.node).into_iter().for_each(|row| row.sample(rtt));
+            row.sample(rtt);
         }
-        let packet = wire::swim_for(&own, body);
+        let packet = wire::swim_for(&own, swim.from.process(), body);
         self.foca.handle_data(&packet, &mut self.shell).map_err(|_| Refused::Unexpected)
     }
 
@@ -248,7 +269,9 @@ impl Members {
     /// When to call [`Members::handle_timeout`] next; `None` after [`Members::leave`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let ticks = [Some(self.next_survey), Some(self.next_call), self.shell.next_timer()];
+        let again = self.shell.again_at(self.config.probe_again);
+        let ticks =
+            [Some(self.next_survey), Some(self.next_call), self.shell.next_timer(), again, self.news_at()];
         ticks.into_iter().flatten().min().filter(|_| !self.left)
     }
 
@@ -262,6 +285,9 @@ impl Members {
         while let Some(timer) = self.shell.due_timer() {
             // Its only errors say that a probe began late or that nobody is up; both mend themselves.
             let _ = self.foca.handle_timer(timer, &mut self.shell);
+        }
+        if self.shell.again_at(self.config.probe_again).is_some_and(|due| due <= self.shell.now) {
+            self.shell.send_again();
         }
         for dead in self.shell.due_removals() {
             self.remove(dead);
@@ -278,7 +304,8 @@ impl Members {
             self.settle();
         }
         if now >= self.next_call {
-            self.next_call = now + CALL;
+            let first = self.table.rows.is_empty() && now < self.patient_at;
+            self.next_call = now + if first { FIRST_CALL } else { CALL };
             self.call_the_absent();
         }
     }
@@ -308,24 +335,6 @@ impl Members {
                     State::Alive => row.clear(&mut self.shell),
                     State::Suspect | State::Down => row.suspect(&mut self.shell),
                 }
-            }
-        }
-    }
-
-    /// Calls some of the dead and the seeds, if there is a reason to.
-    fn call_the_absent(&mut self) {
-        let known = self.foca.iter_membership_state();
-        let dead = known.filter(|m| m.state() == State::Down && m.incarnation() != FAREWELL);
-        let mut absent: Vec<_> = dead.map(|member| *member.id()).collect();
-        if absent.is_empty() && self.foca.num_members() > 0 {
-            return;
-        }
-        absent.extend(self.seeds.iter().copied().map(MemberId::whoever));
-        absent.shuffle(&mut self.rng);
-        for id in absent.into_iter().take(CALLED) {
-            self.announce(id.addr, self.shell.now);
-            if id != MemberId::whoever(id.addr) {
-                self.tell_dead(&id);
             }
         }
     }
@@ -384,54 +393,6 @@ impl Members {
         self.table.rows.get(&node).map(|row| row.view)
     }
 
-    // ---- the roster: what gossip may have missed, over a reliable stream ----
-
-    /// A hash of who is alive, this node included. Two nodes whose hashes are equal have nothing to tell each other.
-    #[must_use]
-    pub fn roster_hash(&self) -> [u8; 16] {
-        let mut hash = Sha256::new();
-        for member in self.alive() {
-            let mut octets = Vec::with_capacity(64);
-            wire::put_identity(&mut octets, member.id());
-            hash.update(&octets);
-        }
-        let digest: [u8; 32] = hash.finalize().into();
-        std::array::from_fn(|n| digest[n])
-    }
-
-    /// Who is alive, this node included: at most 66 octets a member.
-    #[must_use]
-    pub fn roster(&self) -> Vec<u8> {
-        wire::roster(&self.alive())
-    }
-
-    /// Takes what another node's [`Members::roster`] says.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused`] says why it was dropped.
-    pub fn apply_roster(&mut self, bytes: &[u8], now: Instant) -> Result<(), Refused> {
-        self.advance(now);
-        if self.left {
-            return Err(Refused::Left);
-        }
-        let members = wire::read_roster(bytes)?;
-        self.check_room(&members)?;
-        members.iter().for_each(|member| self.hunt_clone(member.id()));
-        // The dead are not told here: a node that never met them need not know.
-        let alive = members.into_iter().filter(|member| member.state() != State::Down);
-        let applied = self.foca.apply_many(alive, false, &mut self.shell);
-        self.settle();
-        applied.map_err(|_| Refused::Unexpected)
-    }
-
-    fn alive(&self) -> Vec<Member<MemberId>> {
-        let mut alive: Vec<_> = self.foca.iter_members().cloned().collect();
-        alive.push(Member::new(self.own(), self.shell.incarnation, State::Alive));
-        alive.sort_unstable_by_key(|member| *member.id());
-        alive
-    }
-
     // ---- helpers ----
 
     fn advance(&mut self, now: Instant) {
@@ -452,7 +413,7 @@ impl Members {
         self.foca.iter_membership_state().find(|member| member.id() == id)
     }
 
-    /// Brings the table up to what `foca` said.
+    /// Brings the table up to what `foca` said, and tells others.
     fn settle(&mut self) {
         while let Some(news) = self.shell.news.pop_front() {
             match news {
@@ -471,6 +432,20 @@ impl Members {
                     }
                 }
             }
+        }
+        self.spread();
+    }
+
+    /// When news goes out, if there is any.
+    fn news_at(&self) -> Option<Instant> {
+        (self.foca.updates_backlog() > 0 && self.foca.num_members() > 0).then_some(self.next_news)
+    }
+
+    fn spread(&mut self) {
+        if self.news_at().is_some_and(|due| due <= self.shell.now) {
+            self.next_news = self.shell.now + self.config.news_interval;
+            // As in `apply`.
+            let _ = self.foca.gossip(&mut self.shell);
         }
     }
 

@@ -111,6 +111,12 @@ impl Table {
         }
     }
 
+    /// Where it publishes.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     // ---- networks ----
 
     /// Makes a network, or changes its limits: at most `max_macs` entries, and learned ones are forgotten when they

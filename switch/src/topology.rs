@@ -54,6 +54,8 @@ pub struct NetworkView {
     pub vlan_pass: bool,
     /// Whether unicast to unknown destinations is flooded.
     pub flood_unknown: bool,
+    /// Whether ARP and ND requests are answered here when it is known who has the address.
+    pub suppress: bool,
     /// How long a learned MAC address is kept without being seen; zero keeps it for ever.
     pub mac_age: Duration,
     /// Its local ports that are up.

@@ -143,13 +143,13 @@ impl NeighborTable {
 
     // ---- what ports have ----
 
-    /// Configures the IP addresses of a port whose MAC address is `mac`, instead of those before; at most [`MAX_IPS`].
-    /// What another port was given stays there.
+    /// Configures the IP addresses of a port, instead of those before; at most [`MAX_IPS`]. They are at `mac` until the
+    /// port tells another one. What another port was given stays there.
     pub fn configure(&mut self, port: PortId, (vni, mac): (Vni, MacAddr), ips: &[IpAddr], now: Instant) {
         let wanted: Vec<_> = ips.iter().take(MAX_IPS).map(|&ip| At { vni, ip }).collect();
         let before = self.ports.get(&port).map(|share| share.configured.clone()).unwrap_or_default();
         for at in before {
-            if !wanted.contains(&at) || self.local(at).is_some_and(|local| local.mac != mac) {
+            if !wanted.contains(&at) {
                 self.remove_local(at);
                 self.settle(at);
             }
@@ -157,7 +157,7 @@ impl NeighborTable {
         for at in wanted {
             match self.local(at) {
                 Some(local) if local.configured => {
-                    if local.mac != mac {
+                    if local.port != port && local.mac != mac {
                         self.disputes.raise(at, [local.mac, mac]);
                     }
                     continue;
@@ -187,25 +187,26 @@ impl NeighborTable {
             if (known.mac, known.port) == (mac, port) {
                 return self.tell_again(at, router, now, due);
             }
-            if known.configured {
-                if known.mac != mac {
-                    self.disputes.raise(at, [known.mac, mac]);
-                }
+            let other = known.mac != mac;
+            if other && known.configured && known.port != port {
+                self.disputes.raise(at, [known.mac, mac]);
+            }
+            let held = other && now.saturating_duration_since(known.since) < HOLD;
+            if held || known.configured && known.port != port {
                 return false;
             }
-            if known.mac != mac {
-                if now.saturating_duration_since(known.since) < HOLD {
-                    return false;
-                }
+            if other {
                 if known.before == Some(mac) {
                     self.disputes.raise(at, [mac, known.mac]);
                 }
                 local.before = Some(known.mac);
             }
+            local.configured = known.configured;
             self.remove_local(at);
         }
         local.router = router.unwrap_or(false);
-        let taken = self.make_room((vni, mac), port);
+        let due = if local.configured { None } else { due };
+        let taken = local.configured || self.make_room((vni, mac), port);
         if taken {
             self.add_local(at, local, due);
         }

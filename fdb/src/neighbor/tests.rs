@@ -210,8 +210,13 @@ fn a_configured_address_stays_with_its_port_and_another_host_that_tells_it_is_an
     assert_eq!((lab.owner(1), lab.duplicates()), (Some((mac(1), true)), vec![[mac(1), mac(9)]]));
     lab.configure(7, 1, &[2]);
     assert_eq!((lab.owner(1), lab.owner(2)), (None, Some((mac(1), true))));
-    lab.configure(7, 5, &[2]);
-    assert_eq!(lab.owner(2), Some((mac(5), true)), "its MAC address changed");
+    lab.now += HOLD;
+    assert!(lab.learn(2, 5, 7));
+    lab.configure(7, 1, &[2]);
+    lab.wait(AGE);
+    assert_eq!(lab.owner(2), Some((mac(5), true)), "the MAC address of the port changed");
+    lab.table.forget_mac(vni(), mac(5));
+    assert_eq!(lab.owner(2), Some((mac(5), true)), "it is still configured");
 }
 
 #[test]

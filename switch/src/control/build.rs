@@ -41,6 +41,8 @@ impl<D: Devices> Control<D> {
             vni: network.vni,
             vlan_pass: network.vlan == VlanRule::Pass,
             flood_unknown: network.unknown_unicast != Some(UnknownUnicast::Drop),
+            // Who has an address elsewhere is known by gossip only.
+            suppress: false,
             mac_age: network.mac_age,
             ports: on_it.filter_map(Port::id).collect(),
             flood: self

@@ -30,6 +30,7 @@ impl<D: Devices> Control<D> {
             return;
         }
         if let LearnOutcome::Moved { from, frozen } = self.table.learn(vni, mac, at, now) {
+            self.neighbors.forget_mac(vni, mac);
             let (from, to) = (self.describe(from), self.describe(at));
             tracing::info!(event = "mac_moved", %mac, vni = vni.get(), from, to, "a MAC address moved");
             if frozen {
@@ -42,7 +43,8 @@ impl<D: Devices> Control<D> {
         }
     }
 
-    fn is_on(&self, at: Location, vni: Vni) -> bool {
+    /// Whether a place is on a network.
+    pub(super) fn is_on(&self, at: Location, vni: Vni) -> bool {
         match at {
             Location::Local(id) => {
                 self.port_by_id(id).is_some_and(|(_, port)| self.vni_of(&port.config.network) == Some(vni))

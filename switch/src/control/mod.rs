@@ -17,6 +17,7 @@
 //! | `requests`, `report` | changes asked for by clients; questions |
 //! | `reload` | from one configuration to the next |
 //! | `ports`, `peers`, `entries` | what is up, what is reachable, what must be in the FDB |
+//! | `neighbors` | who has which IP address |
 //! | `build` | all of it as a [`Topology`] |
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use encap::{MacAddr, PortId, Vni, VtepAddr};
 use fdb::Table;
+use fdb::neighbor::NeighborTable;
 
 use self::config::{Config, ConfigError};
 use self::devices::Devices;
@@ -43,6 +45,7 @@ pub mod config;
 pub mod devices;
 mod entries;
 mod mtu;
+mod neighbors;
 mod peers;
 mod ports;
 pub mod protocol;
@@ -84,6 +87,7 @@ pub struct Control<D> {
     load: Loader,
     devices: D,
     table: Table,
+    neighbors: NeighborTable,
     counters: Vec<Arc<PaddedCounters>>,
     addresses: Vec<IpAddr>,
     ports: BTreeMap<String, Port>,
@@ -111,6 +115,7 @@ impl<D: Devices> Control<D> {
             config: Config { networks: Vec::new(), ports: Vec::new(), peers: Vec::new(), ..config.clone() },
             load,
             devices,
+            neighbors: NeighborTable::new(Arc::clone(table.shared())),
             table,
             counters,
             addresses,
@@ -144,6 +149,7 @@ impl<D: Devices> Control<D> {
     pub fn handle_event(&mut self, event: WorkerEvent, now: Instant) {
         match event {
             WorkerEvent::Learn { vni, mac, at } => self.learn(vni, mac, at, now),
+            WorkerEvent::Bind { vni, told, port } => self.bind(vni, told, port, now),
             WorkerEvent::PortGone { port, error } => self.port_gone(port, &error, now),
             WorkerEvent::Offload { name, peer, refused } => self.offload(name, peer, refused, now),
         }
@@ -153,6 +159,7 @@ impl<D: Devices> Control<D> {
     /// Does what is due: ageing, waiting ports, routes, MTUs.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.table.expire(now);
+        self.neighbors.expire(now);
         self.last_aged = now;
         if now < self.next_tick {
             return;
@@ -218,9 +225,11 @@ impl<D: Devices> Control<D> {
     fn settle(&mut self) {
         if std::mem::take(&mut self.dirty) {
             self.restore_statics();
+            self.restore_bindings();
             let topology: Topology = self.build();
             self.devices.publish(Arc::new(topology));
         }
+        self.tell_of_neighbors();
     }
 
     fn vni_of(&self, network: &str) -> Option<Vni> {

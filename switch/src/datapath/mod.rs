@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`outbound`] | port -> underlay or another port: numbered stages, pure |
 //! | [`inbound`] | underlay -> ports: the mirror, pure |
-//! | [`lookup`], [`guard`], [`limit`], [`verdict`], `neighbor` | what the stages ask: the FDB, the port guard, the flood limits, who has an IP address |
+//! | [`lookup`], [`guard`], [`limit`], [`verdict`] | what the stages ask: the FDB, the port guard, the flood limits |
+//! | `neighbor` | ARP and ND of ports: what is told to control, what is answered here |
 //! | [`worker`] | the loop: read, outbound, send; receive, inbound, write; the only module here that does I/O |
 //! | [`memory`] | the worker's twin without devices, for tests and benches |
 //!

@@ -182,5 +182,6 @@ fn record(n: usize, mac: usize) -> Record {
         dst: None,
         mob_seq: 0,
         is_static: false,
+        router: false,
     })
 }

@@ -207,7 +207,15 @@ impl World {
             host.says.remove(&key);
             engine.remove(&key, now);
         } else {
-            let record = Record::Mac(MacRecord { vni, mac, ips: Vec::new(), dst: None, mob_seq, is_static: false });
+            let record = Record::Mac(MacRecord {
+                vni,
+                mac,
+                ips: Vec::new(),
+                dst: None,
+                mob_seq,
+                is_static: false,
+                router: false,
+            });
             engine.put(&record, now).expect("few records");
             host.says.insert(key, record);
         }
@@ -428,7 +436,8 @@ impl World {
         let running = || self.hosts.iter().enumerate().filter(|(_, host)| host.engine.is_some());
         for (n, host) in running() {
             let engine = host.engine.as_ref()?;
-            let up = |view: &members::MemberView| matches!(view.state, MemberState::Up | MemberState::Suspect);
+            let up =
+                |view: &members::MemberView| matches!(view.state, MemberState::Up | MemberState::Suspect);
             let mut seen: Vec<NodeId> =
                 engine.members().members().filter(up).map(|view| view.id.node()).collect();
             let others = || running().filter(|(other, peer)| *other != n && together(host, peer));

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use encap::{Format, MacAddr, Mtu, Vni, VtepAddr};
 use fdb::gossip::identity::{BootId, NodeId};
 use fdb::gossip::members::{MemberEvent, MemberId, MemberState};
-use fdb::replica::{Key, MacRecord, NodeInfo, Record, VtepRecord};
+use fdb::neighbor;
+use fdb::replica::{Key, MAX_IPS, MacRecord, NodeInfo, Record, VtepRecord};
 use fdb::{Claim, ClaimOutcome, Kind, Location, Origin};
 
 use super::config::Config;
@@ -196,6 +197,7 @@ impl<D: Devices> Control<D> {
                     return;
                 };
                 self.table.unclaim(vni, mac, member.origin, now);
+                self.neighbors.unclaim(vni, mac, member.origin.get());
             }
             (Key::Vtep(at), Some(Record::Vtep(record))) => self.member_vtep(node, at, Some(record)),
             (Key::Vtep(at), _) => self.member_vtep(node, at, None),
@@ -242,7 +244,13 @@ impl<D: Devices> Control<D> {
         let MacRecord { mob_seq, is_static, dst, .. } = *record;
         let claim = Claim { origin: member.origin, at: dst.unwrap_or(vtep), mob_seq, is_static };
         let there = member.name(node);
-        match self.table.claim(vni, mac, claim, now) {
+        let outcome = self.table.claim(vni, mac, claim, now);
+        if !matches!(outcome, ClaimOutcome::Refused(_)) {
+            let MacRecord { ips, router, .. } = record;
+            let origin = claim.origin.get();
+            self.neighbor_claim(&neighbor::Claim { vni, mac, ips, router: *router, mob_seq, origin });
+        }
+        match outcome {
             ClaimOutcome::Moved { from, frozen } => {
                 self.say_moved(vni, mac, from, Location::Remote(claim.at), frozen);
                 if matches!(from, Location::Local(_)) {
@@ -330,7 +338,7 @@ impl<D: Devices> Control<D> {
             gossip.members.keys().for_each(|node| gossip.link.replay(*node));
         }
         self.publish_shared();
-        while let Some((vni, mac)) = self.table.poll_changed() {
+        while let Some((vni, mac)) = self.table.poll_changed().or_else(|| self.neighbors.poll_changed()) {
             self.publish_address(vni, mac);
         }
     }
@@ -356,7 +364,9 @@ impl<D: Devices> Control<D> {
             }
         };
         let is_static = entry.kind == Kind::Static;
-        Some(Record::Mac(MacRecord { vni, mac, ips: Vec::new(), dst, mob_seq: entry.mob_seq, is_static }))
+        let (mut ips, router) = self.neighbors.ips_of(vni, mac);
+        ips.truncate(MAX_IPS);
+        Some(Record::Mac(MacRecord { vni, mac, ips, dst, mob_seq: entry.mob_seq, is_static, router }))
     }
 
     fn own_info(&self) -> Option<NodeInfo> {

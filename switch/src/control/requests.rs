@@ -22,6 +22,7 @@ impl<D: Devices> Control<D> {
             Request::PeerList => Ok(self.peer_list(now)),
             Request::Drops => Ok(self.drops()),
             Request::FdbShow { mac, network } => self.fdb_show(mac, network.as_deref(), now),
+            Request::NeighShow { network } => self.neigh_show(network.as_deref(), now),
             Request::PortAdd(add) => self.port_add(add, now),
             Request::PortDel { name } => self.port_del(&name),
             Request::PeerAdd(add) => self.peer_add(&add, now),

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use twox_hash::XxHash3_128;
 
+use super::octets::MAX_NUMBER;
 use super::stream::{Change, Stream};
 use super::wire::Head;
 use super::{KEEP_DOWN, KEEP_GRAVE, KEEP_OLD_EPOCH, Key, MAX_ORIGINS, Output, Record, Replica};
@@ -174,9 +175,22 @@ impl Replica {
         let gone: Vec<NodeId> =
             self.origins.iter().filter(|(_, o)| expired(o)).map(|(node, _)| *node).collect();
         gone.into_iter().for_each(|node| self.bury(node, None, now));
+        self.call_from_the_grave();
         let waiting: Vec<NodeId> =
             self.origins.iter().filter(|(_, o)| o.before.is_some()).map(|(node, _)| *node).collect();
         waiting.into_iter().for_each(|node| self.show_if_complete(node, now));
+    }
+
+    /// Tells nodes that are up in a start before the one that is buried: their state is an older copy, and nobody who has
+    /// the grave would believe them.
+    fn call_from_the_grave(&mut self) {
+        let up = |node: &NodeId| self.is_up(*node) && !self.origins.contains_key(node);
+        let up: Vec<_> =
+            self.graves.iter().filter(|(node, _)| up(node)).map(|(node, grave)| (*node, grave.0)).collect();
+        for (node, epoch) in up {
+            let head = Head { origin: node, epoch, have: 0, max: MAX_NUMBER, hash: 0, refused: true };
+            self.send_heads_of(node, head);
+        }
     }
 
     /// Makes `epoch` the one whose stream is built; false if it is over, or there is no room for the node.

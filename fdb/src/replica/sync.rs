@@ -110,6 +110,13 @@ impl Replica {
         self.send_head_messages(to, &Heads { ask, more, first, last, buckets, heads });
     }
 
+    /// Tells a node of one head and asks nothing.
+    pub(super) fn send_heads_of(&mut self, to: NodeId, head: Head) {
+        let (first, last) = (head.origin, head.origin);
+        let heads = Heads { ask: false, more: false, first, last, buckets: Buckets::ALL, heads: vec![head] };
+        self.send_head_messages(to, &heads);
+    }
+
     /// Splits heads into datagrams, each with its part of the range.
     fn send_head_messages(&mut self, to: NodeId, all: &Heads) {
         let mut first = all.first;

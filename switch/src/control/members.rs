@@ -10,18 +10,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use encap::{Format, MacAddr, Mtu, Vni, VtepAddr};
 use fdb::gossip::identity::{BootId, NodeId};
 use fdb::gossip::members::{MemberEvent, MemberId, MemberState};
 use fdb::replica::{Key, MacRecord, NodeInfo, Record};
-use fdb::{Claim, ClaimOutcome, Kind, Location, Origin};
+use fdb::{Claim, ClaimOutcome, Kind, Location, Origin, UnclaimOutcome};
 
 use super::config::Config;
 use super::devices::Devices;
+use super::history::{self, What};
+use super::protocol::FdbEvent;
 use super::{Control, mtu};
 use crate::gossip::{Link, News};
+
+/// How old what gossip shows of itself is at most, with some to spare.
+const STATUS_AGE: Duration = Duration::from_secs(2);
 
 /// Gossip, as control knows it.
 pub(super) struct Gossip {
@@ -35,6 +40,8 @@ pub(super) struct Gossip {
     /// What it says of itself.
     info: Option<NodeInfo>,
     networks: BTreeSet<Vni>,
+    /// Whether this node said goodbye: what comes and goes is nobody's business then.
+    pub(super) left: bool,
 }
 
 /// What [`Control`] needs to take part in gossip.
@@ -69,6 +76,11 @@ impl Member {
     pub(super) fn name(&self, node: NodeId) -> String {
         self.info.as_ref().map_or_else(|| node.to_string(), |info| info.name.clone())
     }
+
+    /// Whether it answers, or did lately.
+    pub(super) fn is_alive(&self) -> bool {
+        matches!(self.state, MemberState::Up | MemberState::Suspect)
+    }
 }
 
 impl Gossip {
@@ -83,6 +95,7 @@ impl Gossip {
             said: BTreeSet::new(),
             info: None,
             networks: BTreeSet::new(),
+            left: false,
         }
     }
 
@@ -103,6 +116,11 @@ impl Gossip {
         })
     }
 
+    /// What people call a node, also one that is no member any more.
+    pub(super) fn name_of(&self, node: NodeId) -> String {
+        self.members.get(&node).map_or_else(|| node.to_string(), |member| member.name(node))
+    }
+
     /// The member that claims an address.
     pub(super) fn by_origin(&self, origin: Origin) -> Option<(NodeId, &Member)> {
         self.members.iter().find(|(_, member)| member.origin == origin).map(|(node, member)| (*node, member))
@@ -116,7 +134,7 @@ impl Gossip {
 }
 
 /// What a member is sent, and where: what this node sends, to its address of a family of ours, IPv4 first.
-fn tunnel(config: &Config, own: &[IpAddr], info: &NodeInfo) -> Option<(Format, VtepAddr)> {
+pub(super) fn tunnel(config: &Config, own: &[IpAddr], info: &NodeInfo) -> Option<(Format, VtepAddr)> {
     let ours = |v4: bool| own.iter().any(|ip| ip.is_ipv4() == v4);
     let v4 = info.v4.map(IpAddr::V4).filter(|_| ours(true));
     let ip = v4.or_else(|| info.v6.map(IpAddr::V6).filter(|_| ours(false)))?;
@@ -133,7 +151,8 @@ impl<D: Devices> Control<D> {
 
     /// Takes in what gossip heard.
     pub fn handle_gossip(&mut self, now: Instant) {
-        let Some(gossip) = &self.gossip else { return };
+        let Some(gossip) = self.gossip.as_ref().filter(|gossip| !gossip.left) else { return };
+        self.history.advance(now);
         let News { events, changes } = gossip.link.take_news();
         for event in events {
             self.member_event(event, now);
@@ -141,12 +160,15 @@ impl<D: Devices> Control<D> {
         for ((node, key), record) in changes {
             self.member_change(node, key, record, now);
         }
+        self.follow_changes(None, None);
         self.settle();
     }
 
     fn member_event(&mut self, event: MemberEvent, now: Instant) {
         let (id, state) = match event {
-            MemberEvent::Up(id) | MemberEvent::Rejoined(id) | MemberEvent::Cleared(id) => (id, MemberState::Up),
+            MemberEvent::Up(id) | MemberEvent::Rejoined(id) | MemberEvent::Cleared(id) => {
+                (id, MemberState::Up)
+            }
             MemberEvent::AddressChanged { member, .. } => (member, MemberState::Up),
             MemberEvent::Suspect(id) => (id, MemberState::Suspect),
             MemberEvent::Down(id) => (id, MemberState::Down),
@@ -169,16 +191,14 @@ impl<D: Devices> Control<D> {
             (Key::NodeInfo, _) => self.hide_member(node, now),
             (Key::VniJoin(vni), record) => {
                 let Some(gossip) = &mut self.gossip else { return };
-                let vnis = &mut gossip.member(node, now).vnis;
-                self.dirty |= if record.is_some() { vnis.insert(vni) } else { vnis.remove(&vni) };
+                if record.is_some() {
+                    self.dirty |= gossip.member(node, now).vnis.insert(vni);
+                } else if let Some(member) = gossip.members.get_mut(&node) {
+                    self.dirty |= member.vnis.remove(&vni);
+                }
             }
             (Key::Mac(vni, mac), Some(Record::Mac(record))) => self.member_mac(node, vni, mac, &record, now),
-            (Key::Mac(vni, mac), _) => {
-                let Some(member) = self.gossip.as_ref().and_then(|gossip| gossip.members.get(&node)) else {
-                    return;
-                };
-                self.table.unclaim(vni, mac, member.origin, now);
-            }
+            (Key::Mac(vni, mac), _) => self.member_mac_gone(node, vni, mac, now),
             // Of kinds that this version does not know: carried for others.
             (Key::Opaque(..), _) => {}
         }
@@ -190,15 +210,15 @@ impl<D: Devices> Control<D> {
         let member = gossip.member(node, now);
         if tunnel.is_none() {
             tracing::warn!(
-                event = "member_unreachable", node = info.name,
+                event = "member_unreachable",
+                node = info.name,
                 "a node has no underlay address of a family of this one's: give both an IPv4 or both an IPv6 address"
             );
         }
         if member.info.replace(info).is_none() || member.tunnel != tunnel {
             member.tunnel = tunnel;
-            let origin = member.origin;
             gossip.link.replay(node);
-            self.table.unclaim_all(origin, now);
+            self.drop_claims(node, now);
         }
         self.find_path(node);
         self.dirty = true;
@@ -211,8 +231,31 @@ impl<D: Devices> Control<D> {
         if let Some((_, vtep)) = member.tunnel.take() {
             self.fallbacks.retain(|(at, _), _| *at != Some(vtep));
         }
-        self.table.unclaim_all(member.origin, now);
+        self.drop_claims(node, now);
         self.dirty = true;
+    }
+
+    /// Drops all that a node claims.
+    fn drop_claims(&mut self, node: NodeId, now: Instant) {
+        let Some(member) = self.gossip.as_ref().and_then(|gossip| gossip.members.get(&node)) else { return };
+        let name = format!("node {}", member.name(node));
+        let claimed = self.table.entries().filter(|entry| entry.origin == Some(member.origin));
+        for entry in claimed.take(history::CAPACITY) {
+            let what = What { from: Some(name.clone()), ..FdbEvent::Withdrawn.into() };
+            self.history.note(entry.vni, entry.mac, what);
+        }
+        self.table.unclaim_all(member.origin, now);
+    }
+
+    fn member_mac_gone(&mut self, node: NodeId, vni: Vni, mac: MacAddr, now: Instant) {
+        let Some(member) = self.gossip.as_ref().and_then(|gossip| gossip.members.get(&node)) else { return };
+        let by = format!("node {}", member.name(node));
+        let to = match self.table.unclaim(vni, mac, member.origin, now) {
+            UnclaimOutcome::Gone { .. } => None,
+            UnclaimOutcome::TakenOver { to, .. } => Some(self.describe(to)),
+            UnclaimOutcome::Unknown | UnclaimOutcome::Unchanged => return,
+        };
+        self.history.note(vni, mac, What { from: Some(by), to, ..FdbEvent::Withdrawn.into() });
     }
 
     fn member_mac(&mut self, node: NodeId, vni: Vni, mac: MacAddr, record: &MacRecord, now: Instant) {
@@ -220,31 +263,60 @@ impl<D: Devices> Control<D> {
         let Some((_, vtep)) = member.tunnel else { return };
         let MacRecord { mob_seq, is_static, dst, .. } = *record;
         let claim = Claim { origin: member.origin, at: dst.unwrap_or(vtep), mob_seq, is_static };
-        let there = member.name(node);
+        let there = format!("node {}", member.name(node));
         match self.table.claim(vni, mac, claim, now) {
-            ClaimOutcome::Moved { from, frozen } => self.say_moved(vni, mac, from, Location::Remote(claim.at), frozen),
+            ClaimOutcome::Moved { from, frozen } => {
+                self.say_moved(vni, mac, from, Location::Remote(claim.at), frozen);
+            }
             ClaimOutcome::Duplicate { here, .. } => {
                 let here = self.describe(here);
+                let (from, to) = (Some(there.clone()), Some(here.clone()));
+                self.history.note(vni, mac, What { from, to, ..FdbEvent::Duplicate.into() });
                 tracing::warn!(
                     event = "mac_duplicate", %mac, vni = vni.get(), here, there,
                     "a MAC address is configured here and at another node: give one of the two another"
                 );
             }
-            ClaimOutcome::Added
-            | ClaimOutcome::Refreshed
-            | ClaimOutcome::Lost { .. }
-            | ClaimOutcome::Refused(_) => {}
+            ClaimOutcome::Added => {
+                let what = What { to: Some(there), mob_seq: Some(mob_seq), ..FdbEvent::Claimed.into() };
+                self.history.note(vni, mac, what);
+            }
+            ClaimOutcome::Refreshed | ClaimOutcome::Lost { .. } | ClaimOutcome::Refused(_) => {}
         }
     }
 
-    /// Looks again at the way to every member.
-    pub(super) fn look_at_members(&mut self) {
-        let nodes: Vec<NodeId> = self.gossip.iter().flat_map(|gossip| gossip.members.keys().copied()).collect();
+    /// This node left: nobody is a member any more.
+    pub(super) fn leave_members(&mut self, now: Instant) {
+        let nodes: Vec<NodeId> =
+            self.gossip.iter().flat_map(|gossip| gossip.members.keys().copied()).collect();
+        nodes.into_iter().for_each(|node| self.forget_member(node, now));
+        self.gossip.iter_mut().for_each(|gossip| gossip.left = true);
+    }
+
+    /// Forgets a member, as gossip did.
+    pub(super) fn forget_member(&mut self, node: NodeId, now: Instant) {
+        self.hide_member(node, now);
+        self.gossip.iter_mut().for_each(|gossip| drop(gossip.members.remove(&node)));
+    }
+
+    /// Looks again at the way to every member, and forgets those that gossip forgot.
+    pub(super) fn look_at_members(&mut self, now: Instant) {
+        let Some(gossip) = &self.gossip else { return };
+        let status = gossip.link.status();
+        // The status is a little older than the news.
+        let settled = |m: &Member| !m.is_alive() && now.saturating_duration_since(m.since) > STATUS_AGE;
+        let gone = |(node, m): &(&NodeId, &Member)| settled(m) && !status.members.contains_key(node);
+        let gone: Vec<NodeId> = gossip.members.iter().filter(gone).map(|(node, _)| *node).collect();
+        gone.into_iter().for_each(|node| self.forget_member(node, now));
+        let nodes: Vec<NodeId> =
+            self.gossip.iter().flat_map(|gossip| gossip.members.keys().copied()).collect();
         nodes.into_iter().for_each(|node| self.find_path(node));
     }
 
     fn find_path(&mut self, node: NodeId) {
-        let Some(member) = self.gossip.as_mut().and_then(|gossip| gossip.members.get_mut(&node)) else { return };
+        let Some(member) = self.gossip.as_mut().and_then(|gossip| gossip.members.get_mut(&node)) else {
+            return;
+        };
         let path = member.tunnel.and_then(|(_, vtep)| self.devices.underlay_path(vtep));
         let path = path.map(|path| mtu::of_underlay(self.config.underlay.mtu, Some(path.mtu)));
         if path != member.path {
@@ -257,7 +329,7 @@ impl<D: Devices> Control<D> {
 
     /// Says what changed of this node: itself, its networks, its addresses.
     pub(super) fn publish(&mut self) {
-        if self.gossip.is_none() {
+        if self.gossip.as_ref().is_none_or(|gossip| gossip.left) {
             return;
         }
         let info = self.own_info();
@@ -279,19 +351,13 @@ impl<D: Devices> Control<D> {
             // What others say of a network is kept only while it is here.
             gossip.members.keys().for_each(|node| gossip.link.replay(*node));
         }
-        while let Some((vni, mac)) = self.table.poll_changed() {
-            self.publish_address(vni, mac);
-        }
     }
 
-    fn publish_address(&mut self, vni: Vni, mac: MacAddr) {
+    pub(super) fn publish_address(&mut self, vni: Vni, mac: MacAddr) {
         let record = self.own_address(vni, mac);
-        let Some(gossip) = &mut self.gossip else { return };
-        let was_said = if record.is_some() {
-            !gossip.said.insert((vni, mac))
-        } else {
-            gossip.said.remove(&(vni, mac))
-        };
+        let Some(gossip) = self.gossip.as_mut().filter(|gossip| !gossip.left) else { return };
+        let was_said =
+            if record.is_some() { !gossip.said.insert((vni, mac)) } else { gossip.said.remove(&(vni, mac)) };
         if record.is_some() || was_said {
             gossip.link.publish(Key::Mac(vni, mac), record);
         }

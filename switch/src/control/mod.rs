@@ -17,6 +17,7 @@
 //! | `requests`, `report` | changes asked for by clients; questions |
 //! | `reload` | from one configuration to the next |
 //! | `ports`, `peers`, `members`, `entries` | what is up, what is reachable, who lives where |
+//! | `history`, `troubles` | what happened to addresses; what does not work of gossip |
 //! | `build` | all of it as a [`Topology`] |
 
 use std::collections::BTreeMap;
@@ -30,10 +31,13 @@ use fdb::Table;
 use self::config::{Config, ConfigError};
 use self::devices::Devices;
 use self::entries::StaticAt;
+use self::history::History;
 use self::members::Gossip;
 use self::peers::Peer;
 use self::ports::Port;
+use self::protocol::FdbEvent;
 use self::reload::Kept;
+use self::troubles::Troubles;
 use crate::counters::PaddedCounters;
 use crate::events::WorkerEvent;
 use crate::topology::Topology;
@@ -43,6 +47,7 @@ mod build;
 pub mod config;
 pub mod devices;
 mod entries;
+mod history;
 mod members;
 mod mtu;
 mod peers;
@@ -53,6 +58,7 @@ mod report;
 mod requests;
 #[cfg(test)]
 mod tests;
+mod troubles;
 
 pub use members::GossipSetup;
 pub use reload::{ReloadError, Reloaded};
@@ -98,6 +104,8 @@ pub struct Control<D> {
     statics: BTreeMap<(Vni, MacAddr), StaticAt>,
     /// Offloads that the kernel refused: what it said, and when.
     fallbacks: BTreeMap<(Option<VtepAddr>, &'static str), (String, Instant)>,
+    history: History,
+    troubles: Troubles,
     next_port: u32,
     next_tick: Instant,
     last_aged: Instant,
@@ -125,6 +133,8 @@ impl<D: Devices> Control<D> {
             peers: Vec::new(),
             statics: BTreeMap::new(),
             fallbacks: BTreeMap::new(),
+            history: History::new(now),
+            troubles: Troubles::default(),
             next_port: 0,
             next_tick: now + TICK,
             last_aged: now,
@@ -132,7 +142,7 @@ impl<D: Devices> Control<D> {
             dirty: true,
             stopping: false,
         };
-        control.table.track_changes(control.gossip.is_some());
+        control.table.track_changes(true);
         control.table.set_own(&control.own_vteps());
         control.apply(config, &Kept::default(), now);
         control.settle();
@@ -151,6 +161,7 @@ impl<D: Devices> Control<D> {
 
     /// Takes in what a worker saw. Events about what is gone by now are ignored.
     pub fn handle_event(&mut self, event: WorkerEvent, now: Instant) {
+        self.history.advance(now);
         match event {
             WorkerEvent::Learn { vni, mac, at } => self.learn(vni, mac, at, now),
             WorkerEvent::PortGone { port, error } => self.port_gone(port, &error, now),
@@ -161,7 +172,9 @@ impl<D: Devices> Control<D> {
 
     /// Does what is due: ageing, waiting ports, routes, MTUs.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.history.advance(now);
         self.table.expire(now);
+        self.follow_changes(Some(FdbEvent::Aged), Some(FdbEvent::Thawed));
         self.last_aged = now;
         if now < self.next_tick {
             return self.settle();
@@ -169,7 +182,8 @@ impl<D: Devices> Control<D> {
         self.next_tick = now + TICK;
         self.retry_ports(now);
         self.look_at_routes(now);
-        self.look_at_members();
+        self.look_at_members(now);
+        self.look_for_troubles(now);
         self.follow_underlay_mtu();
         self.settle();
     }
@@ -227,8 +241,10 @@ impl<D: Devices> Control<D> {
     /// The end of every entry point: the FDB gets what must be in it, the workers get the topology if it changed, and other
     /// nodes are told what changed of this one.
     fn settle(&mut self) {
+        self.follow_changes(Some(FdbEvent::Deleted), None);
         if std::mem::take(&mut self.dirty) {
             self.restore_statics();
+            self.follow_changes(None, Some(FdbEvent::Configured));
             let topology: Topology = self.build();
             self.devices.publish(Arc::new(topology));
         }

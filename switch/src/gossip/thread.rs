@@ -147,6 +147,8 @@ impl Thread {
         loop {
             self.settle()?;
             if self.leaving {
+                // Whoever sees this thread end is to see why.
+                self.publish_status(clock::now());
                 return Ok(());
             }
             let due = self.engine.poll_timeout().min(self.status_at);
@@ -328,7 +330,8 @@ impl Thread {
                 Output::Changed { origin, key, new } => self.link.tell_change(origin, key, new),
                 Output::EpochRaised(epoch) => {
                     tracing::warn!(
-                        event = "epoch_raised", epoch = epoch.get(),
+                        event = "epoch_raised",
+                        epoch = epoch.get(),
                         "other nodes know a later start of this node than its state directory: was it restored from an \
                          older copy? It goes on after that start"
                     );
@@ -368,6 +371,7 @@ impl Thread {
         };
         self.link.set_status(Status {
             members: engine.members().members().map(member).collect(),
+            epoch: engine.members().own().epoch().get(),
             digest: engine.replica().root(),
             records: engine.replica().entries(),
             ready: engine.is_ready(),

@@ -202,7 +202,12 @@ pub(super) fn render_history(history: &FdbHistory) -> String {
     for entry in &history.entries {
         let ago = format!("{} ago", duration(entry.age_s));
         text.push_str(&format!("{ago:>10}  vni {}  {}", entry.vni, event(entry.event)));
-        for (word, place) in [("from", &entry.from), ("to", &entry.to)] {
+        let words = match entry.event {
+            FdbEvent::Duplicate => ["at", "and at"],
+            _ if entry.from.is_none() => ["", "at"],
+            _ => ["from", "to"],
+        };
+        for (word, place) in words.iter().zip([&entry.from, &entry.to]) {
             if let Some(place) = place {
                 text.push_str(&format!(" {word} {place}"));
             }

@@ -336,9 +336,13 @@ fn the_history_of_an_address_is_one_line_an_event() {
         mob_seq: None,
         ..entry.clone()
     };
+    let claimed = FdbHistoryEntry { event: FdbEvent::Claimed, from: None, ..entry.clone() };
+    let twice = FdbHistoryEntry { event: FdbEvent::Duplicate, mob_seq: None, ..entry.clone() };
     assert_eq!(
-        fdb::render_history(&FdbHistory { entries: vec![entry, aged] }),
-        " 1m05s ago  vni 100  moved from port web to node node-b mob_seq 2\n    5s ago  vni 100  aged\n"
+        fdb::render_history(&FdbHistory { entries: vec![entry, claimed, twice, aged] }),
+        " 1m05s ago  vni 100  moved from port web to node node-b mob_seq 2\n \
+         1m05s ago  vni 100  claimed at node node-b mob_seq 2\n \
+         1m05s ago  vni 100  duplicate at port web and at node node-b\n    5s ago  vni 100  aged\n"
     );
     assert!(fdb::render_history(&FdbHistory { entries: vec![] }).starts_with("Nothing happened"));
 }

@@ -42,7 +42,7 @@ impl<D: Devices> Control<D> {
         })
     }
 
-    /// The members, by node id.
+    /// The members, by name.
     pub(super) fn member_entries(&self, now: Instant) -> Vec<PeerEntry> {
         let entry = |gossip: &Gossip| -> Vec<PeerEntry> {
             gossip
@@ -51,7 +51,9 @@ impl<D: Devices> Control<D> {
                 .map(|(node, member)| self.member_entry(gossip, *node, member, now))
                 .collect()
         };
-        self.gossip.as_ref().map(entry).unwrap_or_default()
+        let mut entries = self.gossip.as_ref().map(entry).unwrap_or_default();
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        entries
     }
 
     fn member_entry(&self, gossip: &Gossip, node: NodeId, member: &Member, now: Instant) -> PeerEntry {

@@ -90,8 +90,14 @@ impl<D: Devices> Control<D> {
     }
 }
 
+/// Gives a command; a refusal names nodes as people call them.
 fn command(gossip: &Gossip, command: gossip::Command) -> Result<gossip::Reply, ErrorReply> {
-    gossip.link.command(command).map_err(|error| ErrorReply::failed(error.to_string()))
+    gossip.link.command(command).map_err(|error| {
+        let named = |text: String, (node, member): (&NodeId, &Member)| {
+            text.replace(&node.to_string(), &member.name(*node))
+        };
+        ErrorReply::failed(gossip.members.iter().fold(error.to_string(), named))
+    })
 }
 
 /// The member with this name or id, or with an id that begins so. Of several with one name, as after a node was set up anew,

@@ -417,7 +417,7 @@ fn the_keys_say_who_seals_with_them_and_which_live_node_does_not() {
 
 #[test]
 fn key_commands_reach_gossip_and_its_refusals_come_back() {
-    let (mut lab, others) = lab(BASIC);
+    let (mut lab, mut others) = lab(BASIC);
     let text = "07".repeat(32);
     let (key, secret): (SecretKey, _) = (text.parse().unwrap(), Secret::new([7; 32]));
     let asked = others.answer(Ok(Answer::Done));
@@ -427,9 +427,13 @@ fn key_commands_reach_gossip_and_its_refusals_come_back() {
     let asked = others.answer(Ok(Answer::Done));
     lab.done(Request::KeyUse { id: "0A0b0c0d".into() });
     assert!(matches!(asked.recv(), Ok(Command::UseKey(id)) if id == KeyId::new([10, 11, 12, 13])));
-    let _asked = others.answer(Err(CommandError("key 0a0b0c0d seals what this node sends".to_owned())));
+    others.join(&mut lab, 2);
+    let _asked = others.answer(Err(CommandError(format!("node {} still seals with key 0a0b0c0d", id(2)))));
     let refused = lab.refused(Request::KeyRemove { id: "0a0b0c0d".into() });
-    assert_eq!((refused.code, refused.message.contains("seals what")), (ErrorCode::Failed, true));
+    assert_eq!(
+        (refused.code, refused.message.as_str()),
+        (ErrorCode::Failed, "node node-2 still seals with key 0a0b0c0d")
+    );
     for wrong in ["", "0a0b0c", "+a0b0c0d", "0a0b0c0d0", "zzzzzzzz"] {
         assert_eq!(lab.refused(Request::KeyUse { id: wrong.into() }).code, ErrorCode::Usage, "{wrong}");
     }

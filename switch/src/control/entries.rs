@@ -36,7 +36,10 @@ impl<D: Devices> Control<D> {
                 let what = What { to: Some(self.describe(at)), ..FdbEvent::Learned.into() };
                 self.history.note(vni, mac, what);
             }
-            LearnOutcome::Moved { from, frozen } => self.say_moved(vni, mac, from, at, frozen),
+            LearnOutcome::Moved { from, frozen } => {
+                self.neighbors.forget_mac(vni, mac);
+                self.say_moved(vni, mac, from, at, frozen);
+            }
             LearnOutcome::Refreshed | LearnOutcome::Frozen | LearnOutcome::Refused(_) => {}
         }
         self.follow_changes(Some(FdbEvent::Evicted), None);
@@ -75,7 +78,8 @@ impl<D: Devices> Control<D> {
         }
     }
 
-    fn is_on(&self, at: Location, vni: Vni) -> bool {
+    /// Whether a place is on a network.
+    pub(super) fn is_on(&self, at: Location, vni: Vni) -> bool {
         match at {
             Location::Local(id) => {
                 self.port_by_id(id).is_some_and(|(_, port)| self.vni_of(&port.config.network) == Some(vni))

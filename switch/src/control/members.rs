@@ -15,15 +15,23 @@ use std::time::{Duration, Instant};
 use encap::{Format, MacAddr, Mtu, Vni, VtepAddr};
 use fdb::gossip::identity::{BootId, NodeId};
 use fdb::gossip::members::{MemberEvent, MemberId, MemberState};
-use fdb::replica::{Key, MacRecord, NodeInfo, Record};
+use fdb::neighbor;
+use fdb::replica::{Key, MAX_IPS, MacRecord, NodeInfo, Record, VtepRecord};
 use fdb::{Claim, ClaimOutcome, Kind, Location, Origin, UnclaimOutcome};
 
 use super::config::Config;
 use super::devices::Devices;
 use super::history::{self, What};
 use super::protocol::FdbEvent;
+use super::shared::Shared;
 use super::{Control, mtu};
 use crate::gossip::{Link, News};
+use crate::topology::Moved;
+
+/// How long strays for an address that moved away are handed over.
+const HAND_OVER: Duration = Duration::from_secs(3);
+/// Addresses whose strays are handed over at a time; those of more are dropped.
+const MAX_MOVED: usize = 4_096;
 
 /// How old what gossip shows of itself is at most, with some to spare.
 const STATUS_AGE: Duration = Duration::from_secs(2);
@@ -42,6 +50,12 @@ pub(super) struct Gossip {
     networks: BTreeSet<Vni>,
     /// Whether this node said goodbye: what comes and goes is nobody's business then.
     pub(super) left: bool,
+    /// The static peers that it says it shares.
+    pub(super) shares: BTreeMap<VtepAddr, VtepRecord>,
+    /// Those that others share.
+    pub(super) shared: BTreeMap<VtepAddr, Shared>,
+    /// Addresses that moved from here to another node a moment ago.
+    pub(super) moved: BTreeMap<(Vni, MacAddr), Moved>,
 }
 
 /// What [`Control`] needs to take part in gossip.
@@ -96,6 +110,9 @@ impl Gossip {
             info: None,
             networks: BTreeSet::new(),
             left: false,
+            shares: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            moved: BTreeMap::new(),
         }
     }
 
@@ -199,6 +216,8 @@ impl<D: Devices> Control<D> {
             }
             (Key::Mac(vni, mac), Some(Record::Mac(record))) => self.member_mac(node, vni, mac, &record, now),
             (Key::Mac(vni, mac), _) => self.member_mac_gone(node, vni, mac, now),
+            (Key::Vtep(at), Some(Record::Vtep(record))) => self.member_vtep(node, at, Some(record)),
+            (Key::Vtep(at), _) => self.member_vtep(node, at, None),
             // Of kinds that this version does not know: carried for others.
             (Key::Opaque(..), _) => {}
         }
@@ -250,6 +269,7 @@ impl<D: Devices> Control<D> {
     fn member_mac_gone(&mut self, node: NodeId, vni: Vni, mac: MacAddr, now: Instant) {
         let Some(member) = self.gossip.as_ref().and_then(|gossip| gossip.members.get(&node)) else { return };
         let by = format!("node {}", member.name(node));
+        self.neighbors.unclaim(vni, mac, member.origin.get());
         let to = match self.table.unclaim(vni, mac, member.origin, now) {
             UnclaimOutcome::Gone { .. } => None,
             UnclaimOutcome::TakenOver { to, .. } => Some(self.describe(to)),
@@ -264,9 +284,18 @@ impl<D: Devices> Control<D> {
         let MacRecord { mob_seq, is_static, dst, .. } = *record;
         let claim = Claim { origin: member.origin, at: dst.unwrap_or(vtep), mob_seq, is_static };
         let there = format!("node {}", member.name(node));
-        match self.table.claim(vni, mac, claim, now) {
+        let outcome = self.table.claim(vni, mac, claim, now);
+        if !matches!(outcome, ClaimOutcome::Refused(_)) {
+            let MacRecord { ips, router, .. } = record;
+            let origin = claim.origin.get();
+            self.neighbor_claim(&neighbor::Claim { vni, mac, ips, router: *router, mob_seq, origin });
+        }
+        match outcome {
             ClaimOutcome::Moved { from, frozen } => {
                 self.say_moved(vni, mac, from, Location::Remote(claim.at), frozen);
+                if matches!(from, Location::Local(_)) {
+                    self.hand_over(vni, mac, node, now);
+                }
             }
             ClaimOutcome::Duplicate { here, .. } => {
                 let here = self.describe(here);
@@ -278,7 +307,8 @@ impl<D: Devices> Control<D> {
                 );
             }
             ClaimOutcome::Added => {
-                let what = What { to: Some(there), mob_seq: Some(mob_seq), ..FdbEvent::Claimed.into() };
+                let place = dst.map_or_else(|| there.clone(), |at| format!("peer {} of {there}", at.ip()));
+                let what = What { to: Some(place), mob_seq: Some(mob_seq), ..FdbEvent::Claimed.into() };
                 self.history.note(vni, mac, what);
             }
             ClaimOutcome::Refreshed | ClaimOutcome::Lost { .. } | ClaimOutcome::Refused(_) => {}
@@ -289,14 +319,51 @@ impl<D: Devices> Control<D> {
     pub(super) fn leave_members(&mut self, now: Instant) {
         let nodes: Vec<NodeId> =
             self.gossip.iter().flat_map(|gossip| gossip.members.keys().copied()).collect();
+        self.unclaim_neighbors();
         nodes.into_iter().for_each(|node| self.forget_member(node, now));
-        self.gossip.iter_mut().for_each(|gossip| gossip.left = true);
+        self.neighbors.set_publishing(false);
+        if let Some(gossip) = &mut self.gossip {
+            gossip.left = true;
+            gossip.shared.clear();
+            gossip.moved.clear();
+        }
+    }
+
+    /// Forgets which IP addresses other nodes claim.
+    fn unclaim_neighbors(&mut self) {
+        for entry in self.table.entries() {
+            let lost = self.table.lost_claims(entry.vni, entry.mac).iter().map(|claim| claim.origin);
+            for origin in entry.origin.into_iter().chain(lost) {
+                self.neighbors.unclaim(entry.vni, entry.mac, origin.get());
+            }
+        }
     }
 
     /// Forgets a member, as gossip did.
     pub(super) fn forget_member(&mut self, node: NodeId, now: Instant) {
         self.hide_member(node, now);
         self.gossip.iter_mut().for_each(|gossip| drop(gossip.members.remove(&node)));
+    }
+
+    /// An address moved from here to a node: others that do not know yet still send frames for it here.
+    fn hand_over(&mut self, vni: Vni, mac: MacAddr, node: NodeId, now: Instant) {
+        let Some(gossip) = &mut self.gossip else { return };
+        let Some(member) = gossip.members.get(&node) else { return };
+        let (Some((_, vtep)), Some(path_mtu), Some(info)) = (member.tunnel, member.path, &member.info) else {
+            return;
+        };
+        if gossip.moved.len() < MAX_MOVED {
+            let to = VtepAddr::new(vtep.ip(), info.geneve_port);
+            gossip.moved.insert((vni, mac), Moved { to, path_mtu, until: now + HAND_OVER });
+            self.dirty = true;
+        }
+    }
+
+    /// Forgets addresses that moved long enough ago.
+    pub(super) fn forget_moved(&mut self, now: Instant) {
+        if let Some(gossip) = &mut self.gossip {
+            gossip.moved.retain(|_, moved| now < moved.until);
+        }
     }
 
     /// Looks again at the way to every member, and forgets those that gossip forgot.
@@ -351,6 +418,10 @@ impl<D: Devices> Control<D> {
             // What others say of a network is kept only while it is here.
             gossip.members.keys().for_each(|node| gossip.link.replay(*node));
         }
+        self.publish_shared();
+        while let Some((vni, mac)) = self.neighbors.poll_changed() {
+            self.publish_address(vni, mac);
+        }
     }
 
     pub(super) fn publish_address(&mut self, vni: Vni, mac: MacAddr) {
@@ -374,7 +445,9 @@ impl<D: Devices> Control<D> {
             }
         };
         let is_static = entry.kind == Kind::Static;
-        Some(Record::Mac(MacRecord { vni, mac, ips: Vec::new(), dst, mob_seq: entry.mob_seq, is_static }))
+        let (mut ips, router) = self.neighbors.ips_of(vni, mac);
+        ips.truncate(MAX_IPS);
+        Some(Record::Mac(MacRecord { vni, mac, ips, dst, mob_seq: entry.mob_seq, is_static, router }))
     }
 
     fn own_info(&self) -> Option<NodeInfo> {

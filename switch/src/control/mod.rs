@@ -16,7 +16,8 @@
 //! | [`devices`] | what control needs of the world |
 //! | `requests`, `report` | changes asked for by clients; questions |
 //! | `reload` | from one configuration to the next |
-//! | `ports`, `peers`, `members`, `entries` | what is up, what is reachable, who lives where |
+//! | `ports`, `peers`, `members`, `shared`, `entries` | what is up, what is reachable, who lives where |
+//! | `neighbors` | who has which IP address |
 //! | `history`, `troubles` | what happened to addresses; what does not work of gossip |
 //! | `build` | all of it as a [`Topology`] |
 
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 
 use encap::{MacAddr, PortId, Vni, VtepAddr};
 use fdb::Table;
+use fdb::neighbor::NeighborTable;
 
 use self::config::{Config, ConfigError};
 use self::devices::Devices;
@@ -50,12 +52,14 @@ mod entries;
 mod history;
 mod members;
 mod mtu;
+mod neighbors;
 mod peers;
 mod ports;
 pub mod protocol;
 mod reload;
 mod report;
 mod requests;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod troubles;
@@ -95,6 +99,7 @@ pub struct Control<D> {
     load: Loader,
     devices: D,
     table: Table,
+    neighbors: NeighborTable,
     counters: Vec<Arc<PaddedCounters>>,
     addresses: Vec<IpAddr>,
     gossip: Option<Gossip>,
@@ -125,6 +130,7 @@ impl<D: Devices> Control<D> {
             config: Config { networks: Vec::new(), ports: Vec::new(), peers: Vec::new(), ..config.clone() },
             load,
             devices,
+            neighbors: NeighborTable::new(Arc::clone(table.shared())),
             table,
             counters,
             addresses,
@@ -143,6 +149,7 @@ impl<D: Devices> Control<D> {
             stopping: false,
         };
         control.table.track_changes(true);
+        control.neighbors.set_publishing(control.gossip.is_some());
         control.table.set_own(&control.own_vteps());
         control.apply(config, &Kept::default(), now);
         control.settle();
@@ -164,6 +171,7 @@ impl<D: Devices> Control<D> {
         self.history.advance(now);
         match event {
             WorkerEvent::Learn { vni, mac, at } => self.learn(vni, mac, at, now),
+            WorkerEvent::Bind { vni, told, port } => self.bind(vni, told, port, now),
             WorkerEvent::PortGone { port, error } => self.port_gone(port, &error, now),
             WorkerEvent::Offload { name, peer, refused } => self.offload(name, peer, refused, now),
         }
@@ -175,6 +183,7 @@ impl<D: Devices> Control<D> {
         self.history.advance(now);
         self.table.expire(now);
         self.follow_changes(Some(FdbEvent::Aged), Some(FdbEvent::Thawed));
+        self.neighbors.expire(now);
         self.last_aged = now;
         if now < self.next_tick {
             return self.settle();
@@ -183,7 +192,9 @@ impl<D: Devices> Control<D> {
         self.retry_ports(now);
         self.look_at_routes(now);
         self.look_at_members(now);
+        self.look_at_shared();
         self.look_for_troubles(now);
+        self.forget_moved(now);
         self.follow_underlay_mtu();
         self.settle();
     }
@@ -245,10 +256,12 @@ impl<D: Devices> Control<D> {
         if std::mem::take(&mut self.dirty) {
             self.restore_statics();
             self.follow_changes(None, Some(FdbEvent::Configured));
+            self.restore_bindings();
             let topology: Topology = self.build();
             self.devices.publish(Arc::new(topology));
         }
         self.publish();
+        self.tell_of_neighbors();
     }
 
     fn vni_of(&self, network: &str) -> Option<Vni> {

@@ -11,6 +11,7 @@ use super::*;
 use crate::topology::Topology;
 
 mod gossip;
+mod neighbors;
 mod peers;
 mod ports;
 mod reload;

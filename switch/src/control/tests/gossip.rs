@@ -84,7 +84,8 @@ impl Others {
     }
 
     fn claims(&self, lab: &mut Lab, last: u8, mac: MacAddr, mob_seq: u32, is_static: bool) {
-        let record = MacRecord { vni: vni(100), mac, ips: vec![], dst: None, mob_seq, is_static };
+        let ips = vec![[10, 32, 0, last].into()];
+        let record = MacRecord { vni: vni(100), mac, ips, dst: None, mob_seq, is_static, router: false };
         self.says(lab, last, Key::Mac(vni(100), mac), Some(Record::Mac(record)));
     }
 
@@ -443,16 +444,24 @@ fn key_commands_reach_gossip_and_its_refusals_come_back() {
 fn after_leaving_ports_and_static_peers_go_on_and_members_are_gone() {
     let (mut lab, mut others) = lab(BASIC);
     others.join(&mut lab, 2);
+    others.join(&mut lab, 3);
     others.claims(&mut lab, 2, mac(5), 0, false);
+    others.claims(&mut lab, 3, mac(5), 0, false);
+    let neighbors = |lab: &mut Lab| {
+        let Reply::Neigh(neigh) = lab.ask(Request::NeighShow { network: None }) else { panic!() };
+        neigh.entries.len()
+    };
+    assert_eq!(neighbors(&mut lab), 2, "of the claim that lost, too");
     let asked = others.answer(Ok(Answer::Done));
-    assert!(lab.done(Request::Leave).contains("1 other node:"));
+    assert!(lab.done(Request::Leave).contains("2 other nodes:"));
     assert!(matches!(asked.recv(), Ok(Command::Leave)));
+    assert_eq!(neighbors(&mut lab), 0);
     assert_eq!((lab.fdb().len(), lab.topology().peers.len()), (1, 1));
     let gossip = gossip_of(&mut lab);
     assert!(gossip.left && gossip.members == 0);
     assert!(troubles(&mut lab)[0].starts_with("gossip: this node left"));
     // What was on its way is not heard, and nothing is said.
-    others.join(&mut lab, 3);
+    others.join(&mut lab, 4);
     lab.learn(100, mac(30), vtep("10.0.0.9:4789"));
     assert_eq!((gossip_of(&mut lab).members, lab.topology().peers.len()), (0, 1));
     assert!(others.link.take_orders().records.is_empty());

@@ -181,7 +181,10 @@ fn a_message_above_the_limit_is_not_sealed() {
     let mut gate = Gate::new(process(0), mode(&[1]));
     let mut out = Vec::new();
     let long = [0; MAX_PAYLOAD + 1];
-    assert_eq!(gate.seal(Kind::Membership, &long, &mut out), Err(SealError::TooLong { octets: MAX_PAYLOAD + 1 }));
+    assert_eq!(
+        gate.seal(Kind::Membership, &long, &mut out),
+        Err(SealError::TooLong { octets: MAX_PAYLOAD + 1 })
+    );
     assert!(out.is_empty());
     gate.seal(Kind::Membership, &long[1..], &mut out).unwrap();
     assert_eq!(out.len(), MAX_DATAGRAM);

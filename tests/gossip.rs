@@ -3,26 +3,8 @@
 use weft_tests::cluster::{Cluster, gossip, pod_number, states};
 use weft_tests::node::{Config, count, network, port};
 use weft_tests::pair::{pod_keys, pod_v4, pod_v6};
-use weft_tests::traffic::assert_pings;
-use weft_tests::{Injector, Netns, Node, inject, wait};
-
-/// Counts frames that reach a pod's device, by an expression of nft; read with [`counted`].
-#[track_caller]
-fn count_frames(pod: &Netns, expression: &str) {
-    pod.nft(&format!(
-        "table netdev seen {{\n chain in {{\n  type filter hook ingress device \"eth0\" priority 0\n  \
-         {expression} counter\n }}\n}}\n"
-    ));
-}
-
-/// What [`count_frames`] has counted.
-#[track_caller]
-fn counted(pod: &Netns) -> u64 {
-    let listed = pod.exec("nft list table netdev seen");
-    let number =
-        listed.split("packets ").nth(1).and_then(|rest| rest.split_whitespace().next()?.parse().ok());
-    number.unwrap_or_else(|| panic!("no counter in {listed}"))
-}
+use weft_tests::traffic::{assert_pings, count_frames, counted};
+use weft_tests::{Injector, Node, inject, wait};
 
 #[test]
 #[ignore = "needs root: run by test.sh"]
@@ -42,7 +24,7 @@ fn three_nodes_with_one_join_address_are_an_overlay_without_flooding() {
     }
     // A frame to an address that nobody has goes nowhere, and is counted where it came in.
     for pod in &cluster.pods[1..] {
-        count_frames(pod, "ether daddr 02:00:00:00:99:99");
+        count_frames(pod, "eth0", "ether daddr 02:00:00:00:99:99");
     }
     let before = cluster.nodes[0].dropped("unknown_unicast");
     let injector = Injector::new(&cluster.pods[0]);
@@ -68,7 +50,7 @@ fn broadcast_goes_only_to_nodes_that_have_the_network() {
         cluster.nodes[..3].iter().all(|node| states(node).len() == 3) && states(&cluster.nodes[3]).len() == 3
     });
     for pod in &cluster.pods[1..] {
-        count_frames(pod, "ether type 0x88b5");
+        count_frames(pod, "eth0", "ether type 0x88b5");
     }
     let injector = Injector::new(&cluster.pods[0]);
     for _ in 0..50 {

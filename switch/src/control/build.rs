@@ -24,13 +24,16 @@ impl<D: Devices> Control<D> {
         let hosts = self.peers.iter().enumerate().filter(|(_, p)| !p.is_prefix());
         let hosts = hosts.map(|(place, p)| (p.vtep, peer_index(place)));
         // An address that is both is a member's: of two entries the later one stays.
-        let vteps: Vec<_> = hosts.chain(self.placed_members().map(|(place, _, vtep)| (vtep, place))).collect();
+        let vteps: Vec<_> =
+            hosts.chain(self.placed_members().map(|(place, _, vtep)| (vtep, place))).collect();
         let peers = self.peers.iter().map(|peer| self.build_peer(peer));
         Topology {
             networks: networks.iter().map(|n| self.build_network(n)).collect(),
             by_vni: networks.iter().enumerate().map(|(place, n)| (n.vni, network_index(place))).collect(),
             ports: self.ports.values().filter_map(|port| self.build_port(port)).collect(),
-            peers: peers.chain(self.placed_members().map(|(_, member, _)| self.build_member(member))).collect(),
+            peers: peers
+                .chain(self.placed_members().map(|(_, member, _)| self.build_member(member)))
+                .collect(),
             by_source: vteps.iter().map(|(vtep, place)| (vtep.ip(), *place)).collect(),
             by_vtep: vteps.into_iter().collect(),
             prefixes: self.build_prefixes(),
@@ -107,7 +110,8 @@ impl<D: Devices> Control<D> {
 
     fn build_member(&self, member: &Member) -> PeerView {
         let networks = self.config.networks.iter().enumerate();
-        let (format, vtep) = member.tunnel.unwrap_or_else(|| unreachable!("only members with a place are built"));
+        let (format, vtep) =
+            member.tunnel.unwrap_or_else(|| unreachable!("only members with a place are built"));
         PeerView {
             name: member.info.as_ref().map_or_else(String::new, |info| info.name.clone()).into(),
             vtep,

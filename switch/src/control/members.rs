@@ -146,7 +146,9 @@ impl<D: Devices> Control<D> {
 
     fn member_event(&mut self, event: MemberEvent, now: Instant) {
         let (id, state) = match event {
-            MemberEvent::Up(id) | MemberEvent::Rejoined(id) | MemberEvent::Cleared(id) => (id, MemberState::Up),
+            MemberEvent::Up(id) | MemberEvent::Rejoined(id) | MemberEvent::Cleared(id) => {
+                (id, MemberState::Up)
+            }
             MemberEvent::AddressChanged { member, .. } => (member, MemberState::Up),
             MemberEvent::Suspect(id) => (id, MemberState::Suspect),
             MemberEvent::Down(id) => (id, MemberState::Down),
@@ -190,7 +192,8 @@ impl<D: Devices> Control<D> {
         let member = gossip.member(node, now);
         if tunnel.is_none() {
             tracing::warn!(
-                event = "member_unreachable", node = info.name,
+                event = "member_unreachable",
+                node = info.name,
                 "a node has no underlay address of a family of this one's: give both an IPv4 or both an IPv6 address"
             );
         }
@@ -222,7 +225,9 @@ impl<D: Devices> Control<D> {
         let claim = Claim { origin: member.origin, at: dst.unwrap_or(vtep), mob_seq, is_static };
         let there = member.name(node);
         match self.table.claim(vni, mac, claim, now) {
-            ClaimOutcome::Moved { from, frozen } => self.say_moved(vni, mac, from, Location::Remote(claim.at), frozen),
+            ClaimOutcome::Moved { from, frozen } => {
+                self.say_moved(vni, mac, from, Location::Remote(claim.at), frozen)
+            }
             ClaimOutcome::Duplicate { here, .. } => {
                 let here = self.describe(here);
                 tracing::warn!(
@@ -239,12 +244,15 @@ impl<D: Devices> Control<D> {
 
     /// Looks again at the way to every member.
     pub(super) fn look_at_members(&mut self) {
-        let nodes: Vec<NodeId> = self.gossip.iter().flat_map(|gossip| gossip.members.keys().copied()).collect();
+        let nodes: Vec<NodeId> =
+            self.gossip.iter().flat_map(|gossip| gossip.members.keys().copied()).collect();
         nodes.into_iter().for_each(|node| self.find_path(node));
     }
 
     fn find_path(&mut self, node: NodeId) {
-        let Some(member) = self.gossip.as_mut().and_then(|gossip| gossip.members.get_mut(&node)) else { return };
+        let Some(member) = self.gossip.as_mut().and_then(|gossip| gossip.members.get_mut(&node)) else {
+            return;
+        };
         let path = member.tunnel.and_then(|(_, vtep)| self.devices.underlay_path(vtep));
         let path = path.map(|path| mtu::of_underlay(self.config.underlay.mtu, Some(path.mtu)));
         if path != member.path {
@@ -287,11 +295,8 @@ impl<D: Devices> Control<D> {
     fn publish_address(&mut self, vni: Vni, mac: MacAddr) {
         let record = self.own_address(vni, mac);
         let Some(gossip) = &mut self.gossip else { return };
-        let was_said = if record.is_some() {
-            !gossip.said.insert((vni, mac))
-        } else {
-            gossip.said.remove(&(vni, mac))
-        };
+        let was_said =
+            if record.is_some() { !gossip.said.insert((vni, mac)) } else { gossip.said.remove(&(vni, mac)) };
         if record.is_some() || was_said {
             gossip.link.publish(Key::Mac(vni, mac), record);
         }

@@ -328,7 +328,8 @@ impl Thread {
                 Output::Changed { origin, key, new } => self.link.tell_change(origin, key, new),
                 Output::EpochRaised(epoch) => {
                     tracing::warn!(
-                        event = "epoch_raised", epoch = epoch.get(),
+                        event = "epoch_raised",
+                        epoch = epoch.get(),
                         "other nodes know a later start of this node than its state directory: was it restored from an \
                          older copy? It goes on after that start"
                     );

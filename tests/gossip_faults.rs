@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use weft_tests::cluster::{Cluster, events, pod_number, states};
+use weft_tests::cluster::{Cluster, events, places, pod_number, states};
 use weft_tests::command::Finished;
 use weft_tests::pair::pod_v4;
 use weft_tests::traffic::{assert_pings, ping_with};
@@ -83,7 +83,7 @@ fn a_partition_loses_nothing_inside_its_halves_and_heals_within_five_seconds() {
     });
     for (half, other) in [(0..4, 4..8), (4..8, 0..4)] {
         for at in half {
-            let shown = weft_tests::cluster::places(&cluster.nodes[at]);
+            let shown = places(&cluster.nodes[at]);
             assert!(!other.clone().any(|n| shown.contains_key(&pod_number(n))), "{at} shows {shown:?}");
         }
     }
@@ -155,6 +155,22 @@ fn a_daemon_that_slept_for_ten_seconds_comes_back() {
     for at in others {
         assert_eq!(events(&cluster.nodes[at], "member_down").len(), 1, "{at} took another for dead");
     }
+    cluster.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_node_whose_link_was_down_comes_back() {
+    let cluster = Cluster::start(4);
+    let (others, link) = (others(&cluster, 3), &cluster.nodes[3].host.ns);
+    link.ip("link set u0 down");
+    let took = cluster.hidden(3, &others, wait::secs(7));
+    println!("a node without a link is hidden after {took:?}");
+    wait::until(wait::secs(10), "it to hide the others", || places(&cluster.nodes[3]).len() == 1);
+    link.ip("link set u0 up");
+    let took = cluster.settle(wait::secs(5));
+    println!("all is known again {took:?} after the link is back");
+    cluster.assert_all_reach(&[0, 1, 2, 3]);
     cluster.finish();
 }
 

@@ -70,7 +70,7 @@ fn broadcast_goes_only_to_nodes_that_have_the_network() {
 
 /// Two nodes by these configurations, each with a pod; the pods answer each other, and the ledgers balance.
 #[track_caller]
-fn assert_pair_talks(mut lab: Lab, hosts: [&Host; 2], pods: &[Arc<Netns>; 2], configs: [Config; 2]) {
+fn assert_pair_talks(mut lab: Lab, hosts: [&Host; 2], pods: &[Arc<Netns>; 2], configs: &[Config; 2]) {
     let mut nodes = [0, 1].map(|at| Node::spawn(hosts[at], &configs[at]));
     nodes.iter_mut().for_each(Node::wait_ready);
     for at in [0, 1] {
@@ -104,7 +104,7 @@ fn nodes_that_share_a_family_talk() {
             Config::new(rest).underlay(&families(&hosts[at], which))
         };
         let configs = [config(0, one), config(1, two)];
-        assert_pair_talks(lab, [&hosts[0], &hosts[1]], &pods, configs);
+        assert_pair_talks(lab, [&hosts[0], &hosts[1]], &pods, &configs);
     }
 }
 
@@ -138,7 +138,7 @@ fn a_node_behind_one_to_one_nat_talks_with_the_others() {
         let join: IpAddr = if joins_by_the_other { open.v4 } else { router.v4 }.into();
         let underlay = format!("address = \"{}\"\nadvertise = [\"{}\"]", hidden.v4, router.v4);
         let configs = [member(&lab, join, &pods[0], 1), member(&lab, join, &pods[1], 2).underlay(&underlay)];
-        assert_pair_talks(lab, [&open, &hidden], &pods, configs);
+        assert_pair_talks(lab, [&open, &hidden], &pods, &configs);
     }
 }
 

@@ -106,6 +106,7 @@ fn nobody_is_declared_down(percent: u8) {
     assert!(!died, "a living node was declared down at {percent} % loss");
     cluster.heal();
     cluster.settle(wait::secs(5));
+    assert_eq!(cluster.count_events("member_down"), 0);
     cluster.finish();
 }
 

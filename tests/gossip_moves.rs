@@ -1,6 +1,6 @@
 //! Pods that move between nodes, and are followed at once.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use weft_tests::cluster::{Cluster, places};
 use weft_tests::command::Process;
@@ -43,20 +43,24 @@ fn first(log: &str, since: f64, words: &[&str]) -> Option<f64> {
     lines.find_map(|line| line.split(' ').next()?.parse().ok().filter(|time| *time > since))
 }
 
+/// Seconds since 1970, by the clock that tcpdump tells.
+#[allow(clippy::disallowed_methods)] // the tests' own clock counts from elsewhere
 fn unix_now() -> f64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs_f64()
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64()
 }
 
-/// Pings the mover every 10 ms from the third node's pod while `work` moves it into the pod `to`, and says how long it
-/// took from its first frame out there to the first ping that reached it.
+/// Pings the mover every 10 ms from the third node's pod while it leaves its place and arrives in the pod `to`, and says
+/// how long it took from its first frame out there to the first ping that reached it.
 #[track_caller]
-fn time_to_follow(cluster: &Cluster, to: &Netns, work: impl FnOnce()) -> Duration {
+fn time_to_follow(cluster: &Cluster, to: &Netns, leave: impl FnOnce(), arrive: impl FnOnce()) -> Duration {
     let ping = format!("ping -n -q -i 0.01 -w 30 {}", pod_v4(MOVER));
     let words: Vec<_> = ping.split(' ').collect();
     let pings = cluster.pods[2].start(&words, &[], &cluster.lab.dir().join("pings.txt"));
     let seen = watch(cluster, to);
+    wait::sleep_ms(200);
+    leave();
     let start = unix_now();
-    work();
+    arrive();
     let mut times = (None, None);
     let what = "a ping at the mover's new place";
     wait::until(wait::secs(10), what, || {
@@ -80,12 +84,12 @@ fn a_pod_whose_port_moves_to_another_node_is_followed_at_once() {
     let mut worst = Duration::ZERO;
     for round in 0..6 {
         let (from, to) = (&cluster.nodes[round % 2], &cluster.nodes[(round + 1) % 2]);
-        let took = time_to_follow(&cluster, &mover, || {
+        let leave = || {
             let done = from.cli(&["port", "del", "mover"]);
             assert!(done.ok(), "{}{}", done.out, done.err);
             wait::until(wait::secs(2), "the old device to go", || mover.devices() == ["lo"]);
-            add(to, &mover, true);
-        });
+        };
+        let took = time_to_follow(&cluster, &mover, leave, || add(to, &mover, true));
         worst = worst.max(took);
         println!("the first ping is there {took:?} after the first frame out");
     }
@@ -103,9 +107,11 @@ fn a_pod_that_is_heard_at_another_node_is_followed_at_once_though_its_old_port_i
     add(&cluster.nodes[0], &old, false);
     address_pod(&old, MOVER);
     assert_pings(&cluster.pods[2], pod_v4(MOVER));
-    let took = time_to_follow(&cluster, &new, || {
-        // As a virtual machine that goes on elsewhere: here it is silent from now on.
+    // As a virtual machine that goes on elsewhere: here it is silent from now on.
+    let leave = || {
         old.nft("table netdev quiet {\n chain out {\n  type filter hook egress device \"eth0\" priority 0\n  drop\n }\n}\n");
+    };
+    let took = time_to_follow(&cluster, &new, leave, || {
         add(&cluster.nodes[1], &new, false);
         address_pod(&new, MOVER);
     });

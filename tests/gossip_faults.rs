@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use weft_tests::cluster::{Cluster, events, places, pod_number, states};
-use weft_tests::command::Finished;
 use weft_tests::pair::pod_v4;
 use weft_tests::traffic::{assert_pings, ping_with};
 use weft_tests::wait;
@@ -130,10 +129,14 @@ fn streams_at_full_speed_cost_no_node_its_life() {
     let server =
         cluster.pods[1].start(&["iperf3", "-s", "--forceflush"], &[], &cluster.lab.dir().join("iperf3.log"));
     wait::until(wait::secs(5), "iperf3 to listen", || server.log().contains("listening"));
-    let done: Finished = cluster.pods[0].try_exec(&format!("iperf3 -c {} -P 4 -t {seconds} -f g", pod_v4(2)));
-    assert!(done.ok(), "iperf3: {}{}", done.out, done.err);
-    let sum = done.out.lines().rfind(|line| line.contains("SUM") && line.contains("receiver"));
-    println!("{seconds} s of load: {}", sum.unwrap_or(&done.out));
+    let (to, time) = (pod_v4(2).to_string(), seconds.to_string());
+    let words = ["iperf3", "-c", &to, "-P", "4", "-i", "0", "-t", &time];
+    let mut client = cluster.pods[0].start(&words, &[], &cluster.lab.dir().join("client.log"));
+    let code = client.wait(wait::secs(seconds + 20));
+    let said = client.log();
+    assert_eq!(code, 0, "iperf3: {said}");
+    let sum = said.lines().rfind(|line| line.contains("SUM") && line.contains("receiver"));
+    println!("{seconds} s of load: {}", sum.unwrap_or(&said));
     assert_eq!(cluster.count_events("member_down"), 0);
     println!("{} suspicions", cluster.count_events("member_suspect"));
     drop(server);

@@ -46,7 +46,8 @@ use self::members::Origin;
 pub use self::octets::WireError;
 use self::push::{Bucket, Rumour};
 pub use self::record::{
-    Key, MAX_IPS, MAX_KEY, MAX_TEXT, MAX_VALUE, MacRecord, NodeInfo, Record, RecordError,
+    Key, MAX_IPS, MAX_KEY, MAX_TEXT, MAX_VALUE, MAX_VNIS, MacRecord, NodeInfo, Record, RecordError,
+    VtepRecord,
 };
 use self::replay::Replay;
 
@@ -154,6 +155,8 @@ pub struct Counters {
     pub diverged: u64,
     /// Octets given out as datagrams.
     pub sent: u64,
+    /// Datagrams given out.
+    pub datagrams: u64,
     /// Octets given out over streams.
     pub streamed: u64,
 }
@@ -402,6 +405,12 @@ impl Replica {
     #[must_use]
     pub fn entries(&self) -> usize {
         self.origins.values().map(Origin::len).sum()
+    }
+
+    /// Those of one node, hidden or not.
+    #[must_use]
+    pub fn held(&self, origin: NodeId) -> usize {
+        self.origins.get(&origin).map_or(0, Origin::len)
     }
 
     /// What happened so far.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use encap::{MacAddr, PortId, Vni};
-use fdb::{LearnOutcome, Limits, Location, Shared, Table};
+use fdb::{Claim, ClaimOutcome, LearnOutcome, Limits, Location, Origin, Shared, Table};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Stats, StatsAlloc};
 
 #[global_allocator]
@@ -82,4 +82,43 @@ fn an_entry_takes_less_than_150_octets_from_a_hundred_thousand_to_a_million_of_t
     assert_eq!((table.len(), table.counters().evicted), (all, 2_000_000));
     assert!(full < 150.0 && churned < 150.0 && most < 150);
     assert!(full_resident < 150.0, "{full_resident} octets of each entry are in memory");
+    drop(table);
+    drop(shared);
+    claims_weigh_no_more(now, full);
+}
+
+/// 100 nodes with IPv4 and IPv6.
+fn claim(n: u32) -> Claim {
+    let ip = Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(n % 100));
+    let at = match n % 100 {
+        last @ 0..50 => SocketAddr::from(([10, 0, 1, last as u8], 4789)),
+        _ => SocketAddr::from((ip, 4789)),
+    };
+    Claim { origin: Origin::new(n % 100), at: at.into(), mob_seq: n % 3, is_static: n.is_multiple_of(2) }
+}
+
+/// What others claim weighs what learned entries do, also when nodes went down and came back.
+fn claims_weigh_no_more(now: Instant, learned: f64) {
+    const ENTRIES: u32 = 1_000_000;
+    let before = allocated();
+    let mut table = Table::new(Limits::default(), Arc::new(Shared::with_seed(1)));
+    (0..4).for_each(|n| table.set_network(vni(n), ENTRIES as usize, AGE));
+    let claim_all = |table: &mut Table, of: &dyn Fn(u32) -> bool| {
+        for n in (0..ENTRIES).filter(|n| of(n % 100)) {
+            assert_eq!(table.claim(vni(n), mac(n), claim(n), now), ClaimOutcome::Added);
+        }
+    };
+    claim_all(&mut table, &|_| true);
+    let full = (allocated() - before) as f64 / f64::from(ENTRIES);
+    for node in 0..50 {
+        assert_eq!(table.unclaim_all(Origin::new(node), now), ENTRIES as usize / 100);
+    }
+    claim_all(&mut table, &|node| node < 50);
+    let again = (allocated() - before) as f64 / f64::from(ENTRIES);
+    println!("{full:.1} octets for a claim, {again:.1} after half of the nodes were away");
+    assert_eq!(table.len(), ENTRIES as usize);
+    assert!(
+        full < learned + 1.0 && again < learned + 1.0,
+        "{full} and {again} octets, {learned} for a learned one"
+    );
 }

@@ -1,16 +1,17 @@
 //! The table against a naive model, in random order and virtual time: same outcomes, same entries, bounds kept,
-//! nobody pays for another's flood, static entries stay, and no cached answer outlives its truth.
+//! nobody pays for another's flood, static entries stay, whoever publishes misses nothing, and no cached answer outlives
+//! its truth.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use encap::{MacAddr, PortId, Vni};
+use encap::{MacAddr, PortId, Vni, VtepAddr};
 use fdb::table::{FREEZE, MOVE_WINDOW, MOVES_TO_FREEZE};
 use fdb::{
-    DelOutcome, EntryView, Found, Kind, LearnOutcome, Limits, Location, Refusal, Shared, Stamp, StaticError,
-    Table,
+    Claim, ClaimOutcome, ClaimRefusal, DelOutcome, EntryView, Found, Kind, LearnOutcome, Limits, Location,
+    Origin, Refusal, Shared, Stamp, StaticError, Table, UnclaimOutcome,
 };
 use proptest::prelude::*;
 
@@ -19,6 +20,9 @@ const VNIS: u8 = 3;
 const LIMITS: Limits = Limits { port: 3, static_peer: 4, node: 9 };
 /// Entries of network 0, 1; network 2 does not exist at first.
 const MAX_MACS: [usize; 2] = [6, 5];
+/// The last octets of VTEPs that claims name: the third and fourth are those of the static peers, the fifth is this node's.
+const CLAIMED: [u8; 6] = [2, 3, 4, OWN, 6, 7];
+const OWN: u8 = 5;
 const AGES: [Duration; 3] = [Duration::from_secs(300), Duration::from_secs(7), Duration::ZERO];
 
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +35,10 @@ enum Step {
     Forget { place: u8 },
     SetNetwork { vni: u8, max_macs: usize, age: usize },
     RemoveNetwork { vni: u8 },
+    Claim { vni: u8, mac: u8, claim: Claim },
+    Unclaim { vni: u8, mac: u8, origin: Origin },
+    UnclaimAll { origin: Origin },
+    Poll,
     Wait { millis: u64 },
     Expire,
 }
@@ -38,11 +46,24 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let (vni, mac, place) = (0..VNIS, 0..MACS, 0..5_u8);
     let spot = (vni.clone(), mac.clone());
+    let origin = || (1..4_u32).prop_map(Origin::new);
+    let claim = || {
+        let at = proptest::sample::select(&CLAIMED[..]).prop_map(vtep);
+        (origin(), at, 0..8_u32, proptest::bool::weighted(0.1))
+            .prop_map(|(origin, at, mob_seq, is_static)| Claim { origin, at, mob_seq, is_static })
+    };
     prop_oneof![
         60 => (vni.clone(), mac.clone(), place.clone())
             .prop_map(|(vni, mac, place)| Step::Learn { vni, mac, place }),
         // The same few addresses at changing places, so that some freeze.
         30 => (0..2_u8, place.clone()).prop_map(|(mac, place)| Step::Learn { vni: 0, mac, place }),
+        40 => (vni.clone(), mac.clone(), claim())
+            .prop_map(|(vni, mac, claim)| Step::Claim { vni, mac, claim }),
+        30 => (0..2_u8, claim()).prop_map(|(mac, claim)| Step::Claim { vni: 0, mac, claim }),
+        12 => (vni.clone(), mac.clone(), origin())
+            .prop_map(|(vni, mac, origin)| Step::Unclaim { vni, mac, origin }),
+        2 => origin().prop_map(|origin| Step::UnclaimAll { origin }),
+        8 => Just(Step::Poll),
         6 => (vni.clone(), mac, place.clone())
             .prop_map(|(vni, mac, place)| Step::AddStatic { vni, mac, place }),
         4 => spot.clone().prop_map(|(vni, mac)| Step::Del { vni, mac }),
@@ -69,8 +90,12 @@ fn mac(n: u8) -> MacAddr {
 fn place(n: u8) -> Location {
     match n {
         0..3 => Location::Local(PortId::new(n.into())),
-        _ => Location::Remote(SocketAddr::from(([10, 0, 0, n], 4789)).into()),
+        _ => Location::Remote(vtep(n)),
     }
+}
+
+fn vtep(last: u8) -> VtepAddr {
+    SocketAddr::from(([10, 0, 0, last], 4789)).into()
 }
 
 fn limit_of(location: Location) -> usize {
@@ -79,15 +104,17 @@ fn limit_of(location: Location) -> usize {
 
 type Spot = (Vni, MacAddr);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Known {
     location: Location,
     kind: Kind,
+    /// Who claims it.
+    origin: Option<Origin>,
     frozen_at: Option<Instant>,
     seen: Instant,
     /// When the window of moves began, and how many there were.
     window: Option<(Instant, u8)>,
-    moves: u32,
+    mob_seq: u32,
 }
 
 /// What the table should be, with every question answered by looking at everything.
@@ -95,6 +122,8 @@ struct Known {
 struct Model {
     networks: BTreeMap<Vni, (usize, Duration)>,
     known: BTreeMap<Spot, Known>,
+    /// What each origin claims, whether that won or lost.
+    claims: BTreeMap<(Spot, Origin), Claim>,
     now: Instant,
 }
 
@@ -111,7 +140,7 @@ impl Model {
     }
 
     fn evict(&mut self, oldest: &[Spot], why: Refusal) -> Result<(), Refusal> {
-        self.known.remove(oldest.first().ok_or(why)?);
+        self.drop_holder(*oldest.first().ok_or(why)?);
         Ok(())
     }
 
@@ -120,12 +149,7 @@ impl Model {
         if own.len() >= limit_of(at) { self.evict(&own, Refusal::ShareFull) } else { Ok(()) }
     }
 
-    fn room(&mut self, vni: Vni, at: Location) -> Result<(), Refusal> {
-        let (max_macs, _) = *self.networks.get(&vni).ok_or(Refusal::UnknownNetwork)?;
-        if self.count(vni) >= max_macs {
-            let own = self.learned(|(of, _), k| *of == vni && k.location == at);
-            return self.evict(&own, Refusal::NetworkFull);
-        }
+    fn room_to_learn(&mut self, at: Location) -> Result<(), Refusal> {
         self.room_in_share(at)?;
         if self.learned(|_, _| true).len() >= LIMITS.node {
             let own = self.learned(|_, k| k.location == at);
@@ -134,10 +158,20 @@ impl Model {
         Ok(())
     }
 
+    fn room(&mut self, vni: Vni, at: Location) -> Result<(), Refusal> {
+        let (max_macs, _) = *self.networks.get(&vni).ok_or(Refusal::UnknownNetwork)?;
+        while self.count(vni) >= max_macs {
+            let own = self.learned(|(of, _), k| *of == vni && k.location == at);
+            self.evict(&own, Refusal::NetworkFull)?;
+        }
+        self.room_to_learn(at)
+    }
+
     fn thaw(&mut self, spot: Spot) -> bool {
         let now = self.now;
         let frozen = self.known.get_mut(&spot).filter(|k| k.frozen_at.is_some());
-        frozen.map(|k| *k = Known { frozen_at: None, window: None, seen: now, ..*k }).is_some()
+        let seen = |k: &Known| if k.origin.is_none() { now } else { k.seen };
+        frozen.map(|k| *k = Known { frozen_at: None, window: None, seen: seen(k), ..*k }).is_some()
     }
 
     fn learn(&mut self, spot: Spot, at: Location) -> LearnOutcome {
@@ -146,9 +180,7 @@ impl Model {
             if let Err(why) = self.room(spot.0, at) {
                 return LearnOutcome::Refused(why);
             }
-            let kind = Kind::Learned;
-            let new = Known { location: at, kind, frozen_at: None, seen: now, window: None, moves: 0 };
-            self.known.insert(spot, new);
+            self.known.insert(spot, self.fresh(at, Kind::Learned, None, 0));
             return LearnOutcome::Learned;
         };
         if known.frozen_at.is_some_and(|since| now - since >= FREEZE) {
@@ -156,30 +188,169 @@ impl Model {
         }
         let known = self.known[&spot];
         if known.location == at {
-            self.known.insert(spot, Known { seen: now, ..known });
+            let seen = if known.origin.is_none() { now } else { known.seen };
+            self.known.insert(spot, Known { seen, ..known });
             return LearnOutcome::Refreshed;
         }
-        if known.kind == Kind::Static {
+        if known.kind.is_static() {
             return LearnOutcome::Refused(Refusal::Static);
         }
         if known.frozen_at.is_some() {
             return LearnOutcome::Frozen;
         }
-        if let Err(why) = self.room_in_share(at) {
+        let is_claimed = known.origin.is_some();
+        if is_claimed && matches!(at, Location::Remote(_)) {
+            return LearnOutcome::Refused(Refusal::Claimed);
+        }
+        let room = if is_claimed { self.room_to_learn(at) } else { self.room_in_share(at) };
+        if let Err(why) = room {
             return LearnOutcome::Refused(why);
         }
-        let window = known.window.filter(|(since, _)| now - *since < MOVE_WINDOW).unwrap_or((now, 0));
-        let frozen = window.1 + 1 >= MOVES_TO_FREEZE;
-        let moved = Known {
-            location: at,
-            kind: Kind::Learned,
-            frozen_at: frozen.then_some(now),
-            seen: now,
-            window: Some((window.0, window.1 + 1)),
-            moves: known.moves + 1,
+        let to = self.fresh(at, Kind::Learned, None, known.mob_seq + 1);
+        LearnOutcome::Moved { from: known.location, frozen: self.move_to(spot, to) }
+    }
+
+    /// An entry that just came to its place.
+    fn fresh(&self, location: Location, kind: Kind, origin: Option<Origin>, mob_seq: u32) -> Known {
+        Known { location, kind, origin, frozen_at: None, seen: self.now, window: None, mob_seq }
+    }
+
+    fn claimed(&self, claim: Claim) -> Known {
+        let kind = Kind::Claimed { is_static: claim.is_static };
+        self.fresh(Location::Remote(claim.at), kind, Some(claim.origin), claim.mob_seq)
+    }
+
+    /// Counts a move; says whether the entry froze by it.
+    fn move_to(&mut self, spot: Spot, to: Known) -> bool {
+        let (old, now) = (self.known[&spot], self.now);
+        let (since, moves) = old.window.filter(|(since, _)| now - *since < MOVE_WINDOW).unwrap_or((now, 0));
+        let too_many = old.frozen_at.is_some() || moves + 1 >= MOVES_TO_FREEZE;
+        let freezes = too_many && !to.kind.is_static();
+        let window = (!freezes).then_some((since, moves + 1));
+        self.known.insert(spot, Known { frozen_at: freezes.then_some(now), window, ..to });
+        freezes && old.frozen_at.is_none()
+    }
+
+    /// What other nodes claim, best first.
+    fn claims_of(&self, spot: Spot) -> Vec<Claim> {
+        let claims = self.claims.iter().filter(|((of, _), _)| *of == spot);
+        let mut claims: Vec<Claim> = claims.map(|(_, claim)| *claim).collect();
+        claims.sort_by_key(|c| {
+            (!c.is_static, if c.is_static { 0 } else { u32::MAX - c.mob_seq }, c.at, c.origin)
+        });
+        claims
+    }
+
+    fn claim(&mut self, spot: Spot, claim: Claim) -> ClaimOutcome {
+        let there = Location::Remote(claim.at);
+        if claim.at == vtep(OWN) {
+            self.unclaim(spot, claim.origin);
+            return ClaimOutcome::Refused(ClaimRefusal::OwnVtep);
+        }
+        let Some(&old) = self.known.get(&spot) else {
+            let Some((max_macs, _)) = self.networks.get(&spot.0) else {
+                return ClaimOutcome::Refused(ClaimRefusal::UnknownNetwork);
+            };
+            if self.count(spot.0) >= *max_macs {
+                return ClaimOutcome::Refused(ClaimRefusal::NetworkFull);
+            }
+            self.claims.insert((spot, claim.origin), claim);
+            self.known.insert(spot, self.claimed(claim));
+            return ClaimOutcome::Added;
         };
-        self.known.insert(spot, moved);
-        LearnOutcome::Moved { from: known.location, frozen }
+        self.claims.insert((spot, claim.origin), claim);
+        let best = self.claims_of(spot)[0];
+        let mut frozen = None;
+        if self.is_better(best, old) {
+            frozen = self.hold(spot, old, best, claim);
+        } else if old.location == there && old.kind == Kind::Learned {
+            self.known.insert(spot, Known { mob_seq: old.mob_seq.max(claim.mob_seq), ..old });
+        }
+        let new = self.known[&spot];
+        match frozen {
+            Some(frozen) => ClaimOutcome::Moved { from: old.location, frozen },
+            None if new.location == there => ClaimOutcome::Refreshed,
+            None if new.kind == Kind::Static && claim.is_static => {
+                ClaimOutcome::Duplicate { here: new.location, there: claim.at }
+            }
+            None => ClaimOutcome::Lost { to: new.location },
+        }
+    }
+
+    fn is_better(&self, claim: Claim, than: Known) -> bool {
+        let vtep = match than.location {
+            Location::Local(_) => vtep(OWN),
+            Location::Remote(vtep) => vtep,
+        };
+        let newer = claim.mob_seq > than.mob_seq || claim.mob_seq == than.mob_seq && claim.at < vtep;
+        match than.kind {
+            Kind::Static => false,
+            Kind::Learned => claim.is_static || claim.at != vtep && newer,
+            Kind::Claimed { .. } => true,
+        }
+    }
+
+    /// Lets the best claim hold an entry, after `claim` was made; whether it froze by that, if that was a move.
+    fn hold(&mut self, spot: Spot, old: Known, best: Claim, claim: Claim) -> Option<bool> {
+        let new = self.claimed(best);
+        if best != claim {
+            let stays = old.origin == Some(best.origin);
+            self.known.insert(spot, if stays { old } else { new });
+            return None;
+        }
+        if new.location != old.location {
+            return Some(self.move_to(spot, new));
+        }
+        let same = (old.origin, old.kind) == (new.origin, new.kind);
+        let freezes = old.frozen_at.filter(|_| !best.is_static).map(|_| self.now);
+        let kept = Known { frozen_at: freezes, window: old.window, ..new };
+        self.known.insert(spot, if same { Known { mob_seq: best.mob_seq, ..old } } else { kept });
+        None
+    }
+
+    fn unclaim(&mut self, spot: Spot, origin: Origin) -> UnclaimOutcome {
+        if self.claims.remove(&(spot, origin)).is_none() {
+            return UnclaimOutcome::Unknown;
+        }
+        let Some(&Known { location: from, .. }) = self.known.get(&spot).filter(|k| k.origin == Some(origin))
+        else {
+            return UnclaimOutcome::Unchanged;
+        };
+        self.drop_holder(spot);
+        match self.known.get(&spot) {
+            None => UnclaimOutcome::Gone { from },
+            Some(new) if new.location == from => UnclaimOutcome::Unchanged,
+            Some(new) => UnclaimOutcome::TakenOver { from, to: new.location },
+        }
+    }
+
+    fn unclaim_all(&mut self, origin: Origin) -> usize {
+        let spots = self.claims.keys().filter(|(_, of)| *of == origin).map(|(spot, _)| *spot);
+        let spots: Vec<Spot> = spots.collect();
+        for spot in &spots {
+            self.unclaim(*spot, origin);
+        }
+        spots.len()
+    }
+
+    /// Who has an entry goes, with its claim if it made one; the best claim that is left takes over.
+    fn drop_holder(&mut self, spot: Spot) {
+        let old = self.known.remove(&spot).and_then(|old| old.origin);
+        old.and_then(|origin| self.claims.remove(&(spot, origin)));
+        if let Some(best) = self.claims_of(spot).first() {
+            self.known.insert(spot, self.claimed(*best));
+        }
+    }
+
+    fn del(&mut self, spot: Spot) -> DelOutcome {
+        match self.known.get(&spot) {
+            None => DelOutcome::Unknown,
+            Some(Known { origin: Some(origin), .. }) => DelOutcome::Claimed { origin: *origin },
+            Some(_) => {
+                self.drop_holder(spot);
+                DelOutcome::Removed
+            }
+        }
     }
 
     fn add_static(&mut self, (vni, mac): Spot, location: Location) -> Result<(), StaticError> {
@@ -188,22 +359,32 @@ impl Model {
         if old.is_none() && self.count(vni) >= max_macs {
             return Err(StaticError::NetworkFull { vni, max_macs });
         }
-        let moves = old.map_or(0, |k| k.moves);
-        let kind = Kind::Static;
-        let new = Known { location, kind, frozen_at: None, seen: self.now, window: None, moves };
-        self.known.insert((vni, mac), new);
+        let mob_seq = old.map_or(0, |k| k.mob_seq);
+        self.known.insert((vni, mac), self.fresh(location, Kind::Static, None, mob_seq));
         Ok(())
     }
 
+    /// Removes own entries.
     fn remove(&mut self, of: impl Fn(&Spot, &Known) -> bool) -> usize {
+        let own = self.known.iter().filter(|(spot, k)| k.origin.is_none() && of(spot, k));
+        let own: Vec<Spot> = own.map(|(spot, _)| *spot).collect();
+        own.iter().for_each(|spot| self.drop_holder(*spot));
+        own.len()
+    }
+
+    fn remove_network(&mut self, vni: Vni) -> usize {
         let before = self.known.len();
-        self.known.retain(|spot, known| !of(spot, known));
+        self.known.retain(|(of, _), _| *of != vni);
+        self.claims.retain(|((of, _), _), _| *of != vni);
+        self.networks.remove(&vni);
         before - self.known.len()
     }
 
     fn expire(&mut self) -> usize {
         let now = self.now;
-        for spot in self.learned(|_, k| k.frozen_at.is_some_and(|since| now - since >= FREEZE)) {
+        let frozen =
+            self.known.iter().filter(|(_, k)| k.frozen_at.is_some_and(|since| now - since >= FREEZE));
+        for spot in frozen.map(|(spot, _)| *spot).collect::<Vec<_>>() {
             self.thaw(spot);
         }
         let ages = self.networks.clone();
@@ -221,7 +402,7 @@ impl Model {
             let frozen = |spot: &Spot, model: &Self| model.known[spot].frozen_at;
             let oldest = self.learned(|(of, _), _| *of == vni);
             let Some(spot) = oldest.into_iter().min_by_key(|spot| frozen(spot, self)) else { break };
-            self.known.remove(&spot);
+            self.drop_holder(spot);
         }
     }
 }
@@ -232,6 +413,10 @@ struct Run {
     model: Model,
     /// Answers kept since they were given, as a cache would.
     cache: BTreeMap<Spot, (Option<Found>, Stamp)>,
+    /// How many entries each network had.
+    counts: BTreeMap<Vni, usize>,
+    /// The own entries as they were when the table was last asked what changed.
+    told: BTreeMap<Spot, (Location, Kind, u32)>,
 }
 
 impl Run {
@@ -240,13 +425,16 @@ impl Run {
         let mut table = Table::new(LIMITS, Arc::clone(&shared));
         #[allow(clippy::disallowed_methods)] // the only way to get one; time is virtual afterwards
         let now = Instant::now();
-        let mut model = Model { networks: BTreeMap::new(), known: BTreeMap::new(), now };
+        let (networks, known, claims) = Default::default();
+        let mut model = Model { networks, known, claims, now };
+        table.set_own(&[vtep(OWN)]);
+        table.track_changes(true);
         for (n, max_macs) in (0..).zip(MAX_MACS) {
             table.set_network(vni(n), max_macs, AGES[usize::from(n)]);
             model.set_network(vni(n), max_macs, AGES[usize::from(n)]);
         }
         table.expire(now);
-        Self { table, shared, model, cache: BTreeMap::new() }
+        Self { table, shared, model, cache: BTreeMap::new(), counts: BTreeMap::new(), told: BTreeMap::new() }
     }
 
     /// Lets time pass. Two entries that thaw in one call have the same age and may be evicted in any order, so that
@@ -283,10 +471,20 @@ impl Run {
                 assert_eq!(result, model.add_static((vni(v), mac(m)), place(p)));
             }
             Step::Del { vni: v, mac: m } => {
-                let known = model.known.remove(&(vni(v), mac(m))).is_some();
-                let removed = if known { DelOutcome::Removed } else { DelOutcome::Unknown };
-                assert_eq!(table.del(vni(v), mac(m)), removed);
+                assert_eq!(table.del(vni(v), mac(m)), model.del((vni(v), mac(m))));
             }
+            Step::Claim { vni: v, mac: m, claim } => {
+                let outcome = table.claim(vni(v), mac(m), claim, now);
+                assert_eq!(outcome, model.claim((vni(v), mac(m)), claim));
+            }
+            Step::Unclaim { vni: v, mac: m, origin } => {
+                let outcome = table.unclaim(vni(v), mac(m), origin, now);
+                assert_eq!(outcome, model.unclaim((vni(v), mac(m)), origin));
+            }
+            Step::UnclaimAll { origin } => {
+                assert_eq!(table.unclaim_all(origin, now), model.unclaim_all(origin));
+            }
+            Step::Poll => self.poll(),
             Step::Thaw { vni: v, mac: m } => {
                 assert_eq!(table.thaw(vni(v), mac(m)), model.thaw((vni(v), mac(m))));
             }
@@ -303,12 +501,30 @@ impl Run {
                 model.set_network(vni(v), max_macs, AGES[age]);
             }
             Step::RemoveNetwork { vni: v } => {
-                let removed = model.remove(|(of, _), _| *of == vni(v));
-                model.networks.remove(&vni(v));
-                assert_eq!(table.remove_network(vni(v)), removed);
+                assert_eq!(table.remove_network(vni(v)), model.remove_network(vni(v)));
             }
             Step::Wait { millis } => self.pass(Duration::from_millis(millis)),
             Step::Expire => {}
+        }
+    }
+
+    /// What changed since the last time is told, and nothing that is of no own entry.
+    fn poll(&mut self) {
+        let own = self.model.known.iter().filter(|(_, k)| k.origin.is_none());
+        let own: BTreeMap<_, _> = own.map(|(spot, k)| (*spot, (k.location, k.kind, k.mob_seq))).collect();
+        let before = std::mem::replace(&mut self.told, own);
+        let mut changed = BTreeSet::new();
+        while let Some(spot) = self.table.poll_changed() {
+            assert!(changed.insert(spot), "{spot:?} is told twice");
+        }
+        for spot in before.keys().chain(self.told.keys()) {
+            assert!(
+                before.get(spot) == self.told.get(spot) || changed.contains(spot),
+                "{spot:?} is not told"
+            );
+        }
+        for spot in changed {
+            assert!(before.contains_key(&spot) || self.told.contains_key(&spot), "{spot:?} is of no use");
         }
     }
 
@@ -321,28 +537,31 @@ impl Run {
         assert_eq!(numbers.len(), table.len(), "each change has its own number");
         for (spot, known) in &self.model.known {
             let entry = table[spot];
-            assert_eq!(
-                (entry.location, entry.kind, entry.mob_seq),
-                (known.location, known.kind, known.moves)
-            );
+            assert_eq!((entry.location, entry.kind), (known.location, known.kind));
+            assert_eq!((entry.origin, entry.mob_seq), (known.origin, known.mob_seq));
             assert_eq!(entry.frozen_until, known.frozen_at.map(|since| since + FREEZE));
-            assert_eq!(entry.last_seen, (known.kind == Kind::Learned).then_some(known.seen));
+            assert_eq!(entry.last_seen, (known.kind != Kind::Static).then_some(known.seen));
             let frozen = known.frozen_at.is_some();
             let found = Found { location: known.location, frozen, kind: known.kind };
             assert_eq!(self.shared.find(spot.0, spot.1).0, Some(found));
             assert_eq!(self.table.entry(spot.0, spot.1), Some(entry));
+            let mut lost = self.model.claims_of(*spot);
+            lost.retain(|claim| Some(claim.origin) != known.origin);
+            assert_eq!(self.table.lost_claims(spot.0, spot.1), lost);
         }
     }
 
-    fn check_bounds(&self) {
+    fn check_bounds(&mut self) {
         let learned: Vec<_> = self.table.entries().filter(|e| e.kind == Kind::Learned).collect();
         assert!(learned.len() <= LIMITS.node);
         for at in (0..5).map(place) {
             assert!(learned.iter().filter(|e| e.location == at).count() <= limit_of(at));
         }
         for (vni, (max_macs, _)) in &self.model.networks {
-            let configured = self.table.entries().filter(|e| e.vni == *vni && e.kind == Kind::Static).count();
-            assert!(self.table.count(*vni) <= configured.max(*max_macs));
+            let count = self.table.count(*vni);
+            // Claimed ones stay when the limit falls, and may be learned afterwards.
+            let before = self.counts.insert(*vni, count).unwrap_or(0);
+            assert!(count <= before.max(*max_macs));
         }
     }
 
@@ -361,10 +580,10 @@ impl Run {
 
     /// Nothing is due before the time at which the table wants to be woken.
     fn check_timeout(&self) {
-        let known = self.model.known.iter().filter(|(_, k)| k.kind == Kind::Learned);
-        let due = known.filter_map(|((vni, _), k)| {
+        let due = self.model.known.iter().filter_map(|((vni, _), k)| {
             let age = self.model.networks[vni].1;
-            k.frozen_at.map(|since| since + FREEZE).or((!age.is_zero()).then_some(k.seen + age))
+            let ages = k.kind == Kind::Learned && !age.is_zero();
+            k.frozen_at.map(|since| since + FREEZE).or(ages.then_some(k.seen + age))
         });
         let due = due.min();
         assert!(due.is_none_or(|due| self.table.poll_timeout().is_some_and(|wake| wake <= due)));
@@ -416,7 +635,10 @@ proptest! {
             let [a, b, c, d] = n.to_be_bytes();
             run.table.learn(vni(n as u8 % VNIS), MacAddr::new([6, 0, a, b, c, d]), place(0), run.model.now);
         }
-        prop_assert_eq!(others(&run), before);
+        let mut after = others(&run);
+        // A claim may take over from what gave way.
+        after.retain(|spot, entry| before.contains_key(spot) || entry.origin.is_none());
+        prop_assert_eq!(after, before);
     }
 
     #[test]
@@ -427,7 +649,14 @@ proptest! {
             run.take(step);
             let learning = matches!(
                 step,
-                Step::Learn { .. } | Step::Expire | Step::Wait { .. } | Step::Flush { .. } | Step::Thaw { .. }
+                Step::Learn { .. }
+                    | Step::Expire
+                    | Step::Wait { .. }
+                    | Step::Flush { .. }
+                    | Step::Thaw { .. }
+                    | Step::Claim { .. }
+                    | Step::Unclaim { .. }
+                    | Step::UnclaimAll { .. }
             );
             for entry in configured.into_iter().filter(|_| learning) {
                 prop_assert_eq!(run.table.entry(entry.vni, entry.mac), Some(entry));

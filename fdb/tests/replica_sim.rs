@@ -308,7 +308,15 @@ impl Sim {
 
 fn record(vni: u8, mac: u8, mob_seq: u32) -> Record {
     let (vni, mac) = (Vni::from_octets([0, 1, vni]), MacAddr::new([2, 0, 0, 0, 0, mac]));
-    Record::Mac(MacRecord { vni, mac, ips: vec![[10, 0, 0, 1].into()], dst: None, mob_seq, is_static: false })
+    Record::Mac(MacRecord {
+        vni,
+        mac,
+        ips: vec![[10, 0, 0, 1].into()],
+        dst: None,
+        mob_seq,
+        is_static: false,
+        router: false,
+    })
 }
 
 /// One life of a cluster; then quiet for three comparisons.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use encap::{Format, MacAddr, Mtu, PortId, Vni, VtepAddr};
 use foldhash::fast::RandomState;
@@ -29,6 +29,8 @@ pub struct Topology {
     pub by_source: HashMap<IpAddr, PeerIndex, RandomState>,
     /// Peers that are prefixes, longest first: heard, never sent to.
     pub prefixes: Vec<(IpNet, PeerIndex)>,
+    /// MAC addresses that moved from here to another node a moment ago: strays for them are handed over.
+    pub moved: HashMap<(Vni, MacAddr), Moved, RandomState>,
     /// What all datagrams have in common.
     pub encap: EncapView,
     /// Whether the daemon is ending: ports are being let go, and nothing is forwarded any more.
@@ -56,12 +58,25 @@ pub struct NetworkView {
     pub flood_unknown: bool,
     /// Where it is sent otherwise: to static peers, since gossip does not tell what lives there.
     pub strangers: Vec<PeerIndex>,
+    /// Whether ARP and ND requests are answered here when it is known who has the address.
+    pub suppress: bool,
     /// How long a learned MAC address is kept without being seen; zero keeps it for ever.
     pub mac_age: Duration,
     /// Its local ports that are up.
     pub ports: Vec<PortId>,
     /// The peers that get its flooded frames.
     pub flood: Vec<PeerIndex>,
+}
+
+/// Where a MAC address went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The VTEP of the node, for Geneve.
+    pub to: VtepAddr,
+    /// The IP MTU of the underlay path to it.
+    pub path_mtu: Mtu,
+    /// Until when strays are handed over.
+    pub until: Instant,
 }
 
 /// One local port.

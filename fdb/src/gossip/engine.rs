@@ -378,22 +378,19 @@ impl Engine {
         Ok(())
     }
 
-    /// Tells again all that a node says, as changes.
+    /// Tells again all that a node says, as changes: [`Replica::replay`].
     pub fn replay(&mut self, node: NodeId) {
-        let records: Vec<Record> = self.replica.records(node).collect();
-        for record in records {
-            self.outputs.push_back(Output::Changed { origin: node, key: record.key(), new: Some(record) });
-        }
+        self.replica.replay(node);
     }
 
-    /// Whether the stream to a node takes no more at present.
+    /// Whether the stream to a node takes no more at present: [`Replica::set_blocked`].
     pub fn set_blocked(&mut self, node: NodeId, blocked: bool) {
-        let _ = (node, blocked, &self.replica);
+        self.replica.set_blocked(node, blocked);
     }
 
-    /// A message for the stream to a node was not sent.
+    /// A message for the stream to a node was not sent: [`Replica::stream_failed`].
     pub fn stream_failed(&mut self, node: NodeId) {
-        let _ = (node, &self.replica);
+        self.replica.stream_failed(node);
     }
 
     /// Removes a key: [`Gate::remove_key`], hindered by members that are up.

@@ -185,6 +185,7 @@ impl Replica {
 
     pub(super) fn send(&mut self, to: NodeId, bytes: Vec<u8>) {
         self.counters.sent += bytes.len() as u64;
+        self.counters.datagrams += 1;
         self.outputs.push_back(Output::Send { to, bytes });
     }
 }

@@ -14,12 +14,15 @@ pub const MAX_KEY: usize = 64;
 pub const MAX_VALUE: usize = 896;
 /// The IP addresses of one MAC address.
 pub const MAX_IPS: usize = 32;
+/// The networks of a shared VTEP.
+pub const MAX_VNIS: usize = 256;
 /// The octets of a node's name, and of its version.
 pub const MAX_TEXT: usize = 253;
 
 const NODE: u8 = 1;
 const VNI: u8 = 2;
 const MAC: u8 = 3;
+const VTEP: u8 = 4;
 
 /// What a record is about: one node says at most one thing about it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +33,8 @@ pub enum Key {
     VniJoin(Vni),
     /// A MAC address in a network.
     Mac(Vni, MacAddr),
+    /// A static VTEP that the node shares.
+    Vtep(VtepAddr),
     /// Of a kind that this node does not know; at most [`MAX_KEY`] octets.
     Opaque(u8, Box<[u8]>),
 }
@@ -43,6 +48,8 @@ pub enum Record {
     VniJoin(Vni),
     /// An address that lives behind the node.
     Mac(MacRecord),
+    /// A VTEP that does not speak gossip: all nodes hear it and flood to it.
+    Vtep(VtepRecord),
     /// Of a kind that this node does not know: carried as it is.
     Opaque {
         /// The kind.
@@ -90,6 +97,19 @@ pub struct MacRecord {
     pub mob_seq: u32,
     /// It is configured and never moves.
     pub is_static: bool,
+    /// It is a router: what an advertisement for its addresses says (the R flag of RFC 4861 §4.4).
+    pub router: bool,
+}
+
+/// A static VTEP that a node shares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VtepRecord {
+    /// Where it is.
+    pub at: VtepAddr,
+    /// What it is sent.
+    pub format: Format,
+    /// Its networks, at most [`MAX_VNIS`].
+    pub vnis: Vec<Vni>,
 }
 
 /// Octets, or a record, that are none of its kind.
@@ -121,6 +141,7 @@ impl Record {
             Self::NodeInfo(_) => Key::NodeInfo,
             Self::VniJoin(vni) => Key::VniJoin(*vni),
             Self::Mac(mac) => Key::Mac(mac.vni, mac.mac),
+            Self::Vtep(vtep) => Key::Vtep(vtep.at),
             Self::Opaque { kind, key, .. } => Key::Opaque(*kind, key.clone()),
         }
     }
@@ -136,8 +157,9 @@ impl Record {
             Self::NodeInfo(info) => info.encode(&mut out)?,
             Self::VniJoin(_) => {}
             Self::Mac(mac) => mac.encode(&mut out)?,
+            Self::Vtep(vtep) => vtep.encode(&mut out)?,
             Self::Opaque { kind, key, value } => {
-                if (NODE..=MAC).contains(kind) {
+                if (NODE..=VTEP).contains(kind) {
                     return Err(RecordError::Malformed { kind: *kind });
                 }
                 within("key", key.len(), MAX_KEY)?;
@@ -158,6 +180,7 @@ impl Record {
             Key::VniJoin(vni) if value.is_empty() => Self::VniJoin(vni),
             Key::VniJoin(_) => return Err(RecordError::Malformed { kind }),
             Key::Mac(vni, mac) => Self::Mac(MacRecord::decode(vni, mac, value).map_err(malformed)?),
+            Key::Vtep(at) => Self::Vtep(VtepRecord::decode(at, value).map_err(malformed)?),
             Key::Opaque(kind, key) => Self::Opaque { kind, key, value: value.into() },
         })
     }
@@ -170,6 +193,11 @@ impl Key {
             Self::NodeInfo => vec![NODE],
             Self::VniJoin(vni) => [&[VNI][..], &vni.octets()].concat(),
             Self::Mac(vni, mac) => [&[MAC][..], &vni.octets(), &mac.octets()].concat(),
+            Self::Vtep(at) => {
+                let mut octets = vec![VTEP];
+                put_vtep(&mut octets, *at);
+                octets
+            }
             Self::Opaque(kind, key) => [&[*kind][..], key].concat(),
         }
     }
@@ -184,7 +212,14 @@ impl Key {
                 let mac = m.try_into().map_err(|_| RecordError::Malformed { kind: MAC })?;
                 Self::Mac(Vni::from_octets([*a, *b, *c]), MacAddr::new(mac))
             }
-            (NODE..=MAC, _) => return Err(RecordError::Malformed { kind: *kind }),
+            (VTEP, octets) => {
+                let mut reader = Reader::new(octets);
+                let malformed = |_| RecordError::Malformed { kind: VTEP };
+                let at = vtep(&mut reader).map_err(malformed)?;
+                reader.end().map_err(malformed)?;
+                Self::Vtep(at)
+            }
+            (NODE..=VTEP, _) => return Err(RecordError::Malformed { kind: *kind }),
             _ => Self::Opaque(*kind, key.into()),
         })
     }
@@ -201,10 +236,7 @@ impl NodeInfo {
         out.extend(self.v6.iter().flat_map(std::net::Ipv6Addr::octets));
         out.extend(self.vxlan_port.to_be_bytes());
         out.extend(self.geneve_port.to_be_bytes());
-        out.push(match self.format {
-            Format::Vxlan => 0,
-            Format::Geneve => 1,
-        });
+        put_format(out, self.format);
         out.extend(self.boot.get().to_be_bytes());
         for text in [&self.name, &self.version] {
             within("text", text.len(), MAX_TEXT)?;
@@ -223,11 +255,7 @@ impl NodeInfo {
         let v4 = if flags & 1 == 0 { None } else { Some(reader.array::<4>()?.into()) };
         let v6 = if flags & 2 == 0 { None } else { Some(reader.array::<16>()?.into()) };
         let (vxlan_port, geneve_port) = (reader.u16()?, reader.u16()?);
-        let format = match reader.u8()? {
-            0 => Format::Vxlan,
-            1 => Format::Geneve,
-            _ => return Err(WireError::Value { what: "format" }),
-        };
+        let format = format(&mut reader)?;
         let boot = BootId::new(reader.u128()?);
         let (name, version) = (text(&mut reader)?, text(&mut reader)?);
         reader.end()?;
@@ -244,23 +272,20 @@ fn text(reader: &mut Reader<'_>) -> Result<String, WireError> {
 impl MacRecord {
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), RecordError> {
         within("number of IP addresses", self.ips.len(), MAX_IPS)?;
-        out.push(u8::from(self.is_static) | u8::from(self.dst.is_some()) << 1);
+        out.push(u8::from(self.is_static) | u8::from(self.dst.is_some()) << 1 | u8::from(self.router) << 2);
         put_varint(out, self.mob_seq.into());
         put_varint(out, self.ips.len() as u64);
         for ip in &self.ips {
             put_ip(out, *ip);
         }
-        if let Some(dst) = self.dst {
-            put_ip(out, dst.ip());
-            out.extend(dst.port().to_be_bytes());
-        }
+        self.dst.iter().for_each(|dst| put_vtep(out, *dst));
         Ok(())
     }
 
     fn decode(vni: Vni, mac: MacAddr, value: &[u8]) -> Result<Self, WireError> {
         let mut reader = Reader::new(value);
         let flags = reader.u8()?;
-        if flags > 3 {
+        if flags > 7 {
             return Err(WireError::Value { what: "flag" });
         }
         let mob_seq = u32::try_from(reader.varint()?).map_err(|_| WireError::Value { what: "number" })?;
@@ -269,10 +294,57 @@ impl MacRecord {
             return Err(WireError::Value { what: "number of addresses" });
         }
         let ips = (0..count).map(|_| ip(&mut reader)).collect::<Result<_, _>>()?;
-        let dst = if flags & 2 == 0 { None } else { Some(VtepAddr::new(ip(&mut reader)?, reader.u16()?)) };
+        let dst = if flags & 2 == 0 { None } else { Some(vtep(&mut reader)?) };
         reader.end()?;
-        Ok(Self { vni, mac, ips, dst, mob_seq, is_static: flags & 1 != 0 })
+        Ok(Self { vni, mac, ips, dst, mob_seq, is_static: flags & 1 != 0, router: flags & 4 != 0 })
     }
+}
+
+impl VtepRecord {
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), RecordError> {
+        within("number of networks", self.vnis.len(), MAX_VNIS)?;
+        put_format(out, self.format);
+        put_varint(out, self.vnis.len() as u64);
+        out.extend(self.vnis.iter().flat_map(|vni| vni.octets()));
+        Ok(())
+    }
+
+    fn decode(at: VtepAddr, value: &[u8]) -> Result<Self, WireError> {
+        let mut reader = Reader::new(value);
+        let format = format(&mut reader)?;
+        let count = reader.varint()?;
+        if count > MAX_VNIS as u64 {
+            return Err(WireError::Value { what: "number of networks" });
+        }
+        let vnis =
+            (0..count).map(|_| Ok(Vni::from_octets(reader.array()?))).collect::<Result<_, WireError>>()?;
+        reader.end()?;
+        Ok(Self { at, format, vnis })
+    }
+}
+
+fn put_format(out: &mut Vec<u8>, format: Format) {
+    out.push(match format {
+        Format::Vxlan => 0,
+        Format::Geneve => 1,
+    });
+}
+
+fn format(reader: &mut Reader<'_>) -> Result<Format, WireError> {
+    match reader.u8()? {
+        0 => Ok(Format::Vxlan),
+        1 => Ok(Format::Geneve),
+        _ => Err(WireError::Value { what: "format" }),
+    }
+}
+
+fn put_vtep(out: &mut Vec<u8>, at: VtepAddr) {
+    put_ip(out, at.ip());
+    out.extend(at.port().to_be_bytes());
+}
+
+fn vtep(reader: &mut Reader<'_>) -> Result<VtepAddr, WireError> {
+    Ok(VtepAddr::new(ip(reader)?, reader.u16()?))
 }
 
 fn put_ip(out: &mut Vec<u8>, ip: IpAddr) {

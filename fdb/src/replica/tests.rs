@@ -56,9 +56,23 @@ fn a_record_reads_as_it_was_written() {
         dst: Some(std::net::SocketAddr::from(([10, 0, 0, 9], 4789)).into()),
         mob_seq: 7,
         is_static: true,
+        router: false,
     };
+    let router = MacRecord { is_static: false, router: true, dst: None, ..mac.clone() };
     let opaque = Record::Opaque { kind: 99, key: [1].into(), value: [2, 3].into() };
-    for record in [Record::NodeInfo(node), Record::Mac(mac), vni_join(3), opaque] {
+    let vtep = VtepRecord {
+        at: std::net::SocketAddr::from(([10, 0, 0, 9], 4789)).into(),
+        format: encap::Format::Geneve,
+        vnis: vec![Vni::from_octets([0, 0, 9]), Vni::from_octets([0, 1, 0])],
+    };
+    for record in [
+        Record::NodeInfo(node),
+        Record::Mac(mac),
+        Record::Mac(router),
+        Record::Vtep(vtep),
+        vni_join(3),
+        opaque,
+    ] {
         let value = record.encode_value().unwrap();
         assert_eq!(Record::decode(&record.key().octets(), &value), Ok(record));
     }

@@ -7,6 +7,8 @@ use encap::PortId;
 use super::*;
 use crate::{Found, Kind};
 
+mod claims;
+
 const AGE: Duration = Duration::from_secs(300);
 const SECOND: Duration = Duration::from_secs(1);
 const RED: Vni = Vni::from_octets([0, 0, 1]);

@@ -23,6 +23,7 @@ mod drops;
 mod fdb;
 mod key;
 mod man;
+mod neigh;
 mod network;
 mod peer;
 mod port;
@@ -111,6 +112,8 @@ enum Command {
     Network(network::NetworkArgs),
     /// Show and change the forwarding database: which MAC address is where
     Fdb(fdb::FdbArgs),
+    /// Show which MAC address has which IP address
+    Neigh(neigh::NeighArgs),
     /// Show where every frame went, and why frames were dropped
     Drops(drops::DropsArgs),
     /// Make the keys that seal what nodes tell each other
@@ -162,6 +165,7 @@ pub fn main() -> ExitCode {
         Command::Port(args) => port::run(global, args),
         Command::Network(args) => network::run(global, args),
         Command::Fdb(args) => fdb::run(global, args),
+        Command::Neigh(args) => neigh::run(global, args),
         Command::Drops(args) => drops::run(global, &args),
         Command::Key(args) => key::run(global, &args),
         Command::Config(args) => config::run(global, &args),

@@ -2,8 +2,8 @@ use clap::CommandFactory;
 
 use super::*;
 use crate::control::protocol::{
-    DegradedSubject, DropCount, Drops, Fdb, FdbEntry, FdbState, Health, Networks, Peers, PortEntry,
-    PortState, Ports, Status,
+    DegradedSubject, DropCount, Drops, Fdb, FdbEntry, FdbState, Health, Neigh, NeighEntry, Networks, Peers,
+    PortEntry, PortState, Ports, Status,
 };
 use crate::counters::DropReason;
 
@@ -107,6 +107,7 @@ fn the_commands_of_the_contract_are_understood() {
         "weft fdb del 02:00:00:00:00:01",
         "weft fdb flush --network pods",
         "weft fdb thaw 02:00:00:00:00:01",
+        "weft neigh --network pods",
         "weft drops --all",
         "weft key new",
         "weft key new --output gossip.key",
@@ -188,6 +189,29 @@ fn fdb_lines_are_close_to_those_of_bridge_fdb() {
          02:00:00:00:00:01 vni 100 network pods dst 10.0.0.9 learned age 1m05s frozen 1m40s\n"
     );
     assert_eq!(fdb::render(&Fdb { entries: vec![] }), "");
+}
+
+#[test]
+fn neigh_lines_are_close_to_those_of_ip_neighbor_and_leave_out_what_is_not_known() {
+    let local = NeighEntry {
+        ip: "fd00::5".parse().unwrap(),
+        mac: encap::MacAddr::new([2, 0, 0, 0, 0, 1]),
+        vni: encap::Vni::new(100).unwrap(),
+        network: "pods".into(),
+        port: Some("web".into()),
+        dst: None,
+        owner: Some("node-a".into()),
+        router: true,
+        age_s: Some(65),
+    };
+    let dst = Some("10.0.0.9".parse().unwrap());
+    let remote = NeighEntry { port: None, dst, owner: None, router: false, age_s: None, ..local.clone() };
+    assert_eq!(
+        neigh::render(&Neigh { entries: vec![local, remote] }),
+        "fd00::5 mac 02:00:00:00:00:01 vni 100 network pods port web owner node-a router age 1m05s\n\
+         fd00::5 mac 02:00:00:00:00:01 vni 100 network pods dst 10.0.0.9\n"
+    );
+    assert_eq!(neigh::render(&Neigh { entries: vec![] }), "");
 }
 
 #[test]

@@ -1,15 +1,15 @@
 //! The state of control as workers need it: a [`Topology`].
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use encap::{Mtu, PortId, VtepAddr};
+use encap::{Format, Mtu, PortId, Vni, VtepAddr};
 use ipnet::IpNet;
 
 use super::Control;
 use super::config::{Dscp, NetworkConfig, PeerAddress, PortConfig, Reserved, VlanRule};
 use super::devices::Devices;
-use super::members::Member;
 use super::peers::Peer;
 use super::ports::{Port, State};
 use crate::topology::{EncapView, Guard, NetworkIndex, NetworkView, PeerIndex, PeerView, PortView, Topology};
@@ -17,49 +17,94 @@ use crate::topology::{EncapView, Guard, NetworkIndex, NetworkView, PeerIndex, Pe
 /// The most networks, and the most peers: their indexes have 16 bits.
 pub(super) const MOST: usize = u16::MAX as usize;
 
+/// A peer that gossip tells of: a member, or a static VTEP that a member shares.
+struct Told<'a> {
+    index: PeerIndex,
+    name: String,
+    vtep: VtepAddr,
+    format: Format,
+    path: Option<Mtu>,
+    is_on: Box<dyn Fn(Vni) -> bool + 'a>,
+    is_member: bool,
+}
+
 impl<D: Devices> Control<D> {
-    /// Everything as it is now. Networks and peers stand in the order of the configuration, members behind them.
+    /// Everything as it is now. Networks and peers stand in the order of the configuration, behind them the peers that
+    /// gossip tells of.
     pub(super) fn build(&self) -> Topology {
         let networks = &self.config.networks;
+        let told = self.told();
         let hosts = self.peers.iter().enumerate().filter(|(_, p)| !p.is_prefix());
         let hosts = hosts.map(|(place, p)| (p.vtep, peer_index(place)));
         // An address that is both is a member's: of two entries the later one stays.
-        let vteps: Vec<_> =
-            hosts.chain(self.placed_members().map(|(place, _, vtep)| (vtep, place))).collect();
+        let vteps: Vec<_> = hosts.chain(told.iter().map(|told| (told.vtep, told.index))).collect();
         let peers = self.peers.iter().map(|peer| self.build_peer(peer));
         Topology {
-            networks: networks.iter().map(|n| self.build_network(n)).collect(),
+            networks: networks.iter().map(|n| self.build_network(n, &told)).collect(),
             by_vni: networks.iter().enumerate().map(|(place, n)| (n.vni, network_index(place))).collect(),
             ports: self.ports.values().filter_map(|port| self.build_port(port)).collect(),
-            peers: peers
-                .chain(self.placed_members().map(|(_, member, _)| self.build_member(member)))
-                .collect(),
+            peers: peers.chain(told.iter().map(|told| self.build_told(told))).collect(),
             by_source: vteps.iter().map(|(vtep, place)| (vtep.ip(), *place)).collect(),
             by_vtep: vteps.into_iter().collect(),
             prefixes: self.build_prefixes(),
+            moved: self
+                .gossip
+                .iter()
+                .flat_map(|gossip| gossip.moved.iter().map(|(key, at)| (*key, *at)))
+                .collect(),
             encap: self.build_encap(),
             stopping: self.stopping,
         }
     }
 
-    fn build_network(&self, network: &NetworkConfig) -> NetworkView {
+    /// Members that can be sent to, then what they share; this node's own static peers are that already.
+    fn told(&self) -> Vec<Told<'_>> {
+        let Some(gossip) = &self.gossip else { return Vec::new() };
+        let mut all = Vec::new();
+        for (node, member) in &gossip.members {
+            let Some((format, vtep)) = member.tunnel else { continue };
+            let index = peer_index(self.peers.len() + all.len());
+            let (name, path) = (member.name(*node), member.path);
+            let is_on = Box::new(|vni| member.vnis.contains(&vni));
+            all.push(Told { index, name, vtep, format, path, is_on, is_member: true });
+        }
+        let members: BTreeSet<IpAddr> = all.iter().map(|told| told.vtep.ip()).collect();
+        for (&vtep, shared) in &gossip.shared {
+            if members.contains(&vtep.ip())
+                || self.is_own_peer(vtep.ip())
+                || self.addresses.contains(&vtep.ip())
+            {
+                continue;
+            }
+            let index = peer_index(self.peers.len() + all.len());
+            let (name, format, path) = (vtep.ip().to_string(), shared.format(), shared.path);
+            let is_on = Box::new(|vni| shared.is_on(vni));
+            all.push(Told { index, name, vtep, format, path, is_on, is_member: false });
+        }
+        all
+    }
+
+    fn build_network(&self, network: &NetworkConfig, told: &[Told<'_>]) -> NetworkView {
         let on_it = self.ports.values().filter(|p| p.config.network == network.name);
-        let strangers: Vec<_> = self
+        let is_member = |ip: IpAddr| told.iter().any(|told| told.is_member && told.vtep.ip() == ip);
+        let own = self
             .peers
             .iter()
             .enumerate()
-            .filter(|(_, p)| !p.is_prefix() && p.config.is_on(&network.name) && !self.is_member(p.vtep.ip()))
-            .map(|(place, _)| peer_index(place))
-            .collect();
-        let members = self.placed_members().filter(|(_, member, _)| member.vnis.contains(&network.vni));
+            .filter(|(_, p)| !p.is_prefix() && p.config.is_on(&network.name) && !is_member(p.vtep.ip()));
+        let told = || told.iter().filter(|told| (told.is_on)(network.vni));
+        let shared = told().filter(|told| !told.is_member).map(|told| told.index);
+        let strangers: Vec<_> = own.map(|(place, _)| peer_index(place)).chain(shared).collect();
+        let members = told().filter(|told| told.is_member).map(|told| told.index);
         NetworkView {
             name: network.name.as_str().into(),
             vni: network.vni,
             vlan_pass: network.vlan == VlanRule::Pass,
             flood_unknown: network.floods_unknown(self.config.gossip.is_some()),
+            suppress: self.gossip.is_some(),
             mac_age: network.mac_age,
             ports: on_it.filter_map(Port::id).collect(),
-            flood: strangers.iter().copied().chain(members.map(|(place, ..)| place)).collect(),
+            flood: strangers.iter().copied().chain(members).collect(),
             // Who asks for "drop" means everybody.
             strangers: if network.unknown_unicast.is_none() { strangers } else { Vec::new() },
         }
@@ -96,31 +141,17 @@ impl<D: Devices> Control<D> {
         }
     }
 
-    /// Members that can be sent to, with their places: behind the static peers.
-    fn placed_members(&self) -> impl Iterator<Item = (PeerIndex, &Member, VtepAddr)> {
-        let members = self.gossip.iter().flat_map(|gossip| gossip.members.values());
-        let placed = members.filter_map(|member| Some((member, member.tunnel?.1))).enumerate();
-        let statics = self.peers.len();
-        placed.map(move |(place, (member, vtep))| (peer_index(statics + place), member, vtep))
-    }
-
-    fn is_member(&self, ip: IpAddr) -> bool {
-        self.placed_members().any(|(_, _, vtep)| vtep.ip() == ip)
-    }
-
-    fn build_member(&self, member: &Member) -> PeerView {
+    fn build_told(&self, told: &Told<'_>) -> PeerView {
         let networks = self.config.networks.iter().enumerate();
-        let (format, vtep) =
-            member.tunnel.unwrap_or_else(|| unreachable!("only members with a place are built"));
         PeerView {
-            name: member.info.as_ref().map_or_else(String::new, |info| info.name.clone()).into(),
-            vtep,
-            format,
-            path_mtu: member.path.unwrap_or(Mtu::IPV6_MIN),
-            up: member.path.is_some(),
+            name: told.name.as_str().into(),
+            vtep: told.vtep,
+            format: told.format,
+            path_mtu: told.path.unwrap_or(Mtu::IPV6_MIN),
+            up: told.path.is_some(),
             learn: false,
             networks: networks
-                .filter(|(_, n)| member.vnis.contains(&n.vni))
+                .filter(|(_, n)| (told.is_on)(n.vni))
                 .map(|(place, _)| network_index(place))
                 .collect(),
         }

@@ -30,6 +30,7 @@ impl<D: Devices> Control<D> {
             return;
         }
         if let LearnOutcome::Moved { from, frozen } = self.table.learn(vni, mac, at, now) {
+            self.neighbors.forget_mac(vni, mac);
             self.say_moved(vni, mac, from, at, frozen);
         }
     }
@@ -47,7 +48,8 @@ impl<D: Devices> Control<D> {
         }
     }
 
-    fn is_on(&self, at: Location, vni: Vni) -> bool {
+    /// Whether a place is on a network.
+    pub(super) fn is_on(&self, at: Location, vni: Vni) -> bool {
         match at {
             Location::Local(id) => {
                 self.port_by_id(id).is_some_and(|(_, port)| self.vni_of(&port.config.network) == Some(vni))

@@ -10,18 +10,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use encap::{Format, MacAddr, Mtu, Vni, VtepAddr};
 use fdb::gossip::identity::{BootId, NodeId};
 use fdb::gossip::members::{MemberEvent, MemberId, MemberState};
-use fdb::replica::{Key, MacRecord, NodeInfo, Record};
+use fdb::neighbor;
+use fdb::replica::{Key, MAX_IPS, MacRecord, NodeInfo, Record, VtepRecord};
 use fdb::{Claim, ClaimOutcome, Kind, Location, Origin};
 
 use super::config::Config;
 use super::devices::Devices;
+use super::shared::Shared;
 use super::{Control, mtu};
 use crate::gossip::{Link, News};
+use crate::topology::Moved;
+
+/// How long strays for an address that moved away are handed over.
+const HAND_OVER: Duration = Duration::from_secs(3);
+/// Addresses whose strays are handed over at a time; those of more are dropped.
+const MAX_MOVED: usize = 4_096;
 
 /// Gossip, as control knows it.
 pub(super) struct Gossip {
@@ -35,6 +43,12 @@ pub(super) struct Gossip {
     /// What it says of itself.
     info: Option<NodeInfo>,
     networks: BTreeSet<Vni>,
+    /// The static peers that it says it shares.
+    pub(super) shares: BTreeMap<VtepAddr, VtepRecord>,
+    /// Those that others share.
+    pub(super) shared: BTreeMap<VtepAddr, Shared>,
+    /// Addresses that moved from here to another node a moment ago.
+    pub(super) moved: BTreeMap<(Vni, MacAddr), Moved>,
 }
 
 /// What [`Control`] needs to take part in gossip.
@@ -83,6 +97,9 @@ impl Gossip {
             said: BTreeSet::new(),
             info: None,
             networks: BTreeSet::new(),
+            shares: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            moved: BTreeMap::new(),
         }
     }
 
@@ -180,7 +197,10 @@ impl<D: Devices> Control<D> {
                     return;
                 };
                 self.table.unclaim(vni, mac, member.origin, now);
+                self.neighbors.unclaim(vni, mac, member.origin.get());
             }
+            (Key::Vtep(at), Some(Record::Vtep(record))) => self.member_vtep(node, at, Some(record)),
+            (Key::Vtep(at), _) => self.member_vtep(node, at, None),
             // Of kinds that this version does not know: carried for others.
             (Key::Opaque(..), _) => {}
         }
@@ -224,9 +244,18 @@ impl<D: Devices> Control<D> {
         let MacRecord { mob_seq, is_static, dst, .. } = *record;
         let claim = Claim { origin: member.origin, at: dst.unwrap_or(vtep), mob_seq, is_static };
         let there = member.name(node);
-        match self.table.claim(vni, mac, claim, now) {
+        let outcome = self.table.claim(vni, mac, claim, now);
+        if !matches!(outcome, ClaimOutcome::Refused(_)) {
+            let MacRecord { ips, router, .. } = record;
+            let origin = claim.origin.get();
+            self.neighbor_claim(&neighbor::Claim { vni, mac, ips, router: *router, mob_seq, origin });
+        }
+        match outcome {
             ClaimOutcome::Moved { from, frozen } => {
-                self.say_moved(vni, mac, from, Location::Remote(claim.at), frozen)
+                self.say_moved(vni, mac, from, Location::Remote(claim.at), frozen);
+                if matches!(from, Location::Local(_)) {
+                    self.hand_over(vni, mac, node, now);
+                }
             }
             ClaimOutcome::Duplicate { here, .. } => {
                 let here = self.describe(here);
@@ -239,6 +268,27 @@ impl<D: Devices> Control<D> {
             | ClaimOutcome::Refreshed
             | ClaimOutcome::Lost { .. }
             | ClaimOutcome::Refused(_) => {}
+        }
+    }
+
+    /// An address moved from here to a node: others that do not know yet still send frames for it here.
+    fn hand_over(&mut self, vni: Vni, mac: MacAddr, node: NodeId, now: Instant) {
+        let Some(gossip) = &mut self.gossip else { return };
+        let Some(member) = gossip.members.get(&node) else { return };
+        let (Some((_, vtep)), Some(path_mtu), Some(info)) = (member.tunnel, member.path, &member.info) else {
+            return;
+        };
+        if gossip.moved.len() < MAX_MOVED {
+            let to = VtepAddr::new(vtep.ip(), info.geneve_port);
+            gossip.moved.insert((vni, mac), Moved { to, path_mtu, until: now + HAND_OVER });
+            self.dirty = true;
+        }
+    }
+
+    /// Forgets addresses that moved long enough ago.
+    pub(super) fn forget_moved(&mut self, now: Instant) {
+        if let Some(gossip) = &mut self.gossip {
+            gossip.moved.retain(|_, moved| now < moved.until);
         }
     }
 
@@ -287,7 +337,8 @@ impl<D: Devices> Control<D> {
             // What others say of a network is kept only while it is here.
             gossip.members.keys().for_each(|node| gossip.link.replay(*node));
         }
-        while let Some((vni, mac)) = self.table.poll_changed() {
+        self.publish_shared();
+        while let Some((vni, mac)) = self.table.poll_changed().or_else(|| self.neighbors.poll_changed()) {
             self.publish_address(vni, mac);
         }
     }
@@ -313,7 +364,9 @@ impl<D: Devices> Control<D> {
             }
         };
         let is_static = entry.kind == Kind::Static;
-        Some(Record::Mac(MacRecord { vni, mac, ips: Vec::new(), dst, mob_seq: entry.mob_seq, is_static }))
+        let (mut ips, router) = self.neighbors.ips_of(vni, mac);
+        ips.truncate(MAX_IPS);
+        Some(Record::Mac(MacRecord { vni, mac, ips, dst, mob_seq: entry.mob_seq, is_static, router }))
     }
 
     fn own_info(&self) -> Option<NodeInfo> {

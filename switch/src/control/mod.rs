@@ -16,7 +16,8 @@
 //! | [`devices`] | what control needs of the world |
 //! | `requests`, `report` | changes asked for by clients; questions |
 //! | `reload` | from one configuration to the next |
-//! | `ports`, `peers`, `members`, `entries` | what is up, what is reachable, who lives where |
+//! | `ports`, `peers`, `members`, `shared`, `entries` | what is up, what is reachable, who lives where |
+//! | `neighbors` | who has which IP address |
 //! | `build` | all of it as a [`Topology`] |
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use encap::{MacAddr, PortId, Vni, VtepAddr};
 use fdb::Table;
+use fdb::neighbor::NeighborTable;
 
 use self::config::{Config, ConfigError};
 use self::devices::Devices;
@@ -45,12 +47,14 @@ pub mod devices;
 mod entries;
 mod members;
 mod mtu;
+mod neighbors;
 mod peers;
 mod ports;
 pub mod protocol;
 mod reload;
 mod report;
 mod requests;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -89,6 +93,7 @@ pub struct Control<D> {
     load: Loader,
     devices: D,
     table: Table,
+    neighbors: NeighborTable,
     counters: Vec<Arc<PaddedCounters>>,
     addresses: Vec<IpAddr>,
     gossip: Option<Gossip>,
@@ -117,6 +122,7 @@ impl<D: Devices> Control<D> {
             config: Config { networks: Vec::new(), ports: Vec::new(), peers: Vec::new(), ..config.clone() },
             load,
             devices,
+            neighbors: NeighborTable::new(Arc::clone(table.shared())),
             table,
             counters,
             addresses,
@@ -133,6 +139,7 @@ impl<D: Devices> Control<D> {
             stopping: false,
         };
         control.table.track_changes(control.gossip.is_some());
+        control.neighbors.set_publishing(control.gossip.is_some());
         control.table.set_own(&control.own_vteps());
         control.apply(config, &Kept::default(), now);
         control.settle();
@@ -153,6 +160,7 @@ impl<D: Devices> Control<D> {
     pub fn handle_event(&mut self, event: WorkerEvent, now: Instant) {
         match event {
             WorkerEvent::Learn { vni, mac, at } => self.learn(vni, mac, at, now),
+            WorkerEvent::Bind { vni, told, port } => self.bind(vni, told, port, now),
             WorkerEvent::PortGone { port, error } => self.port_gone(port, &error, now),
             WorkerEvent::Offload { name, peer, refused } => self.offload(name, peer, refused, now),
         }
@@ -162,6 +170,7 @@ impl<D: Devices> Control<D> {
     /// Does what is due: ageing, waiting ports, routes, MTUs.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.table.expire(now);
+        self.neighbors.expire(now);
         self.last_aged = now;
         if now < self.next_tick {
             return self.settle();
@@ -170,6 +179,8 @@ impl<D: Devices> Control<D> {
         self.retry_ports(now);
         self.look_at_routes(now);
         self.look_at_members();
+        self.look_at_shared();
+        self.forget_moved(now);
         self.follow_underlay_mtu();
         self.settle();
     }
@@ -229,10 +240,12 @@ impl<D: Devices> Control<D> {
     fn settle(&mut self) {
         if std::mem::take(&mut self.dirty) {
             self.restore_statics();
+            self.restore_bindings();
             let topology: Topology = self.build();
             self.devices.publish(Arc::new(topology));
         }
         self.publish();
+        self.tell_of_neighbors();
     }
 
     fn vni_of(&self, network: &str) -> Option<Vni> {

@@ -88,6 +88,12 @@ pub enum Request {
         #[serde(default)]
         network: Option<String>,
     },
+    /// Who has which IP address: [`Neigh`].
+    NeighShow {
+        /// Only this network, by name or VNI.
+        #[serde(default)]
+        network: Option<String>,
+    },
     /// The ledger: [`Drops`].
     Drops,
     /// Reads the configuration file again.
@@ -105,6 +111,7 @@ impl Request {
                 | Self::PortList
                 | Self::PeerList
                 | Self::FdbShow { .. }
+                | Self::NeighShow { .. }
                 | Self::Drops
         )
     }
@@ -180,6 +187,9 @@ pub enum Reply {
     /// Entries of the FDB.
     #[serde(rename = "weft.fdb/1")]
     Fdb(Fdb),
+    /// Who has which IP address.
+    #[serde(rename = "weft.neigh/1")]
+    Neigh(Neigh),
     /// The ledger.
     #[serde(rename = "weft.drops/1")]
     Drops(Drops),
@@ -490,6 +500,40 @@ pub enum FdbState {
     Remote,
     /// From the configuration or the command line, wherever it lives.
     Static,
+}
+
+/// Who has which IP address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Neigh {
+    /// One each, by network and IP address.
+    pub entries: Vec<NeighEntry>,
+}
+
+/// The owner of one IP address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NeighEntry {
+    /// The IP address.
+    pub ip: IpAddr,
+    /// The MAC address that has it.
+    pub mac: MacAddr,
+    /// The VNI of its network.
+    pub vni: Vni,
+    /// The name of its network.
+    pub network: String,
+    /// The local port that it is behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<String>,
+    /// The underlay address of the VTEP that it is behind; absent = not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dst: Option<IpAddr>,
+    /// The node that says so; absent = not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Whether it is a router.
+    pub router: bool,
+    /// Seconds since it was last told, or since its port was given it; absent = not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_s: Option<u64>,
 }
 
 /// The ledger: at rest `received + copies = delivered + answered + all drops`, in wire frames.

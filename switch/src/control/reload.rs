@@ -242,6 +242,7 @@ impl<D: Devices> Control<D> {
             && self.vni_of(&port.config.network) != before
         {
             self.table.forget(Location::Local(id));
+            self.neighbors.forget_port(id);
         }
     }
 }

@@ -266,6 +266,6 @@ fn fallback(offload: &str, said: &str) -> String {
 }
 
 /// Whole seconds from `since` to `now`; 0 when that is the other way round.
-fn seconds(now: Instant, since: Instant) -> u64 {
+pub(super) fn seconds(now: Instant, since: Instant) -> u64 {
     now.checked_duration_since(since).unwrap_or(Duration::ZERO).as_secs()
 }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use encap::{MacAddr, Vni};
+use fdb::DelOutcome;
 
 use super::config::{NetworkConfig, PeerAddress, PeerConfig, PortConfig};
 use super::devices::Devices;
@@ -21,6 +22,7 @@ impl<D: Devices> Control<D> {
             Request::PeerList => Ok(self.peer_list(now)),
             Request::Drops => Ok(self.drops()),
             Request::FdbShow { mac, network } => self.fdb_show(mac, network.as_deref(), now),
+            Request::NeighShow { network } => self.neigh_show(network.as_deref(), now),
             Request::PortAdd(add) => self.port_add(add, now),
             Request::PortDel { name } => self.port_del(&name),
             Request::PeerAdd(add) => self.peer_add(&add, now),
@@ -198,8 +200,14 @@ impl<D: Devices> Control<D> {
             [] => Err(ErrorReply::usage(format!("no entry for {mac}: `weft fdb show` lists what there is"))),
             [vni] => {
                 self.refuse_if_configured(vni, mac)?;
-                self.statics.remove(&(vni, mac));
-                self.table.del(vni, mac);
+                let by_command = self.statics.remove(&(vni, mac)).is_some();
+                if let DelOutcome::Claimed { .. } = self.table.del(vni, mac)
+                    && !by_command
+                {
+                    return Err(ErrorReply::usage(format!(
+                        "{mac} lives at another node, which says so: remove it there (`weft fdb show {mac}` says where)"
+                    )));
+                }
                 Ok(Reply::done(format!("{mac} removed from the network with VNI {vni}"), 1))
             }
             _ => Err(ErrorReply::usage(format!(

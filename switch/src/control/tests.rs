@@ -10,6 +10,7 @@ use super::protocol::{ErrorCode, ErrorReply, FdbEntry, PeerEntry, PortEntry, Rep
 use super::*;
 use crate::topology::Topology;
 
+mod neighbors;
 mod peers;
 mod ports;
 mod reload;

@@ -8,7 +8,8 @@
 //! 4. `observe`, `decide`: who sends from there (static peers only; members say by gossip what they have), and which
 //!    port is it for? Stages 2 to 4 are asked once for datagrams of a message whose headers are the same.
 //! 5. `deliver`: the outer congestion mark moves into the frame, which goes to local ports only, never back to the
-//!    underlay (split horizon), through the coalescer.
+//!    underlay (split horizon), through the coalescer. The one exception is `hand_over`, of strays for an address that
+//!    moved from here a moment ago.
 
 use std::net::IpAddr;
 
@@ -16,11 +17,13 @@ use encap::coalesce::{Coalescer, Pushed};
 use encap::ecn::{self, Ecn};
 use encap::ether::{self, Frame};
 use encap::inet::Layers;
-use encap::{Format, PortId, Span, tunnel};
+use encap::relay::{RELAY_OPTION_LEN, Relay};
+use encap::tunnel::{self, IpVersion};
+use encap::{Format, PortId, Span};
 use fdb::Location;
 
 use super::lookup::{Lookup, Place, Sighting};
-use super::outbound::check_ethernet;
+use super::outbound::{self, check_ethernet};
 use super::{Context, Sink};
 use crate::counters::{Direction, DropReason};
 use crate::topology::{NetworkIndex, NetworkView, PeerIndex};
@@ -110,7 +113,10 @@ impl<S: Sink> Arrival<'_, '_, S> {
     fn forward(&mut self, format: Format, datagram: Span, buffer: &mut [u8]) -> Result<(), DropReason> {
         let way = match self.way.filter(|way| way.holds_for(datagram, buffer)) {
             Some(way) => way,
-            None => self.find_way(format, datagram, buffer)?,
+            None => match self.find_way(format, datagram, buffer) {
+                Err(DropReason::SplitHorizon) => return self.hand_over(format, datagram, buffer),
+                found => found?,
+            },
         };
         self.way = Some(way);
         let span = Span::new(datagram.start as usize + way.frame, datagram.len() - way.frame);
@@ -139,6 +145,31 @@ impl<S: Sink> Arrival<'_, '_, S> {
         let to = if dst.is_group() { None } else { self.decide(network, dst)? };
         let headers = Span::new(datagram.start as usize, offset + ether::HEADER_LEN);
         Ok(Way { headers, network: index, frame: offset, to })
+    }
+
+    /// A frame for a MAC address that lives elsewhere: an error, unless it moved from here a moment ago and its sender
+    /// cannot know. Once only: what was handed over to this node already is not handed on.
+    #[cold]
+    fn hand_over(&mut self, format: Format, datagram: Span, buffer: &mut [u8]) -> Result<(), DropReason> {
+        let (index, offset) = self.open(format, datagram.of(buffer))?;
+        let topology = self.cx.topology;
+        let (vni, dst) = (topology.network(index).vni, Frame::new(&datagram.of(buffer)[offset..])?.dst());
+        let moved = topology.moved.get(&(vni, dst)).filter(|moved| self.cx.now < moved.until);
+        let came_by_relay = format == Format::Geneve && Relay::of(datagram.of(buffer)).is_some();
+        let Some(moved) = moved.filter(|_| !came_by_relay) else { return Err(DropReason::SplitHorizon) };
+        let span = Span::new(datagram.start as usize + offset, datagram.len() - offset);
+        let l3 = Layers::of(span.of(buffer)).l3;
+        ecn::apply(span.of_mut(buffer), l3, self.ecn).map_err(|_| DropReason::IpTunnelEcn)?;
+        let layers = Layers::of(span.of(buffer));
+        let outer = tunnel::outer_packet_len(span.len(), IpVersion::from(moved.to.ip()), RELAY_OPTION_LEN);
+        if outer > usize::from(moved.path_mtu.get()) {
+            return Err(DropReason::PktTooBig);
+        }
+        let origin = topology.peer(self.peer).vtep;
+        let header = Relay { origin, to: moved.to.ip() }.encode(vni);
+        let route = outbound::route(self.cx, moved.to, span.of(buffer), &layers);
+        self.sink.datagram(route, header.len(), span, buffer).copy_from_slice(&header);
+        Ok(())
     }
 
     /// Stage 2.

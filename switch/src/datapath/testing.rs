@@ -102,6 +102,7 @@ impl Lab {
 
     pub(super) fn receive_from(&mut self, from: VtepAddr, format: Format, datagram: &[u8]) {
         self.worker.receive_one(from, format, datagram, datagram.len());
+        self.worker.sink.flush();
         self.assert_balanced();
     }
 

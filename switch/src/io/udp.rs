@@ -306,10 +306,13 @@ mod tests {
                     scope.spawn(|| {
                         let flows: Vec<_> =
                             (0..8).map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+                        // While nobody listens the kernel refuses.
+                        let send = || flows.iter().for_each(|flow| drop(flow.send_to(&[1], address)));
                         while !done.load(Ordering::Relaxed) {
-                            // While nobody listens the kernel refuses.
-                            flows.iter().for_each(|flow| drop(flow.send_to(&[1], address)));
+                            send();
                         }
+                        // By now somebody does, however long this thread had to wait for a CPU.
+                        send();
                     });
                 }
                 std::thread::sleep(std::time::Duration::from_millis(2));

@@ -7,7 +7,7 @@ use anyhow::{anyhow, bail};
 use encap::Mtu;
 
 use crate::cli::client::Client;
-use crate::control::protocol::{Drops, Fdb, PeerState, PortState, Reply, Request};
+use crate::control::protocol::{Drops, Fdb, PortState, Reply, Request};
 
 /// How long a daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -24,18 +24,16 @@ fn unfit(request: &Request) -> anyhow::Error {
     anyhow!("the daemon's answer does not fit the request {request:?}")
 }
 
-/// What the daemon still waits for: `None` when every port and peer is up.
-pub(super) fn not_ready(socket: &Path) -> anyhow::Result<Option<String>> {
+/// What the daemon still waits for: `None` when every port is up and it was told of `macs` pods.
+pub(super) fn not_ready(socket: &Path, macs: usize) -> anyhow::Result<Option<String>> {
     let request = Request::PortList;
     let Reply::Ports(ports) = ask(socket, &request)? else { return Err(unfit(&request)) };
     if let Some(port) = ports.entries.iter().find(|port| port.state != PortState::Up) {
         let why = port.reason.as_deref().unwrap_or("no reason given");
         return Ok(Some(format!("port {} is not up ({why})", port.name)));
     }
-    let request = Request::PeerList;
-    let Reply::Peers(peers) = ask(socket, &request)? else { return Err(unfit(&request)) };
-    let down = peers.entries.iter().find(|peer| peer.state != PeerState::Up);
-    Ok(down.map(|peer| format!("peer {} is not up", peer.name)))
+    let known = fdb(socket)?.entries.len();
+    Ok((known < macs).then(|| format!("it was told of {known} of {macs} pods")))
 }
 
 /// The MTU of every port.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use encap::{Format, MacAddr, Mtu};
+use fdb::gossip::seal::{Key, Keyring};
 use ipnet::{IpNet, Ipv4Net};
 
 use super::node;
@@ -17,11 +18,14 @@ use super::pod::Order;
 use crate::control::protocol::{Drops, Fdb};
 use crate::io::link::{LinkSetup, Links};
 use crate::io::netns::{Netns, NetnsRef, run_in};
+use crate::io::{keyfile, random};
 
 /// The name of the demo's one network.
 pub(super) const NETWORK: &str = "demo";
 /// Its VNI.
 pub(super) const VNI: u32 = 100;
+/// The key of the demo's gossip, in its directory.
+const KEY_FILE: &str = "gossip.key";
 /// The IP MTU between nodes.
 pub(super) const UNDERLAY_MTU: u32 = 1500;
 /// The segments of a batch that a device takes unless told otherwise (`GSO_MAX_SEGS`).
@@ -72,12 +76,14 @@ impl Plan {
         Self { format, nodes: (1..=nodes).map(node).collect() }
     }
 
-    /// The configuration of one node's daemon: an ordinary one with static peers.
+    /// The configuration of one node's daemon: an ordinary one that names one other node to join.
     fn config(&self, node: &NodePlan, pods: &[NetnsRef], directory: &Path) -> String {
         let (directory, format) = (directory.display(), self.format);
+        let seed = self.nodes.iter().map(|node| node.underlay).next().unwrap_or(node.underlay);
         let mut text = format!(
             "[node]\nname = \"{name}\"\nstate_dir = \"{directory}/{name}\"\nsocket = \"{directory}/{name}.sock\"\n\n\
              [underlay]\naddress = \"{underlay}\"\n\n[encap]\nformat = \"{format}\"\n\n\
+             [gossip]\njoin = [\"{seed}\"]\nkey_file = \"{directory}/{KEY_FILE}\"\n\n\
              [[network]]\nname = \"{NETWORK}\"\nvni = {VNI}\n",
             name = node.name,
             underlay = node.underlay,
@@ -90,9 +96,6 @@ impl Plan {
                 "\n[[port]]\nname = \"{name}\"\nnetwork = \"{NETWORK}\"\nifname = \"eth0\"\nnetns = \"{netns}\"\n\
                  mac = \"{mac}\"\naddresses = [\"{address}/12\"]\n"
             );
-        }
-        for peer in self.nodes.iter().filter(|peer| peer.underlay != node.underlay) {
-            let _ = write!(text, "\n[[peer]]\naddress = \"{}\"\nnetworks = [\"{NETWORK}\"]\n", peer.underlay);
         }
         text
     }
@@ -169,6 +172,8 @@ impl Lab {
 
     /// Writes the configuration of every daemon, once the pods have their namespaces.
     fn configure(&mut self, plan: &Plan) -> anyhow::Result<()> {
+        let key = Key::random(&mut random::os_rng()?);
+        keyfile::create(&self.directory.join(KEY_FILE), &Keyring::new(key))?;
         for node in &mut self.nodes {
             for pod in &mut node.pods {
                 pod.part.namespace()?;
@@ -190,12 +195,13 @@ impl Lab {
         Ok(())
     }
 
-    /// Waits until every port and peer is up.
+    /// Waits until every port is up and every node was told of all pods.
     pub(super) fn await_ports(&mut self, until: Instant, now: impl Fn() -> Instant) -> anyhow::Result<()> {
+        let pods = self.pods().count();
         for at in 0..self.nodes.len() {
             let socket = self.socket(&self.nodes[at]);
             loop {
-                let waiting = match node::not_ready(&socket) {
+                let waiting = match node::not_ready(&socket, pods) {
                     Ok(None) => break,
                     Ok(Some(what)) => what,
                     Err(error) => format!("{error:#}"),
@@ -346,15 +352,16 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_gets_a_valid_configuration_with_its_own_ports_and_the_others_as_peers() {
+    fn a_daemon_gets_a_valid_configuration_with_its_own_ports_and_one_address_to_join() {
         let plan = Plan::new(3, 2, Format::Geneve);
         let text = plan.config(&plan.nodes[1], &[NetnsRef::Pid(11), NetnsRef::Pid(12)], Path::new("/run"));
         let config = crate::control::config::Config::from_toml(&text).expect(&text);
         let ports: Vec<_> =
             config.ports.iter().map(|port| (port.name.as_str(), port.netns.clone())).collect();
         assert_eq!(ports, [("pod-2-1", Some(NetnsRef::Pid(11))), ("pod-2-2", Some(NetnsRef::Pid(12)))]);
-        assert_eq!(config.peers.len(), 2);
-        assert!(!text.contains("[[peer]]\naddress = \"10.99.0.2\""), "not its own peer");
+        assert_eq!(config.peers, []);
+        let join: Vec<_> = config.gossip.unwrap().join.iter().map(ToString::to_string).collect();
+        assert_eq!(join, ["10.99.0.1:6786"]);
         assert_eq!(config.encap.format, Format::Geneve);
     }
 }

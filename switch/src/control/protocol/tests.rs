@@ -31,6 +31,7 @@ fn every_request_survives_the_wire() {
         Request::FdbDel { mac, network: None },
         Request::FdbFlush { network: None },
         Request::FdbThaw { mac, network: None },
+        Request::NeighShow { network: Some("pods".into()) },
         Request::Drops,
         Request::Reload,
     ];
@@ -72,8 +73,34 @@ fn an_fdb_entry_has_a_port_or_a_dst_never_both() {
 }
 
 #[test]
+fn what_is_not_known_of_the_owner_of_an_address_is_left_out() {
+    let local = NeighEntry {
+        ip: [10, 32, 0, 5].into(),
+        mac: MacAddr::new([2, 0, 0, 0, 0, 1]),
+        vni: Vni::new(100).unwrap(),
+        network: "pods".into(),
+        port: Some("web".into()),
+        dst: None,
+        owner: Some("node-a".into()),
+        router: false,
+        age_s: Some(12),
+    };
+    let remote = NeighEntry { port: None, owner: None, router: true, age_s: None, ..local.clone() };
+    let reply = Reply::Neigh(Neigh { entries: vec![local, remote] });
+    assert_eq!(
+        serde_json::to_value(&reply).unwrap(),
+        json!({"schema": "weft.neigh/1", "entries": [
+            {"ip": "10.32.0.5", "mac": "02:00:00:00:00:01", "vni": 100, "network": "pods", "port": "web",
+             "owner": "node-a", "router": false, "age_s": 12},
+            {"ip": "10.32.0.5", "mac": "02:00:00:00:00:01", "vni": 100, "network": "pods", "router": true},
+        ]})
+    );
+}
+
+#[test]
 fn only_questions_are_no_changes() {
     assert!(!Request::Drops.is_change());
+    assert!(!Request::NeighShow { network: None }.is_change());
     assert!(Request::Reload.is_change());
     assert!(Request::FdbFlush { network: None }.is_change());
 }

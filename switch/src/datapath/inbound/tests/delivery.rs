@@ -1,15 +1,17 @@
 //! Where frames of the underlay go, and what they look like there.
 
 use encap::coalesce::Offload;
+use encap::relay::Relay;
 use encap::vnet::{Gso, VnetHeader};
-use encap::{Format, MacAddr};
+use encap::{Format, MacAddr, Mtu};
 use fdb::Location;
 
 use super::{lab, receive_marked};
 use crate::counters::Direction::Inbound;
 use crate::counters::DropReason;
 use crate::datapath::frames::{Packet, is_checksum_valid, mac, wire_frames};
-use crate::datapath::testing::{Lab, encapsulated, frame_to, peer_vtep, vtep};
+use crate::datapath::testing::{Lab, encapsulated, frame_to, peer_vtep, vni, vtep};
+use crate::topology::Moved;
 
 /// Receives frames as one message, all of the first one's size.
 fn receive_run(lab: &mut Lab, frames: &[Vec<u8>]) {
@@ -218,4 +220,52 @@ fn an_address_is_looked_up_in_the_network_of_the_datagram() {
     lab.worker.table.add_static(encap::Vni::new(200).unwrap(), mac(2), Location::Local(port)).unwrap();
     lab.receive_frame(&frame_to(mac(2)));
     assert_eq!(lab.deliveries()[0].port, lab.port);
+}
+
+/// A lab from whose first port MAC 2 moved a moment ago, to a node whose Geneve is at this VTEP.
+fn moved_to(at: &str, path_mtu: u32) -> Lab {
+    let mut lab = Lab::with_remote();
+    let until = lab.worker.now + std::time::Duration::from_secs(3);
+    let moved = Moved { to: vtep(at), path_mtu: Mtu::new(path_mtu).unwrap(), until };
+    lab.worker.change(|topology| {
+        topology.moved.insert((vni(), mac(2)), moved);
+    });
+    lab
+}
+
+#[test]
+fn a_stray_for_an_address_that_moved_away_is_handed_over_once() {
+    let mut lab = moved_to("192.0.2.3:6081", 1500);
+    let other = vtep("192.0.2.9:4789");
+    lab.worker.add_peer(other, Format::Vxlan, lab.network);
+    lab.receive_from(other, Format::Vxlan, &encapsulated(Format::Vxlan, &frame_to(mac(2))));
+    let sent = lab.datagrams();
+    let relay = Relay { origin: other, to: [192, 0, 2, 3].into() };
+    assert_eq!(sent, [[&relay.encode(vni())[..], &frame_to(mac(2))].concat()]);
+    assert_eq!(lab.drops(), []);
+
+    // The next node has it or drops it.
+    lab.receive_from(other, Format::Geneve, &sent[0]);
+    lab.assert_dropped(DropReason::SplitHorizon, Inbound, 1);
+}
+
+#[test]
+fn a_frame_that_was_handed_over_is_delivered_as_any_other() {
+    let mut lab = lab();
+    let relay = Relay { origin: vtep("192.0.2.9:4789"), to: [192, 0, 2, 1].into() };
+    lab.receive(Format::Geneve, &[&relay.encode(vni())[..], &frame_to(mac(2))].concat());
+    assert_eq!(lab.deliveries()[0].frame, frame_to(mac(2)));
+}
+
+#[test]
+fn strays_are_dropped_when_they_come_late_or_do_not_fit() {
+    let mut late = moved_to("192.0.2.3:6081", 1500);
+    late.worker.now += std::time::Duration::from_secs(3);
+    late.receive_frame(&frame_to(mac(2)));
+    late.assert_dropped(DropReason::SplitHorizon, Inbound, 1);
+
+    let mut narrow = moved_to("192.0.2.3:6081", 1280);
+    let frame = [&frame_to(mac(2))[..], &[0; 1200]].concat();
+    narrow.receive_frame(&frame);
+    narrow.assert_dropped(DropReason::PktTooBig, Inbound, 1);
 }

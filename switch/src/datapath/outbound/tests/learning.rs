@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use encap::vnet::VnetHeader;
-use fdb::Location;
+use fdb::{Claim, ClaimOutcome, Location, Origin};
 
 use crate::datapath::frames::mac;
 use crate::datapath::testing::{Lab, frame_to, vni};
@@ -69,6 +69,19 @@ fn a_static_address_is_never_learned_and_sends_from_anywhere() {
     lab.read(&frame_to(mac(2)));
     assert_eq!(lab.learned(), []);
     lab.assert_passed();
+}
+
+#[test]
+fn a_source_that_another_node_claims_is_told_unless_it_is_configured_there() {
+    for (is_static, told) in [(false, 1), (true, 0)] {
+        let mut lab = Lab::with_remote();
+        let at = std::net::SocketAddr::from(([10, 0, 0, 77], 4789)).into();
+        let claim = Claim { origin: Origin::new(7), at, mob_seq: 0, is_static };
+        assert_eq!(lab.worker.table.claim(vni(), mac(1), claim, lab.worker.now), ClaimOutcome::Added);
+        lab.read(&frame_to(mac(2)));
+        assert_eq!(lab.learned().len(), told, "static: {is_static}");
+        lab.assert_passed();
+    }
 }
 
 #[test]

@@ -10,7 +10,8 @@
 //! 2. A member is *down* when the cluster says so and it answered none of [`Config::direct_probes`] questions in a row.
 //!    One that the cluster calls down by mistake hears so in the question and comes back as its next generation.
 //! 3. While a member is down, or nobody is up, two of the dead and the seeds are called every second: a partition heals
-//!    by that.
+//!    by that. A seed where no member is gets two calls a second from the whole cluster: one that left and knows no
+//!    other's address is found by that when it is back.
 //! 4. A process that was not run for a while judges nobody by that time: late timers are put off, so that answers that
 //!    wait in a socket are read first. Hand in what the sockets hold before [`Members::handle_timeout`].
 
@@ -23,6 +24,7 @@ mod table;
 mod tests;
 mod wire;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -135,7 +137,7 @@ impl Members {
         *self.foca.identity()
     }
 
-    /// Sets the addresses to call while nobody is up or somebody is down; the first [`MAX_SEEDS`] count.
+    /// Sets the addresses to call while somebody is down, or no member is there; the first [`MAX_SEEDS`] count.
     pub fn set_seeds(&mut self, seeds: &[SocketAddr]) {
         let own = self.own().addr;
         self.seeds = seeds.iter().copied().filter(|seed| *seed != own).take(MAX_SEEDS).collect();
@@ -217,7 +219,7 @@ impl Members {
         if known.len() + updates.len() < max {
             return Ok(());
         }
-        let known: std::collections::BTreeSet<_> = known.map(|member| member.id().addr).collect();
+        let known: BTreeSet<_> = known.map(|member| member.id().addr).collect();
         let new = updates.iter().filter(|member| !known.contains(&member.id().addr)).count();
         if known.len() + new > max { Err(Refused::Full { max }) } else { Ok(()) }
     }
@@ -317,10 +319,17 @@ impl Members {
         let known = self.foca.iter_membership_state();
         let dead = known.filter(|m| m.state() == State::Down && m.incarnation() != FAREWELL);
         let mut absent: Vec<_> = dead.map(|member| *member.id()).collect();
-        if absent.is_empty() && self.foca.num_members() > 0 {
-            return;
+        let up = self.foca.num_members();
+        let mut seeds = self.seeds.clone();
+        if absent.is_empty() && up > 0 {
+            // All members call an address at which nobody may ever be again: each does so seldom.
+            if self.rng.random_range(0..=up) >= CALLED {
+                return;
+            }
+            let there: BTreeSet<_> = self.foca.iter_members().map(|member| member.id().addr).collect();
+            seeds.retain(|seed| !there.contains(seed));
         }
-        absent.extend(self.seeds.iter().copied().map(MemberId::whoever));
+        absent.extend(seeds.into_iter().map(MemberId::whoever));
         absent.shuffle(&mut self.rng);
         for id in absent.into_iter().take(CALLED) {
             self.announce(id.addr, self.shell.now);

@@ -31,6 +31,7 @@ mod peer;
 mod port;
 mod reload;
 mod run;
+mod sim;
 mod status;
 mod table;
 mod watch;
@@ -41,7 +42,7 @@ mod watch;
     name = "weft",
     version,
     max_term_width = 80,
-    after_help = "Every command but run, demo, config check, key new, completions and man asks the daemon over its socket.\n\n\
+    after_help = "Every command but run, demo, sim, config check, key new, completions and man asks the daemon over its socket.\n\n\
                   Examples:\n  weft demo                               see it at work on this machine\n  \
                   weft config check /etc/weft/weft.toml   is the file right?\n  \
                   weft run                                the daemon, in the foreground\n  \
@@ -146,6 +147,8 @@ enum Command {
     Leave,
     /// Forget a node that is down and will not come back
     Forget(forget::ForgetArgs),
+    /// Simulate a cluster: how fast news is known everywhere, and what that costs
+    Sim(sim::SimArgs),
     /// Print the completion script of a shell
     Completions(completions::CompletionsArgs),
     /// Print the manual page, or write the pages of all commands
@@ -189,6 +192,7 @@ pub fn main() -> ExitCode {
         Command::Reload => reload::run(global),
         Command::Leave => leave::run(global),
         Command::Forget(args) => forget::run(global, args),
+        Command::Sim(args) => sim::run(global, &args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     };

@@ -89,7 +89,9 @@ fn refusal(args: &SimArgs) -> Option<String> {
         return Some(format!("--nodes {nodes}: a simulation has 2 to {MOST_NODES} nodes"));
     }
     if nodes.saturating_mul(macs) > MOST_MACS {
-        return Some(format!("{nodes} nodes with {macs} MAC addresses each are above {MOST_MACS}: ask for fewer"));
+        return Some(format!(
+            "{nodes} nodes with {macs} MAC addresses each are above {MOST_MACS}: ask for fewer"
+        ));
     }
     if !(0.0..100.0).contains(&loss) {
         return Some(format!("--loss {loss}: it is a number of per cent, from 0 to below 100"));

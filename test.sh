@@ -161,7 +161,7 @@ if [ $privileged = yes ]; then
     for file in tests/*.rs; do
         if ! grep -q '#\[ignore' "$file"; then continue; fi
         name=$(basename "$file" .rs)
-        case $name in e2e | interop) threads=$two ;; *) threads=$one ;; esac
+        case $name in e2e | interop | gossip*) threads=$two ;; *) threads=$one ;; esac
         step "$name" 300 cargo test $all -q --test "$name" $threads
     done
 fi

@@ -237,7 +237,7 @@ impl World {
                 events: bounded(64).0,
                 waker: Arc::clone(&waker),
             })?;
-            updates.send(Update { topology, taps }).map_err(io::Error::other)?;
+            updates.send(Update::Topology { topology, taps }).map_err(io::Error::other)?;
             forwarding.updates.push((updates, waker));
             forwarding.workers.push(thread::spawn(move || worker.run()));
         }

@@ -8,9 +8,11 @@ use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 
+use encap::neighbor::Binding;
 use encap::vnet::VnetHeader;
 use encap::{Format, PortId, Span, VtepAddr, tunnel};
 use fdb::Location;
+use fdb::neighbor::{Claim, Heard};
 use weft::batch::{Route, SendBatch};
 use weft::clock;
 use weft::datapath::inbound::Message;
@@ -134,6 +136,23 @@ fn many_flows_outbound_allocate_nothing() {
         worker.sink.flush();
     });
     assert_eq!(allocated, 0);
+}
+
+#[test]
+fn an_answered_arp_request_allocates_nothing() {
+    let (mut worker, port) = worker();
+    let vni = encap::Vni::new(100).expect("24 bits");
+    worker.change(|topology| topology.networks[0].suppress = true);
+    let ips = [[10, 0, 0, 2].into()];
+    worker.neighbors.claim(&Claim { vni, mac: mac(2), ips: &ips, router: false, mob_seq: 0, origin: 1 });
+    let told = Binding { ip: [10, 0, 0, 1].into(), mac: mac(1), router: None };
+    let age = std::time::Duration::from_secs(300);
+    worker.neighbors.learn(&Heard { vni, told, port, now: worker.now, age });
+    let head = [&[0xff; 6][..], &mac(1).octets(), &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1]].concat();
+    let mut request = [&head[..], &mac(1).octets(), &[10, 0, 0, 1], &[0; 6], &[10, 0, 0, 2]].concat();
+    assert_eq!(allocations(|| worker.read(port, &VnetHeader::default(), &mut request)), 0);
+    let ledger = worker.totals().ledger;
+    assert_eq!((ledger.answered, ledger.received_from_ports), (110, 110));
 }
 
 /// The allocations of rounds of eight messages with these frames in each.

@@ -31,6 +31,7 @@ pub fn add_network(topology: &mut Topology, vni: Vni) -> NetworkIndex {
         name: format!("net-{vni}").into(),
         vni,
         vlan_pass: false,
+        suppress: false,
         flood_unknown: true,
         strangers: Vec::new(),
         mac_age: MAC_AGE,
@@ -208,6 +209,10 @@ impl Sink for CountingSink {
 
     fn deliver(&mut self, _: PortId, _: &VnetHeader, _: &[u8], frames: u64) {
         self.frames += frames;
+    }
+
+    fn answer(&mut self, _: PortId, _: &[u8]) {
+        self.frames += 1;
     }
 
     fn tell(&mut self, _: WorkerEvent) {

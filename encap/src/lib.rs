@@ -10,6 +10,7 @@
 //! | [`inet`], [`checksum`], [`flow`] | where the IP, TCP and UDP headers of a frame lie, their sums, their flow's hash |
 //! | [`vnet`] | the virtio-net header of a TAP: what a super-frame is |
 //! | [`segment`], [`coalesce`] | super-frame to segments, and back |
+//! | [`neighbor`] | what ARP and ND frames ask and tell, and the answers |
 //! | [`span`] | a place in a buffer: payload that stays where it was read |
 
 #![forbid(unsafe_code)]
@@ -21,6 +22,7 @@ pub mod ether;
 pub mod flow;
 pub mod geneve;
 pub mod inet;
+pub mod neighbor;
 pub mod relay;
 pub mod segment;
 pub mod span;

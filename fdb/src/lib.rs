@@ -8,6 +8,8 @@
 //! [`Table`] decides: learning, moves, limits, ageing. [`Shared`] is what it publishes, and [`FlowCache`] keeps answers
 //! of it per worker, each valid until something in its bucket changes.
 //!
+//! [`neighbor`] is which IP address a MAC address has, published the same way.
+//!
 //! [`gossip`] finds the other nodes, and seals what is said. [`replica`] is what the nodes know of each other: a stream of
 //! records from each, the same everywhere. [`sim`] runs many of the latter in virtual time, to test and to size them.
 #![forbid(unsafe_code)]
@@ -18,6 +20,7 @@ use encap::{PortId, VtepAddr};
 
 mod cache;
 pub mod gossip;
+pub mod neighbor;
 pub mod replica;
 mod shared;
 pub mod sim;

@@ -37,9 +37,9 @@ use rand_core::Rng;
 use thiserror::Error;
 
 #[cfg(feature = "faults")]
-pub use self::faults::Faults;
+pub use self::faults::Fault;
 #[cfg(not(feature = "faults"))]
-use self::faults::Faults;
+use self::faults::Fault;
 use self::item::Item;
 use self::jobs::Jobs;
 use self::members::Origin;
@@ -63,8 +63,6 @@ pub const KEEP_GRAVE: Duration = Duration::from_secs(24 * 60 * 60);
 pub const KEEP_OLD_EPOCH: Duration = Duration::from_secs(5);
 /// How long a removal is remembered one by one.
 pub const KEEP_TOMBSTONE: Duration = Duration::from_secs(10 * 60);
-/// The most removals that are remembered.
-pub const MAX_TOMBSTONES: usize = 4096;
 /// Outputs for which there is always room.
 const OUTPUTS_KEPT: usize = 64;
 /// Nodes whose streams are held.
@@ -81,9 +79,11 @@ pub struct Config {
     pub compare_every: Duration,
     /// Time that changes wait for others to share a datagram.
     pub coalesce: Duration,
-    /// Planted faults.
+    /// Own removals that are remembered one by one; of another node, up to three times as many.
+    pub max_tombstones: usize,
+    /// A planted fault.
     #[cfg(feature = "faults")]
-    pub faults: Faults,
+    pub fault: Option<Fault>,
 }
 
 impl Default for Config {
@@ -93,20 +93,23 @@ impl Default for Config {
             rate: 1_000_000,
             compare_every: Duration::from_secs(1),
             coalesce: Duration::from_millis(50),
+            max_tombstones: 4096,
             #[cfg(feature = "faults")]
-            faults: Faults::default(),
+            fault: None,
         }
     }
 }
 
 impl Config {
-    #[allow(clippy::unused_self)] // without the feature there are none
-    fn faults(&self) -> Faults {
-        #[cfg(feature = "faults")]
-        let faults = self.faults;
-        #[cfg(not(feature = "faults"))]
-        let faults = Faults::default();
-        faults
+    #[cfg(feature = "faults")]
+    fn has(&self, fault: Fault) -> bool {
+        self.fault == Some(fault)
+    }
+
+    #[cfg(not(feature = "faults"))]
+    #[allow(clippy::unused_self)] // there is none
+    const fn has(&self, _: Fault) -> bool {
+        false
     }
 }
 
@@ -226,7 +229,8 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// A replica that knows of nobody; `own` is this node and this start of it.
+    /// A replica that knows of nobody; `own` is this node and this start of it. Say something at once, as
+    /// [`Record::NodeInfo`]: of a start that says nothing others do not hear.
     #[must_use]
     pub fn new(own: (NodeId, Epoch), config: Config, now: Instant) -> Self {
         let mut replica = Self {
@@ -284,8 +288,7 @@ impl Replica {
         if origin.stream.value(&key).is_none() {
             return;
         }
-        #[cfg(feature = "faults")]
-        if self.config.faults.forgotten_tombstone {
+        if self.config.has(Fault::ForgottenTombstone) {
             origin.stream.forget(&key);
             self.refresh(self.own);
             return;
@@ -300,7 +303,9 @@ impl Replica {
     fn cut_tombstones(&mut self, now: Instant) {
         let mut floor = 0;
         while let Some(&(since, seq)) = self.tombstones.front() {
-            if self.tombstones.len() <= MAX_TOMBSTONES && now.duration_since(since) < KEEP_TOMBSTONE {
+            if self.tombstones.len() <= self.config.max_tombstones
+                && now.duration_since(since) < KEEP_TOMBSTONE
+            {
                 break;
             }
             floor = seq;

@@ -18,6 +18,7 @@ use foldhash::quality::SeedableRandomState;
 use self::index::Index;
 use self::places::Places;
 use crate::Location;
+use crate::neighbor::Neighbors;
 
 /// Numbers of entries and of places have 24 bits.
 pub(crate) const MAX_ENTRIES: usize = 1 << 24;
@@ -49,6 +50,7 @@ pub(crate) const MAX_ENTRIES: usize = 1 << 24;
 pub struct Shared {
     index: Index,
     places: Places,
+    neighbors: Neighbors,
 }
 
 /// What the FDB says about a MAC address.
@@ -95,17 +97,18 @@ impl Shared {
     /// An empty FDB with a random hash seed, because MAC addresses are chosen by attackers.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_hasher(SeedableRandomState::random())
+        Self::with_hasher(SeedableRandomState::random(), Neighbors::new())
     }
 
     /// An empty FDB whose hashes repeat from run to run: for tests only.
     #[must_use]
     pub fn with_seed(seed: u64) -> Self {
-        Self::with_hasher(SeedableRandomState::with_seed(seed, SharedSeed::global_fixed()))
+        let hasher = SeedableRandomState::with_seed(seed, SharedSeed::global_fixed());
+        Self::with_hasher(hasher, Neighbors::with_seed(seed))
     }
 
-    fn with_hasher(hasher: SeedableRandomState) -> Self {
-        Self { index: Index::new(hasher), places: Places::new() }
+    fn with_hasher(hasher: SeedableRandomState, neighbors: Neighbors) -> Self {
+        Self { index: Index::new(hasher), places: Places::new(), neighbors }
     }
 
     /// Where `mac` lives, and the stamp under which the answer may be kept, also if it is `None`.
@@ -133,6 +136,12 @@ impl Shared {
     #[inline]
     pub fn is_current(&self, stamp: Stamp) -> bool {
         self.index.generation(stamp.bucket) == stamp.generation
+    }
+
+    /// Which MAC address has which IP address.
+    #[must_use]
+    pub fn neighbors(&self) -> &Neighbors {
+        &self.neighbors
     }
 
     pub(crate) fn entry(&self, key: Key) -> Option<Entry> {

@@ -22,6 +22,8 @@ use crate::replica::{Config, Key, MacRecord, Output, Record};
 pub const AROUND: usize = seal::MAX_DATAGRAM - seal::MAX_PAYLOAD + 8 + 20;
 /// Records that all nodes together hold, at most: a simulation has one memory for all of them.
 const MAX_HELD: usize = 2_000_000;
+/// Entries that are weighed at least.
+const WEIGHED: usize = 50_000;
 /// After this time an update that is not known everywhere never will be.
 const NEVER: Duration = Duration::from_secs(20);
 /// Quiet time over which octets are counted.
@@ -96,7 +98,9 @@ pub fn run(plan: &Plan, zero: Instant, allocated: impl Fn() -> usize) -> Report 
 
 #[allow(clippy::cast_precision_loss)] // of some octets
 fn weigh(plan: &Plan, zero: Instant, allocated: impl Fn() -> usize) -> f64 {
-    let mut join = Join::prepare(plan.nodes, plan.macs, zero);
+    // Of few entries the rest of the process would be weighed.
+    let macs = plan.macs.max((WEIGHED / plan.nodes).min(Config::default().max_records));
+    let mut join = Join::prepare(plan.nodes, macs, zero);
     let before = allocated();
     join.run();
     let grown = allocated().saturating_sub(before);
@@ -182,5 +186,6 @@ fn record(n: usize, mac: usize) -> Record {
         dst: None,
         mob_seq: 0,
         is_static: false,
+        router: false,
     })
 }

@@ -129,6 +129,12 @@ impl Table {
         }
     }
 
+    /// Where it publishes.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     // ---- networks ----
 
     /// Makes a network, or changes its limits: at most `max_macs` entries, and learned ones are forgotten when they

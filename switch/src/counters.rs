@@ -152,6 +152,8 @@ counters! {
         send_retried,
         /// ICMP errors that the underlay sent back.
         icmp_errors,
+        /// Frames that were made here and that ports took, such as announcements of addresses: outside the ledger.
+        originated,
     }
 }
 
@@ -226,6 +228,17 @@ impl WorkerCounters {
                 self.batching.tap_writes.add(1);
             }
             Err(reason) => self.count_drop(reason, direction, frames),
+        }
+    }
+
+    /// Counts a wire frame that was answered where it came from, or the reason why its port did not take the answer.
+    pub fn count_answer(&self, taken: Result<(), DropReason>) {
+        match taken {
+            Ok(()) => {
+                self.ledger.answered.add(1);
+                self.batching.tap_writes.add(1);
+            }
+            Err(reason) => self.count_drop(reason, Direction::Outbound, 1),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use encap::neighbor::Binding;
 use encap::{MacAddr, PortId, Vni, VtepAddr};
 
 /// Where a MAC address was seen.
@@ -18,6 +19,15 @@ pub enum WorkerEvent {
         mac: MacAddr,
         /// Where the frame came from.
         at: Location,
+    },
+    /// An IP address that a port told by ARP or ND and that is new, moved, or due for a refresh of its age.
+    Bind {
+        /// The network.
+        vni: Vni,
+        /// The address, and whose it is.
+        told: Binding,
+        /// The port.
+        port: PortId,
     },
     /// A TAP that is gone: its device or its namespace was deleted.
     PortGone {

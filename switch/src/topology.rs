@@ -58,6 +58,8 @@ pub struct NetworkView {
     pub flood_unknown: bool,
     /// Where it is sent otherwise: to static peers, since gossip does not tell what lives there.
     pub strangers: Vec<PeerIndex>,
+    /// Whether ARP and ND requests are answered here when it is known who has the address.
+    pub suppress: bool,
     /// How long a learned MAC address is kept without being seen; zero keeps it for ever.
     pub mac_age: Duration,
     /// Its local ports that are up.

@@ -12,6 +12,7 @@
 //! the failure of the test.
 
 pub mod capture;
+pub mod cluster;
 pub mod command;
 pub mod corpus;
 pub mod frames;
@@ -30,6 +31,7 @@ pub mod tcp;
 pub mod traffic;
 pub mod wait;
 
+pub use cluster::Cluster;
 pub use inject::Injector;
 pub use lab::{Host, Lab};
 pub use netns::Netns;

@@ -1,5 +1,7 @@
 //! The daemon on a host.
 
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -172,6 +174,26 @@ impl Node {
             done.err
         );
         serde_json::from_str(&done.out).unwrap_or_else(|e| panic!("weft {query} -j: {e}: {}", done.out))
+    }
+
+    /// Puts requests to the daemon's socket one after the other over one connection; returns its replies.
+    ///
+    /// # Panics
+    ///
+    /// When it does not answer.
+    #[must_use]
+    #[track_caller]
+    pub fn ask(&self, requests: &[Value]) -> Vec<Value> {
+        let stream = UnixStream::connect(&self.socket).expect("the daemon listens");
+        stream.set_read_timeout(Some(wait::secs(5))).expect("a time limit");
+        let mut stream = BufReader::new(stream);
+        let mut reply = |request: &Value| {
+            stream.get_mut().write_all(format!("{request}\n").as_bytes()).expect("the request is sent");
+            let mut line = String::new();
+            stream.read_line(&mut line).expect("the daemon answers");
+            serde_json::from_str(&line).unwrap_or_else(|e| panic!("{request}: {e}: {line}"))
+        };
+        requests.iter().map(&mut reply).collect()
     }
 
     /// Frames dropped for a reason, both ways together.

@@ -81,6 +81,29 @@ pub fn assert_mtu_edge(from: &Netns, to: impl Into<IpAddr>, mtu: u32) {
     assert!(!ping_sized(from, to, mtu + 1), "{} octets from {} to {to} pass", mtu + 1, from.name());
 }
 
+/// Counts the frames that reach a device, by an expression of nft; [`counted`] tells how many. Once a namespace.
+#[track_caller]
+pub fn count_frames(ns: &Netns, device: &str, expression: &str) {
+    ns.nft(&format!(
+        "table netdev seen {{\n chain in {{\n  type filter hook ingress device \"{device}\" priority 0\n  \
+         {expression} counter\n }}\n}}\n"
+    ));
+}
+
+/// What [`count_frames`] has counted.
+///
+/// # Panics
+///
+/// When nothing is counted there.
+#[must_use]
+#[track_caller]
+pub fn counted(ns: &Netns) -> u64 {
+    let listed = ns.exec("nft list table netdev seen");
+    let number =
+        listed.split("packets ").nth(1).and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    number.unwrap_or_else(|| panic!("no counter in {listed}"))
+}
+
 /// What arrived of a burst.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Burst {

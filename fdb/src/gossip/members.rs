@@ -10,9 +10,14 @@
 //! 2. A member is *down* when the cluster says so and it answered none of [`Config::direct_probes`] questions in a row.
 //!    One that the cluster calls down by mistake hears so in the question and comes back as its next generation.
 //! 3. While a member is down, or nobody is up, two of the dead and the seeds are called every second: a partition heals
-//!    by that.
+//!    by that. A seed where no member is gets two calls a second from the whole cluster: one that left and knows no
+//!    other's address is found by that when it is back.
 //! 4. A process that was not run for a while judges nobody by that time: late timers are put off, so that answers that
 //!    wait in a socket are read first. Hand in what the sockets hold before [`Members::handle_timeout`].
+//! 5. A question without an answer is sent a second time before others are asked to ask: of datagrams that get lost, few
+//!    cost more than one.
+//! 6. The first news after a quiet time is passed on at once, what follows in rounds. Without news nothing is sent but
+//!    questions and answers.
 
 mod config;
 mod direct;
@@ -24,6 +29,7 @@ mod table;
 mod tests;
 mod wire;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -146,8 +152,8 @@ impl Members {
         *self.foca.identity()
     }
 
-    /// Sets the addresses to call while nobody is up or somebody is down; the first [`MAX_SEEDS`] count. If nobody is up,
-    /// they are called at once.
+    /// Sets the addresses to call while somebody is down, or no member is there; the first [`MAX_SEEDS`] count. If nobody
+    /// is up, they are called at once.
     pub fn set_seeds(&mut self, seeds: &[SocketAddr]) {
         let own = self.own().addr;
         self.seeds = seeds.iter().copied().filter(|seed| *seed != own).take(MAX_SEEDS).collect();
@@ -238,7 +244,7 @@ impl Members {
         if known.len() + updates.len() < max {
             return Ok(());
         }
-        let known: std::collections::BTreeSet<_> = known.map(|member| member.id().addr).collect();
+        let known: BTreeSet<_> = known.map(|member| member.id().addr).collect();
         let new = updates.iter().filter(|member| !known.contains(&member.id().addr)).count();
         if known.len() + new > max { Err(Refused::Full { max }) } else { Ok(()) }
     }

@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use twox_hash::XxHash3_128;
 
+use super::octets::MAX_NUMBER;
 use super::stream::{Change, Stream};
 use super::wire::Head;
-use super::{KEEP_DOWN, KEEP_GRAVE, KEEP_OLD_EPOCH, Key, MAX_ORIGINS, Output, Record, Replica};
+use super::{Fault, KEEP_DOWN, KEEP_GRAVE, KEEP_OLD_EPOCH, Key, MAX_ORIGINS, Output, Record, Replica};
 use crate::gossip::identity::{Epoch, NodeId};
 
 /// What is known of a node.
@@ -106,6 +107,9 @@ impl Replica {
             shown.changes_to(&Stream::new(shown.epoch), &mut changes);
         }
         origin.down.get_or_insert(now);
+        if self.config.has(Fault::HidingForgotten) {
+            return;
+        }
         self.report(node, changes);
         self.refresh(node);
     }
@@ -136,7 +140,12 @@ impl Replica {
     pub(super) fn head_of(&self, node: NodeId) -> Option<Head> {
         match self.origins.get(&node) {
             Some(origin) => origin.down.is_none().then(|| origin.head(node)),
-            None => self.find_peer(node).ok().map(|at| Origin::up(self.peers[at].1).head(node)),
+            None => {
+                // It may have forgotten in which start it left: it must hear of that.
+                let buried = self.graves.get(&node).map(|grave| grave.0);
+                let known = self.find_peer(node).map(|at| self.peers[at].1).ok()?;
+                Some(Origin::up(buried.map_or(known, |buried| buried.max(known))).head(node))
+            }
         }
     }
 
@@ -174,14 +183,28 @@ impl Replica {
         let gone: Vec<NodeId> =
             self.origins.iter().filter(|(_, o)| expired(o)).map(|(node, _)| *node).collect();
         gone.into_iter().for_each(|node| self.bury(node, None, now));
+        self.call_from_the_grave();
         let waiting: Vec<NodeId> =
             self.origins.iter().filter(|(_, o)| o.before.is_some()).map(|(node, _)| *node).collect();
         waiting.into_iter().for_each(|node| self.show_if_complete(node, now));
     }
 
+    /// Tells nodes that are up in a start before the one that is buried: their state is an older copy, and nobody who has
+    /// the grave would believe them.
+    fn call_from_the_grave(&mut self) {
+        let up = |node: &NodeId| self.is_up(*node) && !self.origins.contains_key(node);
+        let up: Vec<_> =
+            self.graves.iter().filter(|(node, _)| up(node)).map(|(node, grave)| (*node, grave.0)).collect();
+        for (node, epoch) in up {
+            let head = Head { origin: node, epoch, have: 0, max: MAX_NUMBER, hash: 0, refused: true };
+            self.send_heads_of(node, head);
+        }
+    }
+
     /// Makes `epoch` the one whose stream is built; false if it is over, or there is no room for the node.
     pub(super) fn adopt(&mut self, node: NodeId, epoch: Epoch, now: Instant) -> bool {
-        if self.graves.get(&node).is_some_and(|grave| epoch <= grave.0) {
+        let grave = self.graves.get(&node).filter(|_| !self.config.has(Fault::GraveIgnored));
+        if grave.is_some_and(|grave| epoch <= grave.0) {
             self.counters.stale += 1;
             return false;
         }
@@ -204,7 +227,7 @@ impl Replica {
         if epoch == current {
             return true;
         }
-        if epoch < current && !self.config.faults().arrival_order {
+        if epoch < current && !self.config.has(Fault::ArrivalOrder) {
             self.counters.stale += 1;
             return false;
         }

@@ -6,7 +6,7 @@ use super::item::Item;
 use super::push::MAX_PUSHED;
 use super::stream::{Merged, Stream};
 use super::wire::Section;
-use super::{Output, Replica};
+use super::{Fault, Output, Replica};
 use crate::gossip::identity::{Epoch, NodeId};
 
 /// Time for datagrams that overtook others, before what lies between is asked for.
@@ -21,8 +21,7 @@ impl Replica {
             return;
         }
         let stale = self.origins.get(&node).is_some_and(|origin| section.epoch < origin.stream.epoch);
-        let faults = self.config.faults();
-        if (stale && !faults.arrival_order) || !self.adopt(node, section.epoch, now) {
+        if (stale && !self.config.has(Fault::ArrivalOrder)) || !self.adopt(node, section.epoch, now) {
             self.counters.stale += u64::from(stale);
             return;
         }
@@ -30,7 +29,7 @@ impl Replica {
         let mut changes = Vec::new();
         let refused = origin.stream.refused;
         let max = origin.stream.max_seen;
-        let merged = origin.stream.merge(section, self.config.max_records, faults, &mut changes);
+        let merged = origin.stream.merge(section, &self.config, &mut changes);
         self.counters.refused += origin.stream.refused - refused;
         origin.behind |= merged == Merged::Behind;
         let complete = origin.stream.is_complete();
@@ -79,7 +78,7 @@ impl Replica {
         if epoch < own || (epoch == own && max <= origin.stream.max_seen) {
             return;
         }
-        let raised = Epoch::new(epoch.get() + 1);
+        let raised = Epoch::new(epoch.get() + u64::from(!self.config.has(Fault::NumbersReused)));
         let before = std::mem::replace(&mut origin.stream, Stream::new(raised));
         for item in before.items() {
             origin.stream.append(Item::new(item.key(), item.value()));

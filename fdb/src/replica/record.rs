@@ -97,6 +97,8 @@ pub struct MacRecord {
     pub mob_seq: u32,
     /// It is configured and never moves.
     pub is_static: bool,
+    /// It is a router: what an advertisement for its addresses says (the R flag of RFC 4861 §4.4).
+    pub router: bool,
 }
 
 /// A static VTEP that a node shares.
@@ -270,7 +272,7 @@ fn text(reader: &mut Reader<'_>) -> Result<String, WireError> {
 impl MacRecord {
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), RecordError> {
         within("number of IP addresses", self.ips.len(), MAX_IPS)?;
-        out.push(u8::from(self.is_static) | u8::from(self.dst.is_some()) << 1);
+        out.push(u8::from(self.is_static) | u8::from(self.dst.is_some()) << 1 | u8::from(self.router) << 2);
         put_varint(out, self.mob_seq.into());
         put_varint(out, self.ips.len() as u64);
         for ip in &self.ips {
@@ -283,7 +285,7 @@ impl MacRecord {
     fn decode(vni: Vni, mac: MacAddr, value: &[u8]) -> Result<Self, WireError> {
         let mut reader = Reader::new(value);
         let flags = reader.u8()?;
-        if flags > 3 {
+        if flags > 7 {
             return Err(WireError::Value { what: "flag" });
         }
         let mob_seq = u32::try_from(reader.varint()?).map_err(|_| WireError::Value { what: "number" })?;
@@ -294,7 +296,7 @@ impl MacRecord {
         let ips = (0..count).map(|_| ip(&mut reader)).collect::<Result<_, _>>()?;
         let dst = if flags & 2 == 0 { None } else { Some(vtep(&mut reader)?) };
         reader.end()?;
-        Ok(Self { vni, mac, ips, dst, mob_seq, is_static: flags & 1 != 0 })
+        Ok(Self { vni, mac, ips, dst, mob_seq, is_static: flags & 1 != 0, router: flags & 4 != 0 })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::jobs::Way;
 use super::wire::{MAX_CHUNK, MAX_DATAGRAM, Message, Section, Want, room};
-use super::{Output, Replica};
+use super::{Fault, Output, Replica};
 use crate::gossip::identity::NodeId;
 
 impl Replica {
@@ -98,8 +98,7 @@ impl Replica {
             // Nothing of it is left.
             self.jobs.pop(to, way);
         }
-        #[cfg(feature = "faults")]
-        if self.config.faults.lost_interest {
+        if self.config.has(Fault::LostInterest) {
             let is_join = |entry: &super::wire::Entry| entry.item.key().first() == Some(&2);
             sections.iter_mut().for_each(|section| section.entries.retain(|entry| !is_join(entry)));
         }

@@ -10,8 +10,9 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
+use super::Config;
 use super::coverage::Coverage;
-use super::faults::Faults;
+use super::faults::Fault;
 use super::item::Item;
 use super::wire::{Entry, Section};
 use crate::gossip::identity::Epoch;
@@ -88,6 +89,10 @@ impl Stream {
         self.live
     }
 
+    fn dead(&self) -> usize {
+        self.items.len() - self.live
+    }
+
     /// Live and dead.
     pub(super) fn len(&self) -> usize {
         self.items.len()
@@ -132,32 +137,38 @@ impl Stream {
         }
     }
 
-    /// Takes a section; `cap` live keys at most. What changed is appended to `changes`.
-    pub(super) fn merge(
-        &mut self,
-        section: &Section,
-        cap: usize,
-        faults: Faults,
-        changes: &mut Vec<Change>,
-    ) -> Merged {
+    /// Takes a section, within the limits of `config`. What changed is appended to `changes`.
+    pub(super) fn merge(&mut self, section: &Section, config: &Config, changes: &mut Vec<Change>) -> Merged {
         let Section { from, to, floor, replace, .. } = *section;
         self.max_seen = self.max_seen.max(section.max).max(to);
         if from > to {
             return Merged::Announced;
         }
-        if !replace && !faults.replay_accepted && self.cover.contains(from, to) {
+        if !replace && self.cover.contains(from, to) {
+            if config.has(Fault::ReplayAccepted) {
+                section.entries.iter().for_each(|entry| self.take(entry, section, config, changes));
+            }
             return Merged::Known;
+        }
+        let live = section.entries.iter().filter(|entry| entry.item.is_live()).count();
+        // What was removed to make room for it may be in the gap before it: that comes first.
+        if !replace && from > self.cover.have() + 1 && self.live + live > config.max_records {
+            return Merged::Announced;
+        }
+        // Those that the origin has cut since cannot be told from others while there is a gap.
+        if !replace && self.dead() + section.entries.len() - live > 2 * config.max_tombstones {
+            return Merged::Behind;
         }
         let clean = from > floor || self.cover.have() >= floor || self.base >= floor;
         let mut cover = self.cover.clone();
         if !(clean || replace) || cover.add(from, to).is_err() {
             return Merged::Behind;
         }
-        if replace {
+        if replace && !config.has(Fault::ReplacementKeeps) {
             self.drop_unlisted(section, changes);
         }
         for entry in &section.entries {
-            self.take(entry, replace, cap, faults, changes);
+            self.take(entry, section, config, changes);
         }
         self.base = self.base.min(floor);
         self.cover = cover;
@@ -183,23 +194,31 @@ impl Stream {
         }
     }
 
-    fn take(&mut self, entry: &Entry, replace: bool, cap: usize, faults: Faults, changes: &mut Vec<Change>) {
-        if !replace && !faults.replay_accepted && self.cover.contains(entry.seq, entry.seq) {
+    fn take(&mut self, entry: &Entry, section: &Section, config: &Config, changes: &mut Vec<Change>) {
+        let replay = config.has(Fault::ReplayAccepted);
+        if !section.replace && !replay && self.cover.contains(entry.seq, entry.seq) {
             return;
         }
         let key = entry.item.key();
         let held = self.seq_of(key);
-        if held.is_some_and(|held| held >= entry.seq) && !faults.replay_accepted {
+        if held.is_some_and(|held| held >= entry.seq) && !replay {
             return;
         }
         let old = self.value(key).map(Box::from);
         let new = entry.item.value().map(Box::from);
-        if old.is_none() && new.is_some() && self.live >= cap {
+        if old.is_none() && new.is_some() && !self.make_room(section, config, changes) {
             self.refused += 1;
             return;
         }
+        let forget = new.is_none() && self.dead() >= 3 * config.max_tombstones;
         if old != new {
             changes.push(Change { key: key.into(), old, new });
+        }
+        if forget {
+            // Gone, but nobody can be told of it from here.
+            self.refused += 1;
+            self.forget(key);
+            return;
         }
         // Another key with this number is of a start that its node has forgotten.
         if let Some(other) = self.items.get(&entry.seq).filter(|other| other.is_live() && other.key() != key)
@@ -208,6 +227,19 @@ impl Stream {
             changes.push(Change { key: other.key().into(), old, new: None });
         }
         self.insert(entry.seq, entry.item.clone());
+    }
+
+    /// Whether one more key may live. A replacement comes from its end: what it has not reached may go for what it has.
+    fn make_room(&mut self, section: &Section, config: &Config, changes: &mut Vec<Change>) -> bool {
+        if self.live < config.max_records || config.has(Fault::CapIgnored) {
+            return true;
+        }
+        let below = if section.replace { section.from - 1 } else { 0 };
+        let oldest = self.range(1, below).find(|(_, item)| item.is_live()).map(|(seq, _)| seq);
+        let Some(item) = oldest.and_then(|seq| self.remove(seq)) else { return false };
+        let old = item.value().map(Into::into);
+        changes.push(Change { key: item.key().into(), old, new: None });
+        true
     }
 
     fn insert(&mut self, seq: u64, item: Item) {
@@ -238,8 +270,7 @@ impl Stream {
         Some(item)
     }
 
-    /// Forgets a key without a trace, which no node ever does: a fault for the simulator.
-    #[cfg(feature = "faults")]
+    /// Forgets a key without a trace, which is for what an origin says beyond all limits.
     pub(super) fn forget(&mut self, key: &[u8]) {
         if let Some(seq) = self.seq_of(key) {
             self.remove(seq);

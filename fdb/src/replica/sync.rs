@@ -16,7 +16,7 @@ use super::wire::{
     self, BUCKETS_PER_MESSAGE, Buckets, HEADS_PER_MESSAGE, Head, Heads, MAX_DATAGRAM, MAX_PULL_RANGES,
     Message, Want, room,
 };
-use super::{MAX_ORIGINS, Replica};
+use super::{Fault, MAX_ORIGINS, Replica};
 use crate::gossip::identity::NodeId;
 
 /// So many streams are compared one by one.
@@ -39,6 +39,9 @@ pub(super) struct Pull {
 impl Replica {
     /// Begins a comparison with a random node.
     pub(super) fn compare(&mut self, rng: &mut impl Rng) {
+        if self.config.has(Fault::PushOnly) {
+            return;
+        }
         if let [to] = self.random_peers(1, rng)[..] {
             self.send_root(to, false);
         }
@@ -110,6 +113,13 @@ impl Replica {
         self.send_head_messages(to, &Heads { ask, more, first, last, buckets, heads });
     }
 
+    /// Tells a node of one head and asks nothing.
+    pub(super) fn send_heads_of(&mut self, to: NodeId, head: Head) {
+        let (first, last) = (head.origin, head.origin);
+        let heads = Heads { ask: false, more: false, first, last, buckets: Buckets::ALL, heads: vec![head] };
+        self.send_head_messages(to, &heads);
+    }
+
     /// Splits heads into datagrams, each with its part of the range.
     fn send_head_messages(&mut self, to: NodeId, all: &Heads) {
         let mut first = all.first;
@@ -163,7 +173,7 @@ impl Replica {
             self.hear_of_self(head.epoch, head.max);
         }
         let Some(epoch) = self.epoch_of(node) else { return false };
-        if head.epoch < epoch {
+        if head.epoch < epoch && !self.config.has(Fault::ArrivalOrder) {
             return true;
         }
         if node == self.own || !self.adopt(node, head.epoch, now) {

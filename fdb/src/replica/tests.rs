@@ -4,7 +4,6 @@ use encap::{MacAddr, Vni};
 use proptest::prelude::*;
 
 use super::coverage::Coverage;
-use super::faults::Faults;
 use super::item::Item;
 use super::stream::Stream;
 use super::wire::{Entry, Message, Section, Want};
@@ -21,7 +20,7 @@ fn section(from: u64, to: u64, seqs: &[u64]) -> Section {
 }
 
 fn merge(stream: &mut Stream, section: &Section) {
-    stream.merge(section, 100, Faults::default(), &mut Vec::new());
+    stream.merge(section, &Config::default(), &mut Vec::new());
 }
 
 fn vni_join(n: u8) -> Record {
@@ -56,14 +55,23 @@ fn a_record_reads_as_it_was_written() {
         dst: Some(std::net::SocketAddr::from(([10, 0, 0, 9], 4789)).into()),
         mob_seq: 7,
         is_static: true,
+        router: false,
     };
+    let router = MacRecord { is_static: false, router: true, dst: None, ..mac.clone() };
     let opaque = Record::Opaque { kind: 99, key: [1].into(), value: [2, 3].into() };
     let vtep = VtepRecord {
         at: std::net::SocketAddr::from(([10, 0, 0, 9], 4789)).into(),
         format: encap::Format::Geneve,
         vnis: vec![Vni::from_octets([0, 0, 9]), Vni::from_octets([0, 1, 0])],
     };
-    for record in [Record::NodeInfo(node), Record::Mac(mac), Record::Vtep(vtep), vni_join(3), opaque] {
+    for record in [
+        Record::NodeInfo(node),
+        Record::Mac(mac),
+        Record::Mac(router),
+        Record::Vtep(vtep),
+        vni_join(3),
+        opaque,
+    ] {
         let value = record.encode_value().unwrap();
         assert_eq!(Record::decode(&record.key().octets(), &value), Ok(record));
     }
@@ -79,7 +87,8 @@ fn a_higher_major_version_is_refused_with_its_own_reason() {
 #[test]
 fn an_origin_over_its_cap_is_refused_and_counted() {
     let mut stream = Stream::new(Epoch::new(1));
-    stream.merge(&section(1, 4, &[1, 2, 3, 4]), 2, Faults::default(), &mut Vec::new());
+    let config = Config { max_records: 2, ..Config::default() };
+    stream.merge(&section(1, 4, &[1, 2, 3, 4]), &config, &mut Vec::new());
     assert_eq!((stream.live(), stream.refused, stream.is_complete()), (2, 2, true));
 }
 
@@ -88,10 +97,10 @@ fn who_is_behind_the_floor_takes_only_a_replacement() {
     let mut stream = Stream::new(Epoch::new(1));
     merge(&mut stream, &section(1, 3, &[1, 2, 3]));
     let late = Section { floor: 6, ..section(4, 8, &[8]) };
-    let mut changes = Vec::new();
-    assert_eq!(stream.merge(&late, 100, Faults::default(), &mut changes), stream::Merged::Behind);
+    let (config, mut changes) = (Config::default(), Vec::new());
+    assert_eq!(stream.merge(&late, &config, &mut changes), stream::Merged::Behind);
     let whole = Section { replace: true, from: 1, ..late };
-    assert_eq!(stream.merge(&whole, 100, Faults::default(), &mut changes), stream::Merged::News);
+    assert_eq!(stream.merge(&whole, &config, &mut changes), stream::Merged::News);
     assert_eq!((stream.live(), stream.cover.have()), (1, 8));
 }
 
@@ -123,12 +132,12 @@ fn a_node_that_is_down_is_hidden_and_shown_again_and_forgotten_in_time() {
 fn removals_beyond_the_limit_raise_the_floor() {
     let t = now();
     let mut a = replica(1, t);
-    for _ in 0..MAX_TOMBSTONES + 10 {
+    for _ in 0..a.config.max_tombstones + 10 {
         a.put(&vni_join(1), t).unwrap();
         a.remove(&vni_join(1).key(), t);
     }
     assert_eq!(a.origins[&NodeId::new(1)].stream.floor, 20);
-    assert!(a.tombstones.len() <= MAX_TOMBSTONES);
+    assert!(a.tombstones.len() <= a.config.max_tombstones);
 }
 
 /// A node that says `records`, with who may ask it.

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use rand_core::{Rng as _, TryRng};
+use rand_core::{Rng as _, TryCryptoRng, TryRng};
 
 /// SplitMix64: small, and the same everywhere. For simulations only: anybody can foretell it.
 #[derive(Clone, Debug)]
@@ -50,3 +50,6 @@ impl TryRng for Dice {
         Ok(())
     }
 }
+
+/// It is not; but the seal must be simulated too.
+impl TryCryptoRng for Dice {}

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::{Global, Outcome, ask};
+use super::watch::{self, Watch};
+use super::{Global, Outcome};
 use crate::control::protocol::{Drops, Reply, Request};
 use crate::counters::DropReason;
 
@@ -12,20 +13,28 @@ use crate::counters::DropReason;
     after_help = "Every frame is counted once: received + copies = delivered + answered + dropped. Frames that are \
                   inside weft at this moment make the sides differ for an instant. Inbound is from the underlay to \
                   a port, outbound the other way. Reasons that did not occur are left out.\n\n\
-                  Examples:\n  weft drops\n  weft drops --all\n  \
+                  Examples:\n  weft drops\n  weft drops --all\n  weft drops --watch\n  \
                   weft -j drops | jq '.drops | map_values(select(.inbound + .outbound > 0))'"
 )]
 pub(super) struct DropsArgs {
     /// Show reasons and notices that did not occur, too
     #[arg(long)]
     all: bool,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 pub(super) fn run(global: &Global, args: &DropsArgs) -> Outcome {
-    ask(global, &Request::Drops, |reply| match reply {
-        Reply::Drops(drops) => Some(render(drops, args.all)),
-        _ => None,
-    })
+    watch::query(
+        global,
+        &args.watch,
+        &Request::Drops,
+        |_| {},
+        |reply| match reply {
+            Reply::Drops(drops) => Some(render(drops, args.all)),
+            _ => None,
+        },
+    )
 }
 
 pub(super) fn render(drops: &Drops, all: bool) -> String {

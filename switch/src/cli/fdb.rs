@@ -6,8 +6,9 @@ use clap::{Args, Subcommand};
 use encap::MacAddr;
 
 use super::table::duration;
+use super::watch::{self, Watch};
 use super::{Global, Outcome, ask, change};
-use crate::control::protocol::{Fdb, FdbState, FdbTarget, Reply, Request};
+use crate::control::protocol::{Fdb, FdbEvent, FdbHistory, FdbState, FdbTarget, Reply, Request};
 
 /// Arguments of `weft fdb`.
 #[derive(Debug, Args)]
@@ -18,6 +19,8 @@ use crate::control::protocol::{Fdb, FdbState, FdbTarget, Reply, Request};
 pub(super) struct FdbArgs {
     #[command(subcommand)]
     action: Option<Action>,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 #[derive(Debug, Subcommand)]
@@ -25,8 +28,10 @@ enum Action {
     /// Show entries (the default)
     #[command(
         after_help = "One line an entry, much like `bridge fdb`: MAC address, network, place (a port here, or the \
-                      address of a peer), kind, age. Nothing is printed when there is no entry.\n\n\
+                      address of a peer), kind, age. What another node says of an address has `owner`, the name of \
+                      that node. Nothing is printed when there is no entry.\n\n\
                       Examples:\n  weft fdb show 02:00:00:00:00:09\n  weft fdb show --network 100\n  \
+                      weft fdb show 02:00:00:00:00:09 --watch\n  \
                       weft -j fdb show | jq -c '.entries[] | select(.frozen_s)'"
     )]
     Show {
@@ -35,6 +40,8 @@ enum Action {
         /// Only this network, by name or VNI
         #[arg(long)]
         network: Option<String>,
+        #[command(flatten)]
+        watch: Watch,
     },
     /// Add a static entry until the daemon ends: it neither ages nor moves
     #[command(
@@ -87,6 +94,22 @@ enum Action {
         #[arg(long)]
         network: Option<String>,
     },
+    /// Show what happened to a MAC address lately
+    #[command(
+        after_help = "Oldest first: when it was learned, configured, claimed by another node, and moved, from where to \
+                      where; when it was frozen and thawed; when it aged, made way at a limit, was withdrawn by the \
+                      node that claimed it, or deleted. mob_seq counts the moves, on all nodes alike. The daemon keeps \
+                      the latest 4096 events of all addresses together, until it ends.\n\n\
+                      Examples:\n  weft fdb history 02:00:00:00:00:09\n  \
+                      weft -j fdb history 02:00:00:00:00:09 --network pods | jq -c '.entries[]'"
+    )]
+    History {
+        /// The MAC address
+        mac: MacAddr,
+        /// Only this network, by name or VNI
+        #[arg(long)]
+        network: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -101,13 +124,20 @@ struct At {
 }
 
 pub(super) fn run(global: &Global, args: FdbArgs) -> Outcome {
-    match args.action.unwrap_or(Action::Show { mac: None, network: None }) {
-        Action::Show { mac, network } => {
-            ask(global, &Request::FdbShow { mac, network }, |reply| match reply {
+    if args.watch.is_misplaced(args.action.is_some(), "weft fdb show") {
+        return Outcome::Usage;
+    }
+    match args.action.unwrap_or(Action::Show { mac: None, network: None, watch: args.watch }) {
+        Action::Show { mac, network, watch } => watch::query(
+            global,
+            &watch,
+            &Request::FdbShow { mac, network },
+            |_| {},
+            |reply| match reply {
                 Reply::Fdb(fdb) => Some(render(fdb)),
                 _ => None,
-            })
-        }
+            },
+        ),
         Action::Add { mac, network, at } => {
             let target = match (at.port, at.dst) {
                 (Some(port), _) => FdbTarget::Port(port),
@@ -122,6 +152,12 @@ pub(super) fn run(global: &Global, args: FdbArgs) -> Outcome {
         Action::Del { mac, network } => change(global, &Request::FdbDel { mac, network }),
         Action::Flush { network } => change(global, &Request::FdbFlush { network }),
         Action::Thaw { mac, network } => change(global, &Request::FdbThaw { mac, network }),
+        Action::History { mac, network } => {
+            ask(global, &Request::FdbHistory { mac, network }, |reply| match reply {
+                Reply::FdbHistory(history) => Some(render_history(history)),
+                _ => None,
+            })
+        }
     }
 }
 
@@ -136,8 +172,14 @@ pub(super) fn render(fdb: &Fdb) -> String {
         if let Some(dst) = &entry.dst {
             text.push_str(&format!(" dst {dst}"));
         }
+        if entry.node.is_some() {
+            text.push_str(&format!(" owner {}", entry.owner));
+        }
         match entry.state {
             FdbState::Static => text.push_str(" static"),
+            FdbState::Local | FdbState::Remote if entry.node.is_some() => {
+                text.push_str(&format!(" age {}", duration(entry.age_s)));
+            }
             FdbState::Local | FdbState::Remote => {
                 text.push_str(&format!(" learned age {}", duration(entry.age_s)));
             }
@@ -148,4 +190,48 @@ pub(super) fn render(fdb: &Fdb) -> String {
         text.push('\n');
     }
     text
+}
+
+/// One line an event, the oldest first.
+pub(super) fn render_history(history: &FdbHistory) -> String {
+    if history.entries.is_empty() {
+        return "Nothing happened to it since the daemon started, or too much to others since then.\n"
+            .to_owned();
+    }
+    let mut text = String::new();
+    for entry in &history.entries {
+        let ago = format!("{} ago", duration(entry.age_s));
+        text.push_str(&format!("{ago:>10}  vni {}  {}", entry.vni, event(entry.event)));
+        let words = match entry.event {
+            FdbEvent::Duplicate => ["at", "and at"],
+            _ if entry.from.is_none() => ["", "at"],
+            _ => ["from", "to"],
+        };
+        for (word, place) in words.iter().zip([&entry.from, &entry.to]) {
+            if let Some(place) = place {
+                text.push_str(&format!(" {word} {place}"));
+            }
+        }
+        if let Some(mob_seq) = entry.mob_seq {
+            text.push_str(&format!(" mob_seq {mob_seq}"));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+const fn event(event: FdbEvent) -> &'static str {
+    match event {
+        FdbEvent::Learned => "learned",
+        FdbEvent::Configured => "configured",
+        FdbEvent::Claimed => "claimed",
+        FdbEvent::Moved => "moved",
+        FdbEvent::Duplicate => "duplicate",
+        FdbEvent::Frozen => "frozen",
+        FdbEvent::Thawed => "thawed",
+        FdbEvent::Withdrawn => "withdrawn",
+        FdbEvent::Aged => "aged",
+        FdbEvent::Evicted => "evicted",
+        FdbEvent::Deleted => "deleted",
+    }
 }

@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
 use self::client::{Client, ClientError};
-use crate::control::protocol::{ErrorCode, Reply, Request};
+use crate::control::protocol::{ErrorCode, ErrorReply, Reply, Request};
 
 mod client;
 mod completions;
@@ -21,15 +21,20 @@ mod config;
 mod demo;
 mod drops;
 mod fdb;
+mod forget;
 mod key;
+mod leave;
 mod man;
+mod neigh;
 mod network;
 mod peer;
 mod port;
 mod reload;
 mod run;
+mod sim;
 mod status;
 mod table;
+mod watch;
 
 /// An overlay switch in user space: pods on several hosts share a network over VXLAN or Geneve.
 #[derive(Debug, Parser)]
@@ -37,11 +42,12 @@ mod table;
     name = "weft",
     version,
     max_term_width = 80,
-    after_help = "Every command but run, demo, config check, key new, completions and man asks the daemon over its socket.\n\n\
+    after_help = "Every command but run, demo, sim, config check, key new, completions and man asks the daemon over its socket.\n\n\
                   Examples:\n  weft demo                               see it at work on this machine\n  \
                   weft config check /etc/weft/weft.toml   is the file right?\n  \
                   weft run                                the daemon, in the foreground\n  \
                   weft status                             does everything work?\n  \
+                  weft status --watch                     and does it go on working?\n  \
                   weft drops                              where did my frames go?\n  \
                   weft -j fdb show | jq .entries          who is where, for a script\n\n\
                   Exit codes: 0 ok; 1 failed; 2 the command or its arguments are wrong; 3 the daemon cannot be \
@@ -96,13 +102,15 @@ enum Command {
     DemoPart(demo::PartArgs),
     /// Show whether everything works, and what does not
     #[command(
-        after_help = "Degraded means: frames flow, but a port has no device, a peer has no route, or an offload \
-                      was refused. Each cause says what to do.\n\n\
-                      Examples:\n  weft status\n  weft -j status | jq -r '.degraded[].cause'\n  \
+        after_help = "Degraded means: frames flow, but a port has no device, a peer has no route, an offload was \
+                      refused, or gossip has a trouble. Each cause says what to do. The line `gossip` tells whether \
+                      all nodes know the same: then they have one digest.\n\n\
+                      Examples:\n  weft status\n  weft status --watch --interval 0.5\n  \
+                      weft -j status | jq -r '.degraded[].cause'\n  \
                       weft status > /dev/null || echo 'something is wrong'\n\n\
                       Exit codes: 0 everything works; 3 no daemon answers; 4 degraded."
     )]
-    Status,
+    Status(status::StatusArgs),
     /// List, add and remove peers: the other hosts
     Peer(peer::PeerArgs),
     /// List, add and remove ports: the TAP devices of pods
@@ -111,9 +119,11 @@ enum Command {
     Network(network::NetworkArgs),
     /// Show and change the forwarding database: which MAC address is where
     Fdb(fdb::FdbArgs),
+    /// Show which MAC address has which IP address
+    Neigh(neigh::NeighArgs),
     /// Show where every frame went, and why frames were dropped
     Drops(drops::DropsArgs),
-    /// Make the keys that seal what nodes tell each other
+    /// Make, list and change the keys that seal what nodes tell each other
     Key(key::KeyArgs),
     /// Check a configuration file, without the daemon
     Config(config::ConfigArgs),
@@ -126,6 +136,19 @@ enum Command {
                       Exit codes: 0 the file is in use; 1 refused, the old configuration stays in effect."
     )]
     Reload,
+    /// Say goodbye to the other nodes, and go on without them
+    #[command(
+        after_help = "The others are told at once that nothing lives here any more. Local ports and static peers go \
+                      on; members are peers no longer, and `weft status` says that this node left. To join again, \
+                      restart the daemon. A daemon that ends leaves by itself.\n\n\
+                      Example:\n  weft leave\n\n\
+                      Exit codes: 0 it left; 1 gossip is off, or it left before."
+    )]
+    Leave,
+    /// Forget a node that is down and will not come back
+    Forget(forget::ForgetArgs),
+    /// Simulate a cluster: how fast news is known everywhere, and what that costs
+    Sim(sim::SimArgs),
     /// Print the completion script of a shell
     Completions(completions::CompletionsArgs),
     /// Print the manual page, or write the pages of all commands
@@ -157,15 +180,19 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Demo(args) => demo::run(global, &args),
         Command::DemoPart(args) => demo::run_part(&args),
-        Command::Status => status::run(global),
+        Command::Status(args) => status::run(global, &args),
         Command::Peer(args) => peer::run(global, args),
         Command::Port(args) => port::run(global, args),
         Command::Network(args) => network::run(global, args),
         Command::Fdb(args) => fdb::run(global, args),
+        Command::Neigh(args) => neigh::run(global, args),
         Command::Drops(args) => drops::run(global, &args),
-        Command::Key(args) => key::run(global, &args),
+        Command::Key(args) => key::run(global, args),
         Command::Config(args) => config::run(global, &args),
         Command::Reload => reload::run(global),
+        Command::Leave => leave::run(global),
+        Command::Forget(args) => forget::run(global, args),
+        Command::Sim(args) => sim::run(global, &args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     };
@@ -185,11 +212,11 @@ fn ask_noting(
     note: impl FnOnce(&Reply),
     text: impl FnOnce(&Reply) -> Option<String>,
 ) -> Outcome {
-    let reply = match Client::connect(&global.socket, global.timeout).and_then(|mut c| c.ask(request)) {
+    let reply = match fetch(global, request) {
         Ok(reply) => reply,
         Err(error) => return unreachable(&error),
     };
-    if let Reply::Error(error) = &reply {
+    if let Some(error) = is_failure(&reply) {
         complain(&error.message);
         return if error.code == ErrorCode::Usage { Outcome::Usage } else { Outcome::Failed };
     }
@@ -200,13 +227,22 @@ fn ask_noting(
     match text(&reply) {
         Some(text) => print(&text),
         None => {
-            complain(
-                "the daemon's reply does not fit the request: is it another version? Compare \
-                 `weft --version` with `weft status`",
-            );
+            complain(misfit());
             Outcome::Failed
         }
     }
+}
+
+fn fetch(global: &Global, request: &Request) -> Result<Reply, ClientError> {
+    Client::connect(&global.socket, global.timeout)?.ask(request)
+}
+
+const fn is_failure(reply: &Reply) -> Option<&ErrorReply> {
+    if let Reply::Error(error) = reply { Some(error) } else { None }
+}
+
+const fn misfit() -> &'static str {
+    "the daemon's reply does not fit the request: is it another version? Compare `weft --version` with `weft status`"
 }
 
 /// Asks for a change, and prints what was done.

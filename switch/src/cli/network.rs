@@ -3,7 +3,8 @@
 use clap::{Args, Subcommand};
 
 use super::table::{self, duration};
-use super::{Global, Outcome, ask};
+use super::watch::{self, Watch};
+use super::{Global, Outcome};
 use crate::control::protocol::{Networks, Reply, Request};
 
 /// Arguments of `weft network`.
@@ -15,27 +16,38 @@ use crate::control::protocol::{Networks, Reply, Request};
 pub(super) struct NetworkArgs {
     #[command(subcommand)]
     action: Option<Action>,
+    #[command(flatten)]
+    watch: Watch,
 }
 
-#[derive(Debug, Default, Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Action {
     /// List networks (the default)
     #[command(
-        after_help = "MACS is the number of addresses known and the most that may be learned, AGE how long an \
+        after_help = "PEERS counts static peers and members that have the network (`weft -j network list` names them), \
+                      MACS is the number of addresses known and the most that may be learned, AGE how long an \
                       address is kept without being seen, UNKNOWN what happens to frames for an address that is \
                       not known, VLAN what happens to tagged frames.\n\n\
                       Examples:\n  weft network list\n  weft -j network list | jq '.entries[] | {name, vni, mtu}'"
     )]
-    #[default]
-    List,
+    List(Watch),
 }
 
 pub(super) fn run(global: &Global, args: NetworkArgs) -> Outcome {
-    let Action::List = args.action.unwrap_or_default();
-    ask(global, &Request::NetworkList, |reply| match reply {
-        Reply::Networks(networks) => Some(render(networks)),
-        _ => None,
-    })
+    if args.watch.is_misplaced(args.action.is_some(), "weft network list") {
+        return Outcome::Usage;
+    }
+    let Action::List(watch) = args.action.unwrap_or(Action::List(args.watch));
+    watch::query(
+        global,
+        &watch,
+        &Request::NetworkList,
+        |_| {},
+        |reply| match reply {
+            Reply::Networks(networks) => Some(render(networks)),
+            _ => None,
+        },
+    )
 }
 
 pub(super) fn render(networks: &Networks) -> String {

@@ -4,8 +4,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use encap::Format;
 
 use super::table;
-use super::{Global, Outcome, ask, change};
-use crate::control::protocol::{PeerAdd, PeerKind, PeerState, Peers, Reply, Request};
+use super::watch::{self, Watch};
+use super::{Global, Outcome, change};
+use crate::control::protocol::{PeerAdd, PeerEntry, PeerKind, PeerState, Peers, Reply, Request};
 
 /// Arguments of `weft peer`.
 #[derive(Debug, Args)]
@@ -15,20 +16,22 @@ use crate::control::protocol::{PeerAdd, PeerKind, PeerState, Peers, Reply, Reque
 pub(super) struct PeerArgs {
     #[command(subcommand)]
     action: Option<Action>,
+    #[command(flatten)]
+    watch: Watch,
 }
 
-#[derive(Debug, Default, Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Action {
     /// List peers (the default)
     #[command(
-        after_help = "A static peer is up while this host has a route to it; it is not probed. PATH-MTU is the largest \
-                      IP packet of the underlay towards it, MTU the largest IP packet that a pod may send through \
-                      it.\n\n\
-                      Examples:\n  weft peer list\n  \
+        after_help = "A static peer is up while this host has a route to it; it is not probed. A member, a node known \
+                      from gossip, is up while it answers, suspect when it does not (frames still go to it), down, or \
+                      left. SINCE is how long that is so, RTT the round trip of gossip. PATH-MTU is the largest IP \
+                      packet of the underlay towards it, MTU the largest IP packet that a pod may send through it.\n\n\
+                      Examples:\n  weft peer list\n  weft peer list --watch\n  \
                       weft -j peer list | jq -r '.entries[] | select(.state != \"up\").address'"
     )]
-    #[default]
-    List,
+    List(Watch),
     /// Add a static peer until the daemon ends; the configuration keeps one for good
     #[command(
         after_help = "The peer may be another weft, a kernel VXLAN device or an Open vSwitch. The other end needs \
@@ -80,11 +83,20 @@ impl From<FormatArg> for Format {
 }
 
 pub(super) fn run(global: &Global, args: PeerArgs) -> Outcome {
-    match args.action.unwrap_or_default() {
-        Action::List => ask(global, &Request::PeerList, |reply| match reply {
-            Reply::Peers(peers) => Some(render(peers)),
-            _ => None,
-        }),
+    if args.watch.is_misplaced(args.action.is_some(), "weft peer list") {
+        return Outcome::Usage;
+    }
+    match args.action.unwrap_or(Action::List(args.watch)) {
+        Action::List(watch) => watch::query(
+            global,
+            &watch,
+            &Request::PeerList,
+            |_| {},
+            |reply| match reply {
+                Reply::Peers(peers) => Some(render(peers)),
+                _ => None,
+            },
+        ),
         Action::Add(AddArgs { address, networks, format, port }) => {
             let add = PeerAdd { address, networks, format: format.map(Into::into), port };
             change(global, &Request::PeerAdd(add))
@@ -97,37 +109,63 @@ pub(super) fn render(peers: &Peers) -> String {
     if peers.entries.is_empty() {
         return "No peers: add one with `weft peer add`, or [[peer]] to the configuration.\n".to_owned();
     }
-    let rows: Vec<_> = peers
-        .entries
-        .iter()
-        .map(|p| {
-            let state = match p.state {
-                PeerState::Up => "up",
-                PeerState::Suspect => "suspect",
-                PeerState::Down => "down",
-            };
-            let kind = match p.kind {
-                PeerKind::Member => "member",
-                PeerKind::Static => "static",
-            };
-            [
-                p.address.clone(),
-                state.to_owned(),
-                kind.to_owned(),
-                format!("{}/{}", p.format, p.port),
-                table::or_dash(p.path_mtu),
-                table::or_dash(p.mtu),
-                table::list(&p.networks),
-            ]
-        })
-        .collect();
-    let mut text =
-        table::render(["ADDRESS", "STATE", "KIND", "FORMAT/PORT", "PATH-MTU", "MTU", "NETWORKS"], &rows);
+    let with_members = peers.entries.iter().any(|p| p.kind == PeerKind::Member);
+    let mut text = if with_members { render_members(peers) } else { render_static(peers) };
     for peer in &peers.entries {
         for item in &peer.degraded {
             let since = table::duration(item.since_s);
-            text.push_str(&format!("\n{}: {} (for {since})\n", peer.address, item.cause));
+            text.push_str(&format!("\n{}: {} (for {since})\n", peer.name, item.cause));
         }
     }
     text
+}
+
+fn render_static(peers: &Peers) -> String {
+    let row = |p: &PeerEntry| {
+        [
+            p.address.clone(),
+            state(p).to_owned(),
+            "static".to_owned(),
+            format!("{}/{}", p.format, p.port),
+            table::or_dash(p.path_mtu),
+            table::or_dash(p.mtu),
+            table::list(&p.networks),
+        ]
+    };
+    let rows: Vec<_> = peers.entries.iter().map(row).collect();
+    table::render(["ADDRESS", "STATE", "KIND", "FORMAT/PORT", "PATH-MTU", "MTU", "NETWORKS"], &rows)
+}
+
+fn render_members(peers: &Peers) -> String {
+    let row = |p: &PeerEntry| {
+        let kind = match p.kind {
+            PeerKind::Member => "member",
+            PeerKind::Static => "static",
+        };
+        [
+            p.name.clone(),
+            p.address.clone(),
+            state(p).to_owned(),
+            table::or_dash(p.since_s.map(table::duration)),
+            table::or_dash(p.rtt_us.map(table::microseconds)),
+            kind.to_owned(),
+            table::or_dash(p.version.as_deref()),
+            format!("{}/{}", p.format, p.port),
+            table::or_dash(p.mtu),
+            table::list(&p.networks),
+        ]
+    };
+    let rows: Vec<_> = peers.entries.iter().map(row).collect();
+    let header =
+        ["NAME", "ADDRESS", "STATE", "SINCE", "RTT", "KIND", "VERSION", "FORMAT/PORT", "MTU", "NETWORKS"];
+    table::render(header, &rows)
+}
+
+const fn state(peer: &PeerEntry) -> &'static str {
+    match peer.state {
+        PeerState::Up => "up",
+        PeerState::Suspect => "suspect",
+        PeerState::Down if peer.left => "left",
+        PeerState::Down => "down",
+    }
 }

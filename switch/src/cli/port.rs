@@ -7,7 +7,8 @@ use encap::MacAddr;
 use ipnet::IpNet;
 
 use super::table;
-use super::{Global, Outcome, ask, change};
+use super::watch::{self, Watch};
+use super::{Global, Outcome, change};
 use crate::control::protocol::{PortAdd, PortState, Ports, Reply, Request};
 use crate::io::netns::NetnsRef;
 
@@ -19,18 +20,19 @@ use crate::io::netns::NetnsRef;
 pub(super) struct PortArgs {
     #[command(subcommand)]
     action: Option<Action>,
+    #[command(flatten)]
+    watch: Watch,
 }
 
-#[derive(Debug, Default, Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Action {
     /// List ports (the default)
     #[command(
         after_help = "A port is up, waiting for its namespace, or down; why stands below the table.\n\n\
-                      Examples:\n  weft port list\n  \
+                      Examples:\n  weft port list\n  weft port list --watch\n  \
                       weft -j port list | jq -r '.entries[] | select(.state != \"up\").name'"
     )]
-    #[default]
-    List,
+    List(Watch),
     /// Add a port until the daemon ends; the configuration keeps one for good
     #[command(
         after_help = "The port makes a TAP with these addresses, the MTU of its network, and up. A namespace that \
@@ -79,11 +81,20 @@ struct AddArgs {
 }
 
 pub(super) fn run(global: &Global, args: PortArgs) -> Outcome {
-    match args.action.unwrap_or_default() {
-        Action::List => ask(global, &Request::PortList, |reply| match reply {
-            Reply::Ports(ports) => Some(render(ports)),
-            _ => None,
-        }),
+    if args.watch.is_misplaced(args.action.is_some(), "weft port list") {
+        return Outcome::Usage;
+    }
+    match args.action.unwrap_or(Action::List(args.watch)) {
+        Action::List(watch) => watch::query(
+            global,
+            &watch,
+            &Request::PortList,
+            |_| {},
+            |reply| match reply {
+                Reply::Ports(ports) => Some(render(ports)),
+                _ => None,
+            },
+        ),
         Action::Add(add) => change(global, &Request::PortAdd(add.into())),
         Action::Del { name } => change(global, &Request::PortDel { name }),
     }

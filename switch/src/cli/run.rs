@@ -33,8 +33,20 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
     match crate::daemon::run(config, &args.config) {
         Ok(()) => Outcome::Ok,
         Err(error) => {
-            complain(format_args!("{error:#}"));
+            complain(explain(&error));
             Outcome::Failed
         }
     }
+}
+
+/// An error and its causes, without those that it quotes.
+fn explain(error: &anyhow::Error) -> String {
+    let mut said = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !said.contains(&cause) {
+            said.push_str(": ");
+            said.push_str(&cause);
+        }
+    }
+    said
 }

@@ -1,17 +1,27 @@
 //! `weft status`: does everything work?
 
-use super::table::duration;
-use super::{Global, Outcome, ask_noting};
-use crate::control::protocol::{Health, Reply, Request, Status};
+use clap::Args;
 
-pub(super) fn run(global: &Global) -> Outcome {
+use super::table::duration;
+use super::watch::{self, Watch};
+use super::{Global, Outcome};
+use crate::control::protocol::{GossipStatus, Health, Reply, Request, Status};
+
+/// Arguments of `weft status`.
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    watch: Watch,
+}
+
+pub(super) fn run(global: &Global, args: &StatusArgs) -> Outcome {
     let mut state = Health::Ok;
     let note = |reply: &Reply| {
         if let Reply::Status(status) = reply {
             state = status.state;
         }
     };
-    let outcome = ask_noting(global, &Request::Status, note, |reply| match reply {
+    let outcome = watch::query(global, &args.watch, &Request::Status, note, |reply| match reply {
         Reply::Status(status) => Some(render(status)),
         _ => None,
     });
@@ -49,10 +59,35 @@ pub(super) fn render(status: &Status) -> String {
         count("macs_static"),
         count("macs_frozen")
     ));
+    if let Some(gossip) = &status.gossip {
+        text.push_str(&format!("gossip    {}\n", render_gossip(gossip)));
+    }
     let mut label = "offloads";
     for (name, value) in &status.offloads {
         text.push_str(&format!("{label:<9} {name} {value}\n"));
         label = "";
     }
     text
+}
+
+/// How many nodes are up, and whether they know the same; as much of the digest as a person compares.
+pub(super) fn render_gossip(gossip: &GossipStatus) -> String {
+    if gossip.left {
+        return "left; restart weft to join again".to_owned();
+    }
+    let nodes = match gossip.members_up + 1 {
+        1 => "1 node up".to_owned(),
+        n => format!("{n} nodes up"),
+    };
+    let same = if gossip.members_up == 0 {
+        "of this node alone".to_owned()
+    } else if !gossip.differs.is_empty() {
+        format!("differs from {}", gossip.differs.join(", "))
+    } else if gossip.not_compared > 0 {
+        format!("not compared with {} yet", gossip.not_compared)
+    } else {
+        "equal with all".to_owned()
+    };
+    let joining = if gossip.ready { "" } else { "; joining" };
+    format!("{nodes}, digest {:.8}… {same}{joining}", gossip.digest)
 }

@@ -45,6 +45,15 @@ pub(super) fn duration(seconds: u64) -> String {
     }
 }
 
+/// Microseconds as a person says them: `850us`, `1.2ms`, `35ms`.
+pub(super) fn microseconds(us: u64) -> String {
+    match us {
+        0..1000 => format!("{us}us"),
+        1000..10_000 => format!("{}.{}ms", us / 1000, us % 1000 / 100),
+        _ => format!("{}ms", us / 1000),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,5 +68,6 @@ mod tests {
     fn durations_have_at_most_two_units() {
         let said: Vec<_> = [5, 65, 3700, 90_000].map(duration).into();
         assert_eq!(said, ["5s", "1m05s", "1h01m", "1d01h"]);
+        assert_eq!([850, 1290, 35_900].map(microseconds), ["850us", "1.2ms", "35ms"]);
     }
 }

@@ -2,8 +2,9 @@ use clap::CommandFactory;
 
 use super::*;
 use crate::control::protocol::{
-    DegradedSubject, DropCount, Drops, Fdb, FdbEntry, FdbState, Health, Networks, Peers, PortEntry,
-    PortState, Ports, Status,
+    DegradedSubject, DropCount, Drops, Fdb, FdbEntry, FdbEvent, FdbHistory, FdbHistoryEntry, FdbState,
+    GossipStatus, Health, KeyEntry, Keys, Neigh, NeighEntry, Networks, PeerEntry, PeerKind, PeerState, Peers,
+    PortEntry, PortState, Ports, Status,
 };
 use crate::counters::DropReason;
 
@@ -107,9 +108,24 @@ fn the_commands_of_the_contract_are_understood() {
         "weft fdb del 02:00:00:00:00:01",
         "weft fdb flush --network pods",
         "weft fdb thaw 02:00:00:00:00:01",
+        "weft neigh --network pods",
         "weft drops --all",
         "weft key new",
         "weft key new --output gossip.key",
+        "weft key list -j",
+        "weft key install --file -",
+        "weft key use 5d1c07aa",
+        "weft key remove 5d1c07aa",
+        "weft leave",
+        "weft forget node-c",
+        "weft fdb history 02:00:00:00:00:01 --network pods",
+        "weft status -w",
+        "weft peer --watch --interval 0.2",
+        "weft peer list -w",
+        "weft port -w",
+        "weft network list -w",
+        "weft -j fdb show 02:00:00:00:00:01 -w --interval 2",
+        "weft drops --all -w",
         "weft config check a.toml",
         "weft reload",
         "weft completions bash",
@@ -132,6 +148,12 @@ fn wrong_arguments_are_usage_errors() {
         "weft status --timeout 0",
         "weft port add web --network pods --netns relative/path",
         "weft completions tcsh",
+        "weft key install 0707070707070707070707070707070707070707070707070707070707070707",
+        "weft key install",
+        "weft status --interval 2",
+        "weft peer add 10.0.0.9 --network pods --watch",
+        "weft fdb history",
+        "weft forget",
     ] {
         let error = parse(line).expect_err(line);
         assert_eq!(error.exit_code(), Outcome::Usage as i32, "{line}");
@@ -176,18 +198,55 @@ fn fdb_lines_are_close_to_those_of_bridge_fdb() {
         port: port.map(Into::into),
         dst: dst.map(|d| d.parse().unwrap()),
         owner: "node-a".into(),
+        node: None,
         seq: 1,
+        mob_seq: 0,
         age_s: 65,
         frozen_s: None,
     };
     let frozen = FdbEntry { frozen_s: Some(100), ..entry(FdbState::Remote, None, Some("10.0.0.9")) };
-    let fdb = Fdb { entries: vec![entry(FdbState::Static, Some("web"), None), frozen] };
+    let there = |state| FdbEntry {
+        owner: "node-b".into(),
+        node: Some("0b".into()),
+        ..entry(state, None, Some("10.0.0.2"))
+    };
+    let entries = vec![
+        entry(FdbState::Static, Some("web"), None),
+        frozen,
+        there(FdbState::Remote),
+        there(FdbState::Static),
+    ];
     assert_eq!(
-        fdb::render(&fdb),
+        fdb::render(&Fdb { entries }),
         "02:00:00:00:00:01 vni 100 network pods port web static\n\
-         02:00:00:00:00:01 vni 100 network pods dst 10.0.0.9 learned age 1m05s frozen 1m40s\n"
+         02:00:00:00:00:01 vni 100 network pods dst 10.0.0.9 learned age 1m05s frozen 1m40s\n\
+         02:00:00:00:00:01 vni 100 network pods dst 10.0.0.2 owner node-b age 1m05s\n\
+         02:00:00:00:00:01 vni 100 network pods dst 10.0.0.2 owner node-b static\n"
     );
     assert_eq!(fdb::render(&Fdb { entries: vec![] }), "");
+}
+
+#[test]
+fn neigh_lines_are_close_to_those_of_ip_neighbor_and_leave_out_what_is_not_known() {
+    let local = NeighEntry {
+        ip: "fd00::5".parse().unwrap(),
+        mac: encap::MacAddr::new([2, 0, 0, 0, 0, 1]),
+        vni: encap::Vni::new(100).unwrap(),
+        network: "pods".into(),
+        port: Some("web".into()),
+        dst: None,
+        owner: Some("node-a".into()),
+        router: true,
+        age_s: Some(65),
+    };
+    let dst = Some("10.0.0.9".parse().unwrap());
+    let remote = NeighEntry { port: None, dst, owner: None, router: false, age_s: None, ..local.clone() };
+    assert_eq!(
+        neigh::render(&Neigh { entries: vec![local, remote] }),
+        "fd00::5 mac 02:00:00:00:00:01 vni 100 network pods port web owner node-a router age 1m05s\n\
+         fd00::5 mac 02:00:00:00:00:01 vni 100 network pods dst 10.0.0.9\n"
+    );
+    assert_eq!(neigh::render(&Neigh { entries: vec![] }), "");
 }
 
 #[test]
@@ -206,10 +265,125 @@ fn status_names_what_is_degraded() {
         offloads: [("udp_gro".to_owned(), "on".to_owned())].into(),
         counts: [("ports".to_owned(), 3)].into(),
         batching: [].into(),
+        gossip: None,
     };
     let text = status::render(&status);
     assert!(text.contains("state     degraded\n          peer 10.0.0.9: no route"), "{text}");
     assert!(text.contains("up 1h01m, 2 workers") && text.contains("offloads  udp_gro on"), "{text}");
+}
+
+fn gossip_status() -> GossipStatus {
+    GossipStatus {
+        node: "0a".repeat(16),
+        epoch: 3,
+        digest: format!("5f3a12cd{}", "0".repeat(24)),
+        records: 9,
+        members_up: 2,
+        members: 3,
+        ready: true,
+        left: false,
+        differs: vec![],
+        not_compared: 0,
+        lag_ms: 1,
+        dropped: [].into(),
+    }
+}
+
+#[test]
+fn one_line_says_how_gossip_is() {
+    let line = |change: fn(&mut GossipStatus)| {
+        let mut gossip = gossip_status();
+        change(&mut gossip);
+        status::render_gossip(&gossip)
+    };
+    assert_eq!(line(|_| {}), "3 nodes up, digest 5f3a12cd… equal with all");
+    assert_eq!(line(|g| g.members_up = 0), "1 node up, digest 5f3a12cd… of this node alone");
+    assert!(line(|g| g.differs = vec!["node-b".into()]).ends_with("… differs from node-b"));
+    assert!(line(|g| g.not_compared = 1).ends_with("… not compared with 1 yet"));
+    assert!(line(|g| g.ready = false).ends_with("; joining"));
+    assert!(line(|g| g.left = true).starts_with("left"));
+}
+
+#[test]
+fn members_stand_beside_static_peers_within_100_columns() {
+    let peer = |name: &str, kind, state| PeerEntry {
+        name: name.into(),
+        address: "192.168.100.101".into(),
+        port: 4789,
+        format: encap::Format::Geneve,
+        kind,
+        state,
+        path_mtu: encap::Mtu::new(1500).ok(),
+        mtu: encap::Mtu::new(1450).ok(),
+        rtt_us: Some(1250),
+        degraded: vec![],
+        networks: vec!["pods".into()],
+        runtime: false,
+        since_s: Some(3700),
+        left: false,
+        node: None,
+        version: Some("0.1.0".into()),
+        gossip: None,
+    };
+    let member = |state| peer("node-b", PeerKind::Member, state);
+    let left = PeerEntry { left: true, ..member(PeerState::Down) };
+    let alone =
+        PeerEntry { version: None, rtt_us: None, ..peer("10.0.0.9", PeerKind::Static, PeerState::Up) };
+    let entries = vec![alone.clone(), member(PeerState::Suspect), left];
+    let text = peer::render(&Peers { entries });
+    lines_within(&text, 100);
+    let words: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(words[0][..6], ["NAME", "ADDRESS", "STATE", "SINCE", "RTT", "KIND"]);
+    assert_eq!(words[1][2..7], ["up", "1h01m", "-", "static", "-"]);
+    assert_eq!(words[2][..7], ["node-b", "192.168.100.101", "suspect", "1h01m", "1.2ms", "member", "0.1.0"]);
+    assert_eq!(words[3][2], "left");
+    let without = peer::render(&Peers { entries: vec![alone] });
+    assert!(without.starts_with("ADDRESS") && !without.contains("VERSION"), "{without}");
+}
+
+#[test]
+fn the_history_of_an_address_is_one_line_an_event() {
+    let entry = FdbHistoryEntry {
+        age_s: 65,
+        vni: encap::Vni::new(100).unwrap(),
+        mac: encap::MacAddr::new([2, 0, 0, 0, 0, 1]),
+        event: FdbEvent::Moved,
+        from: Some("port web".into()),
+        to: Some("node node-b".into()),
+        mob_seq: Some(2),
+    };
+    let aged = FdbHistoryEntry {
+        age_s: 5,
+        event: FdbEvent::Aged,
+        from: None,
+        to: None,
+        mob_seq: None,
+        ..entry.clone()
+    };
+    let claimed = FdbHistoryEntry { event: FdbEvent::Claimed, from: None, ..entry.clone() };
+    let twice = FdbHistoryEntry { event: FdbEvent::Duplicate, mob_seq: None, ..entry.clone() };
+    assert_eq!(
+        fdb::render_history(&FdbHistory { entries: vec![entry, claimed, twice, aged] }),
+        " 1m05s ago  vni 100  moved from port web to node node-b mob_seq 2\n \
+         1m05s ago  vni 100  claimed at node node-b mob_seq 2\n \
+         1m05s ago  vni 100  duplicate at port web and at node node-b\n    5s ago  vni 100  aged\n"
+    );
+    assert!(fdb::render_history(&FdbHistory { entries: vec![] }).starts_with("Nothing happened"));
+}
+
+#[test]
+fn the_list_of_keys_names_who_does_not_seal_with_the_one_in_use() {
+    let names = |count: usize| (0..count).map(|n| format!("n{n}")).collect::<Vec<_>>();
+    let key = |id: &str, in_use, members, others| KeyEntry { id: id.into(), in_use, members, others };
+    let entries = vec![key("5d1c07aa", true, names(10), names(1)), key("90e2b4f3", false, vec![], names(11))];
+    assert_eq!(
+        key::render(&Keys { entries }),
+        "KEY       IN USE HERE  SEALS AT\n\
+         5d1c07aa  yes          n0,n1,n2,n3,n4,n5,n6,n7 and 2 more\n\
+         90e2b4f3  no           -\n\
+         \nNot with 5d1c07aa, or not heard yet: n0\n"
+    );
+    assert!(key::render(&Keys { entries: vec![] }).contains("insecure"));
 }
 
 #[test]

@@ -101,6 +101,7 @@ impl<D: Devices> Control<D> {
             vni: network.vni,
             vlan_pass: network.vlan == VlanRule::Pass,
             flood_unknown: network.floods_unknown(self.config.gossip.is_some()),
+            suppress: self.gossip.is_some(),
             mac_age: network.mac_age,
             ports: on_it.filter_map(Port::id).collect(),
             flood: strangers.iter().copied().chain(members).collect(),

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use encap::{MacAddr, Mtu, PortId, VtepAddr};
+use encap::neighbor::FrameBuf;
+use encap::{MacAddr, Mtu, PortId, Vni, VtepAddr};
 use ipnet::IpNet;
 
 use crate::io::netns::NetnsRef;
@@ -88,6 +89,9 @@ pub trait Devices {
 
     /// Hands the new topology to every worker.
     fn publish(&mut self, topology: Arc<Topology>);
+
+    /// Writes a frame that was made here to all ports of a network but the one it is about; it may be lost.
+    fn announce(&mut self, vni: Vni, except: Option<PortId>, frame: &FrameBuf);
 
     /// The offloads of the underlay sockets, as `status` shows them: name and state, such as
     /// `("udp_segment", "128")` or `("udp_gro", "off: not supported by this kernel")`.

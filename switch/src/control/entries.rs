@@ -9,7 +9,9 @@ use fdb::{LearnOutcome, Location};
 
 use super::Control;
 use super::devices::Devices;
+use super::history::What;
 use super::ports::State;
+use super::protocol::FdbEvent;
 
 /// Where the command line put an address; the port or peer may come and go meanwhile.
 pub(super) struct StaticAt {
@@ -29,14 +31,43 @@ impl<D: Devices> Control<D> {
         if !self.is_on(at, vni) {
             return;
         }
-        if let LearnOutcome::Moved { from, frozen } = self.table.learn(vni, mac, at, now) {
-            self.say_moved(vni, mac, from, at, frozen);
+        match self.table.learn(vni, mac, at, now) {
+            LearnOutcome::Learned => {
+                let what = What { to: Some(self.describe(at)), ..FdbEvent::Learned.into() };
+                self.history.note(vni, mac, what);
+            }
+            LearnOutcome::Moved { from, frozen } => {
+                self.neighbors.forget_mac(vni, mac);
+                self.say_moved(vni, mac, from, at, frozen);
+            }
+            LearnOutcome::Refreshed | LearnOutcome::Frozen | LearnOutcome::Refused(_) => {}
+        }
+        self.follow_changes(Some(FdbEvent::Evicted), None);
+    }
+
+    /// Tells other nodes what changed of this node's own entries; and notes what happened to those that are gone, and to those
+    /// that are there.
+    pub(super) fn follow_changes(&mut self, gone: Option<FdbEvent>, there: Option<FdbEvent>) {
+        while let Some((vni, mac)) = self.table.poll_changed() {
+            let entry = self.table.entry(vni, mac);
+            let event = if entry.is_some_and(|entry| entry.origin.is_none()) { there } else { gone };
+            if let Some(event) = event {
+                let to = entry.map(|entry| self.describe(entry.location));
+                self.history.note(vni, mac, What { to, ..event.into() });
+            }
+            self.publish_address(vni, mac);
         }
     }
 
     /// Tells people that an address moved, and with both places when it moved too often.
-    pub(super) fn say_moved(&self, vni: Vni, mac: MacAddr, from: Location, to: Location, frozen: bool) {
+    pub(super) fn say_moved(&mut self, vni: Vni, mac: MacAddr, from: Location, to: Location, frozen: bool) {
         let (from, to) = (self.describe(from), self.describe(to));
+        let mob_seq = self.table.entry(vni, mac).map(|entry| entry.mob_seq);
+        let moved = What { event: FdbEvent::Moved, from: Some(from.clone()), to: Some(to.clone()), mob_seq };
+        self.history.note(vni, mac, moved);
+        if frozen {
+            self.history.note(vni, mac, What { to: Some(to.clone()), mob_seq, ..FdbEvent::Frozen.into() });
+        }
         tracing::info!(event = "mac_moved", %mac, vni = vni.get(), from, to, "a MAC address moved");
         if frozen {
             tracing::warn!(
@@ -47,7 +78,8 @@ impl<D: Devices> Control<D> {
         }
     }
 
-    fn is_on(&self, at: Location, vni: Vni) -> bool {
+    /// Whether a place is on a network.
+    pub(super) fn is_on(&self, at: Location, vni: Vni) -> bool {
         match at {
             Location::Local(id) => {
                 self.port_by_id(id).is_some_and(|(_, port)| self.vni_of(&port.config.network) == Some(vni))

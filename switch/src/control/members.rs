@@ -15,11 +15,14 @@ use std::time::{Duration, Instant};
 use encap::{Format, MacAddr, Mtu, Vni, VtepAddr};
 use fdb::gossip::identity::{BootId, NodeId};
 use fdb::gossip::members::{MemberEvent, MemberId, MemberState};
-use fdb::replica::{Key, MacRecord, NodeInfo, Record, VtepRecord};
-use fdb::{Claim, ClaimOutcome, Kind, Location, Origin};
+use fdb::neighbor;
+use fdb::replica::{Key, MAX_IPS, MacRecord, NodeInfo, Record, VtepRecord};
+use fdb::{Claim, ClaimOutcome, Kind, Location, Origin, UnclaimOutcome};
 
 use super::config::Config;
 use super::devices::Devices;
+use super::history::{self, What};
+use super::protocol::FdbEvent;
 use super::shared::Shared;
 use super::{Control, mtu};
 use crate::gossip::{Link, News};
@@ -29,6 +32,9 @@ use crate::topology::Moved;
 const HAND_OVER: Duration = Duration::from_secs(3);
 /// Addresses whose strays are handed over at a time; those of more are dropped.
 const MAX_MOVED: usize = 4_096;
+
+/// How old what gossip shows of itself is at most, with some to spare.
+const STATUS_AGE: Duration = Duration::from_secs(2);
 
 /// Gossip, as control knows it.
 pub(super) struct Gossip {
@@ -42,6 +48,8 @@ pub(super) struct Gossip {
     /// What it says of itself.
     info: Option<NodeInfo>,
     networks: BTreeSet<Vni>,
+    /// Whether this node said goodbye: what comes and goes is nobody's business then.
+    pub(super) left: bool,
     /// The static peers that it says it shares.
     pub(super) shares: BTreeMap<VtepAddr, VtepRecord>,
     /// Those that others share.
@@ -82,6 +90,11 @@ impl Member {
     pub(super) fn name(&self, node: NodeId) -> String {
         self.info.as_ref().map_or_else(|| node.to_string(), |info| info.name.clone())
     }
+
+    /// Whether it answers, or did lately.
+    pub(super) fn is_alive(&self) -> bool {
+        matches!(self.state, MemberState::Up | MemberState::Suspect)
+    }
 }
 
 impl Gossip {
@@ -96,6 +109,7 @@ impl Gossip {
             said: BTreeSet::new(),
             info: None,
             networks: BTreeSet::new(),
+            left: false,
             shares: BTreeMap::new(),
             shared: BTreeMap::new(),
             moved: BTreeMap::new(),
@@ -119,6 +133,11 @@ impl Gossip {
         })
     }
 
+    /// What people call a node, also one that is no member any more.
+    pub(super) fn name_of(&self, node: NodeId) -> String {
+        self.members.get(&node).map_or_else(|| node.to_string(), |member| member.name(node))
+    }
+
     /// The member that claims an address.
     pub(super) fn by_origin(&self, origin: Origin) -> Option<(NodeId, &Member)> {
         self.members.iter().find(|(_, member)| member.origin == origin).map(|(node, member)| (*node, member))
@@ -132,7 +151,7 @@ impl Gossip {
 }
 
 /// What a member is sent, and where: what this node sends, to its address of a family of ours, IPv4 first.
-fn tunnel(config: &Config, own: &[IpAddr], info: &NodeInfo) -> Option<(Format, VtepAddr)> {
+pub(super) fn tunnel(config: &Config, own: &[IpAddr], info: &NodeInfo) -> Option<(Format, VtepAddr)> {
     let ours = |v4: bool| own.iter().any(|ip| ip.is_ipv4() == v4);
     let v4 = info.v4.map(IpAddr::V4).filter(|_| ours(true));
     let ip = v4.or_else(|| info.v6.map(IpAddr::V6).filter(|_| ours(false)))?;
@@ -149,7 +168,8 @@ impl<D: Devices> Control<D> {
 
     /// Takes in what gossip heard.
     pub fn handle_gossip(&mut self, now: Instant) {
-        let Some(gossip) = &self.gossip else { return };
+        let Some(gossip) = self.gossip.as_ref().filter(|gossip| !gossip.left) else { return };
+        self.history.advance(now);
         let News { events, changes } = gossip.link.take_news();
         for event in events {
             self.member_event(event, now);
@@ -157,6 +177,7 @@ impl<D: Devices> Control<D> {
         for ((node, key), record) in changes {
             self.member_change(node, key, record, now);
         }
+        self.follow_changes(None, None);
         self.settle();
     }
 
@@ -187,16 +208,14 @@ impl<D: Devices> Control<D> {
             (Key::NodeInfo, _) => self.hide_member(node, now),
             (Key::VniJoin(vni), record) => {
                 let Some(gossip) = &mut self.gossip else { return };
-                let vnis = &mut gossip.member(node, now).vnis;
-                self.dirty |= if record.is_some() { vnis.insert(vni) } else { vnis.remove(&vni) };
+                if record.is_some() {
+                    self.dirty |= gossip.member(node, now).vnis.insert(vni);
+                } else if let Some(member) = gossip.members.get_mut(&node) {
+                    self.dirty |= member.vnis.remove(&vni);
+                }
             }
             (Key::Mac(vni, mac), Some(Record::Mac(record))) => self.member_mac(node, vni, mac, &record, now),
-            (Key::Mac(vni, mac), _) => {
-                let Some(member) = self.gossip.as_ref().and_then(|gossip| gossip.members.get(&node)) else {
-                    return;
-                };
-                self.table.unclaim(vni, mac, member.origin, now);
-            }
+            (Key::Mac(vni, mac), _) => self.member_mac_gone(node, vni, mac, now),
             (Key::Vtep(at), Some(Record::Vtep(record))) => self.member_vtep(node, at, Some(record)),
             (Key::Vtep(at), _) => self.member_vtep(node, at, None),
             // Of kinds that this version does not know: carried for others.
@@ -217,9 +236,8 @@ impl<D: Devices> Control<D> {
         }
         if member.info.replace(info).is_none() || member.tunnel != tunnel {
             member.tunnel = tunnel;
-            let origin = member.origin;
             gossip.link.replay(node);
-            self.table.unclaim_all(origin, now);
+            self.drop_claims(node, now);
         }
         self.find_path(node);
         self.dirty = true;
@@ -232,8 +250,32 @@ impl<D: Devices> Control<D> {
         if let Some((_, vtep)) = member.tunnel.take() {
             self.fallbacks.retain(|(at, _), _| *at != Some(vtep));
         }
-        self.table.unclaim_all(member.origin, now);
+        self.drop_claims(node, now);
         self.dirty = true;
+    }
+
+    /// Drops all that a node claims.
+    fn drop_claims(&mut self, node: NodeId, now: Instant) {
+        let Some(member) = self.gossip.as_ref().and_then(|gossip| gossip.members.get(&node)) else { return };
+        let name = format!("node {}", member.name(node));
+        let claimed = self.table.entries().filter(|entry| entry.origin == Some(member.origin));
+        for entry in claimed.take(history::CAPACITY) {
+            let what = What { from: Some(name.clone()), ..FdbEvent::Withdrawn.into() };
+            self.history.note(entry.vni, entry.mac, what);
+        }
+        self.table.unclaim_all(member.origin, now);
+    }
+
+    fn member_mac_gone(&mut self, node: NodeId, vni: Vni, mac: MacAddr, now: Instant) {
+        let Some(member) = self.gossip.as_ref().and_then(|gossip| gossip.members.get(&node)) else { return };
+        let by = format!("node {}", member.name(node));
+        self.neighbors.unclaim(vni, mac, member.origin.get());
+        let to = match self.table.unclaim(vni, mac, member.origin, now) {
+            UnclaimOutcome::Gone { .. } => None,
+            UnclaimOutcome::TakenOver { to, .. } => Some(self.describe(to)),
+            UnclaimOutcome::Unknown | UnclaimOutcome::Unchanged => return,
+        };
+        self.history.note(vni, mac, What { from: Some(by), to, ..FdbEvent::Withdrawn.into() });
     }
 
     fn member_mac(&mut self, node: NodeId, vni: Vni, mac: MacAddr, record: &MacRecord, now: Instant) {
@@ -241,8 +283,14 @@ impl<D: Devices> Control<D> {
         let Some((_, vtep)) = member.tunnel else { return };
         let MacRecord { mob_seq, is_static, dst, .. } = *record;
         let claim = Claim { origin: member.origin, at: dst.unwrap_or(vtep), mob_seq, is_static };
-        let there = member.name(node);
-        match self.table.claim(vni, mac, claim, now) {
+        let there = format!("node {}", member.name(node));
+        let outcome = self.table.claim(vni, mac, claim, now);
+        if !matches!(outcome, ClaimOutcome::Refused(_)) {
+            let MacRecord { ips, router, .. } = record;
+            let origin = claim.origin.get();
+            self.neighbor_claim(&neighbor::Claim { vni, mac, ips, router: *router, mob_seq, origin });
+        }
+        match outcome {
             ClaimOutcome::Moved { from, frozen } => {
                 self.say_moved(vni, mac, from, Location::Remote(claim.at), frozen);
                 if matches!(from, Location::Local(_)) {
@@ -251,16 +299,50 @@ impl<D: Devices> Control<D> {
             }
             ClaimOutcome::Duplicate { here, .. } => {
                 let here = self.describe(here);
+                let (from, to) = (Some(there.clone()), Some(here.clone()));
+                self.history.note(vni, mac, What { from, to, ..FdbEvent::Duplicate.into() });
                 tracing::warn!(
                     event = "mac_duplicate", %mac, vni = vni.get(), here, there,
                     "a MAC address is configured here and at another node: give one of the two another"
                 );
             }
-            ClaimOutcome::Added
-            | ClaimOutcome::Refreshed
-            | ClaimOutcome::Lost { .. }
-            | ClaimOutcome::Refused(_) => {}
+            ClaimOutcome::Added => {
+                let place = dst.map_or_else(|| there.clone(), |at| format!("peer {} of {there}", at.ip()));
+                let what = What { to: Some(place), mob_seq: Some(mob_seq), ..FdbEvent::Claimed.into() };
+                self.history.note(vni, mac, what);
+            }
+            ClaimOutcome::Refreshed | ClaimOutcome::Lost { .. } | ClaimOutcome::Refused(_) => {}
         }
+    }
+
+    /// This node left: nobody is a member any more.
+    pub(super) fn leave_members(&mut self, now: Instant) {
+        let nodes: Vec<NodeId> =
+            self.gossip.iter().flat_map(|gossip| gossip.members.keys().copied()).collect();
+        self.unclaim_neighbors();
+        nodes.into_iter().for_each(|node| self.forget_member(node, now));
+        self.neighbors.set_publishing(false);
+        if let Some(gossip) = &mut self.gossip {
+            gossip.left = true;
+            gossip.shared.clear();
+            gossip.moved.clear();
+        }
+    }
+
+    /// Forgets which IP addresses other nodes claim.
+    fn unclaim_neighbors(&mut self) {
+        for entry in self.table.entries() {
+            let lost = self.table.lost_claims(entry.vni, entry.mac).iter().map(|claim| claim.origin);
+            for origin in entry.origin.into_iter().chain(lost) {
+                self.neighbors.unclaim(entry.vni, entry.mac, origin.get());
+            }
+        }
+    }
+
+    /// Forgets a member, as gossip did.
+    pub(super) fn forget_member(&mut self, node: NodeId, now: Instant) {
+        self.hide_member(node, now);
+        self.gossip.iter_mut().for_each(|gossip| drop(gossip.members.remove(&node)));
     }
 
     /// An address moved from here to a node: others that do not know yet still send frames for it here.
@@ -284,8 +366,15 @@ impl<D: Devices> Control<D> {
         }
     }
 
-    /// Looks again at the way to every member.
-    pub(super) fn look_at_members(&mut self) {
+    /// Looks again at the way to every member, and forgets those that gossip forgot.
+    pub(super) fn look_at_members(&mut self, now: Instant) {
+        let Some(gossip) = &self.gossip else { return };
+        let status = gossip.link.status();
+        // The status is a little older than the news.
+        let settled = |m: &Member| !m.is_alive() && now.saturating_duration_since(m.since) > STATUS_AGE;
+        let gone = |(node, m): &(&NodeId, &Member)| settled(m) && !status.members.contains_key(node);
+        let gone: Vec<NodeId> = gossip.members.iter().filter(gone).map(|(node, _)| *node).collect();
+        gone.into_iter().for_each(|node| self.forget_member(node, now));
         let nodes: Vec<NodeId> =
             self.gossip.iter().flat_map(|gossip| gossip.members.keys().copied()).collect();
         nodes.into_iter().for_each(|node| self.find_path(node));
@@ -307,7 +396,7 @@ impl<D: Devices> Control<D> {
 
     /// Says what changed of this node: itself, its networks, its addresses.
     pub(super) fn publish(&mut self) {
-        if self.gossip.is_none() {
+        if self.gossip.as_ref().is_none_or(|gossip| gossip.left) {
             return;
         }
         let info = self.own_info();
@@ -330,14 +419,14 @@ impl<D: Devices> Control<D> {
             gossip.members.keys().for_each(|node| gossip.link.replay(*node));
         }
         self.publish_shared();
-        while let Some((vni, mac)) = self.table.poll_changed() {
+        while let Some((vni, mac)) = self.neighbors.poll_changed() {
             self.publish_address(vni, mac);
         }
     }
 
-    fn publish_address(&mut self, vni: Vni, mac: MacAddr) {
+    pub(super) fn publish_address(&mut self, vni: Vni, mac: MacAddr) {
         let record = self.own_address(vni, mac);
-        let Some(gossip) = &mut self.gossip else { return };
+        let Some(gossip) = self.gossip.as_mut().filter(|gossip| !gossip.left) else { return };
         let was_said =
             if record.is_some() { !gossip.said.insert((vni, mac)) } else { gossip.said.remove(&(vni, mac)) };
         if record.is_some() || was_said {
@@ -356,7 +445,9 @@ impl<D: Devices> Control<D> {
             }
         };
         let is_static = entry.kind == Kind::Static;
-        Some(Record::Mac(MacRecord { vni, mac, ips: Vec::new(), dst, mob_seq: entry.mob_seq, is_static }))
+        let (mut ips, router) = self.neighbors.ips_of(vni, mac);
+        ips.truncate(MAX_IPS);
+        Some(Record::Mac(MacRecord { vni, mac, ips, dst, mob_seq: entry.mob_seq, is_static, router }))
     }
 
     fn own_info(&self) -> Option<NodeInfo> {

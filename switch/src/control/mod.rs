@@ -17,6 +17,8 @@
 //! | `requests`, `report` | changes asked for by clients; questions |
 //! | `reload` | from one configuration to the next |
 //! | `ports`, `peers`, `members`, `shared`, `entries` | what is up, what is reachable, who lives where |
+//! | `neighbors` | who has which IP address |
+//! | `history`, `troubles` | what happened to addresses; what does not work of gossip |
 //! | `build` | all of it as a [`Topology`] |
 
 use std::collections::BTreeMap;
@@ -26,14 +28,18 @@ use std::time::{Duration, Instant};
 
 use encap::{MacAddr, PortId, Vni, VtepAddr};
 use fdb::Table;
+use fdb::neighbor::NeighborTable;
 
 use self::config::{Config, ConfigError};
 use self::devices::Devices;
 use self::entries::StaticAt;
+use self::history::History;
 use self::members::Gossip;
 use self::peers::Peer;
 use self::ports::Port;
+use self::protocol::FdbEvent;
 use self::reload::Kept;
+use self::troubles::Troubles;
 use crate::counters::PaddedCounters;
 use crate::events::WorkerEvent;
 use crate::topology::Topology;
@@ -43,8 +49,10 @@ mod build;
 pub mod config;
 pub mod devices;
 mod entries;
+mod history;
 mod members;
 mod mtu;
+mod neighbors;
 mod peers;
 mod ports;
 pub mod protocol;
@@ -54,6 +62,7 @@ mod requests;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod troubles;
 
 pub use members::GossipSetup;
 pub use reload::{ReloadError, Reloaded};
@@ -90,6 +99,7 @@ pub struct Control<D> {
     load: Loader,
     devices: D,
     table: Table,
+    neighbors: NeighborTable,
     counters: Vec<Arc<PaddedCounters>>,
     addresses: Vec<IpAddr>,
     gossip: Option<Gossip>,
@@ -99,6 +109,8 @@ pub struct Control<D> {
     statics: BTreeMap<(Vni, MacAddr), StaticAt>,
     /// Offloads that the kernel refused: what it said, and when.
     fallbacks: BTreeMap<(Option<VtepAddr>, &'static str), (String, Instant)>,
+    history: History,
+    troubles: Troubles,
     next_port: u32,
     next_tick: Instant,
     last_aged: Instant,
@@ -118,6 +130,7 @@ impl<D: Devices> Control<D> {
             config: Config { networks: Vec::new(), ports: Vec::new(), peers: Vec::new(), ..config.clone() },
             load,
             devices,
+            neighbors: NeighborTable::new(Arc::clone(table.shared())),
             table,
             counters,
             addresses,
@@ -126,6 +139,8 @@ impl<D: Devices> Control<D> {
             peers: Vec::new(),
             statics: BTreeMap::new(),
             fallbacks: BTreeMap::new(),
+            history: History::new(now),
+            troubles: Troubles::default(),
             next_port: 0,
             next_tick: now + TICK,
             last_aged: now,
@@ -133,7 +148,8 @@ impl<D: Devices> Control<D> {
             dirty: true,
             stopping: false,
         };
-        control.table.track_changes(control.gossip.is_some());
+        control.table.track_changes(true);
+        control.neighbors.set_publishing(control.gossip.is_some());
         control.table.set_own(&control.own_vteps());
         control.apply(config, &Kept::default(), now);
         control.settle();
@@ -152,8 +168,10 @@ impl<D: Devices> Control<D> {
 
     /// Takes in what a worker saw. Events about what is gone by now are ignored.
     pub fn handle_event(&mut self, event: WorkerEvent, now: Instant) {
+        self.history.advance(now);
         match event {
             WorkerEvent::Learn { vni, mac, at } => self.learn(vni, mac, at, now),
+            WorkerEvent::Bind { vni, told, port } => self.bind(vni, told, port, now),
             WorkerEvent::PortGone { port, error } => self.port_gone(port, &error, now),
             WorkerEvent::Offload { name, peer, refused } => self.offload(name, peer, refused, now),
         }
@@ -162,7 +180,10 @@ impl<D: Devices> Control<D> {
 
     /// Does what is due: ageing, waiting ports, routes, MTUs.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.history.advance(now);
         self.table.expire(now);
+        self.follow_changes(Some(FdbEvent::Aged), Some(FdbEvent::Thawed));
+        self.neighbors.expire(now);
         self.last_aged = now;
         if now < self.next_tick {
             return self.settle();
@@ -170,8 +191,9 @@ impl<D: Devices> Control<D> {
         self.next_tick = now + TICK;
         self.retry_ports(now);
         self.look_at_routes(now);
-        self.look_at_members();
+        self.look_at_members(now);
         self.look_at_shared();
+        self.look_for_troubles(now);
         self.forget_moved(now);
         self.follow_underlay_mtu();
         self.settle();
@@ -230,12 +252,16 @@ impl<D: Devices> Control<D> {
     /// The end of every entry point: the FDB gets what must be in it, the workers get the topology if it changed, and other
     /// nodes are told what changed of this one.
     fn settle(&mut self) {
+        self.follow_changes(Some(FdbEvent::Deleted), None);
         if std::mem::take(&mut self.dirty) {
             self.restore_statics();
+            self.follow_changes(None, Some(FdbEvent::Configured));
+            self.restore_bindings();
             let topology: Topology = self.build();
             self.devices.publish(Arc::new(topology));
         }
         self.publish();
+        self.tell_of_neighbors();
     }
 
     fn vni_of(&self, network: &str) -> Option<Vni> {

@@ -116,6 +116,7 @@ impl<D: Devices> Control<D> {
         let Some(id) = self.ports.get(name).and_then(Port::id) else { return };
         self.devices.close_port(id, keep);
         self.table.forget(Location::Local(id));
+        self.neighbors.forget_port(id);
         self.dirty = true;
     }
 

@@ -4,13 +4,21 @@
 //! without a new number. Ages and durations are whole seconds unless the name says otherwise, sizes are octets.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use encap::{Format, MacAddr, Mtu, Vni};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use self::gossip::is_false;
+pub use self::gossip::{
+    FdbEvent, FdbHistory, FdbHistoryEntry, GossipStatus, KeyEntry, Keys, SecretKey, SecretKeyError,
+};
+pub use self::ports::{NetworkEntry, Networks, PortEntry, PortState, Ports};
 use crate::io::netns::NetnsRef;
+
+mod gossip;
+mod ports;
 
 /// What a client asks for.
 ///
@@ -88,10 +96,48 @@ pub enum Request {
         #[serde(default)]
         network: Option<String>,
     },
+    /// Who has which IP address: [`Neigh`].
+    NeighShow {
+        /// Only this network, by name or VNI.
+        #[serde(default)]
+        network: Option<String>,
+    },
     /// The ledger: [`Drops`].
     Drops,
     /// Reads the configuration file again.
     Reload,
+    /// What happened to a MAC address: [`FdbHistory`].
+    FdbHistory {
+        /// The MAC address.
+        mac: MacAddr,
+        /// Only in this network, by name or VNI.
+        #[serde(default)]
+        network: Option<String>,
+    },
+    /// The keys of gossip: [`Keys`].
+    KeyList,
+    /// Adds a key, which opens and does not seal.
+    KeyInstall {
+        /// The key.
+        key: SecretKey,
+    },
+    /// Seals with an installed key from now on.
+    KeyUse {
+        /// The key's id.
+        id: String,
+    },
+    /// Removes a key.
+    KeyRemove {
+        /// The key's id.
+        id: String,
+    },
+    /// Says goodbye to the other nodes; ports and static peers stay.
+    Leave,
+    /// Forgets a member that is down.
+    Forget {
+        /// Its name, its id, or what the id of only one begins with.
+        node: String,
+    },
 }
 
 impl Request {
@@ -105,7 +151,10 @@ impl Request {
                 | Self::PortList
                 | Self::PeerList
                 | Self::FdbShow { .. }
+                | Self::NeighShow { .. }
                 | Self::Drops
+                | Self::FdbHistory { .. }
+                | Self::KeyList
         )
     }
 }
@@ -180,6 +229,9 @@ pub enum Reply {
     /// Entries of the FDB.
     #[serde(rename = "weft.fdb/1")]
     Fdb(Fdb),
+    /// Who has which IP address.
+    #[serde(rename = "weft.neigh/1")]
+    Neigh(Neigh),
     /// The ledger.
     #[serde(rename = "weft.drops/1")]
     Drops(Drops),
@@ -189,6 +241,12 @@ pub enum Reply {
     /// The request was not carried out, and nothing changed.
     #[serde(rename = "weft.error/1")]
     Error(ErrorReply),
+    /// What happened to a MAC address.
+    #[serde(rename = "weft.fdb-history/1")]
+    FdbHistory(FdbHistory),
+    /// The keys of gossip.
+    #[serde(rename = "weft.key-list/1")]
+    Keys(Keys),
 }
 
 impl Reply {
@@ -286,6 +344,9 @@ pub struct Status {
     pub counts: BTreeMap<String, u64>,
     /// How the work was batched since the start.
     pub batching: BTreeMap<String, u64>,
+    /// How gossip is; absent = there is no `[gossip]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gossip: Option<GossipStatus>,
 }
 
 /// Something that does not work, or works more slowly, and what it concerns.
@@ -299,85 +360,6 @@ pub struct DegradedSubject {
     pub subject: String,
 }
 
-/// All networks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Networks {
-    /// One each.
-    pub entries: Vec<NetworkEntry>,
-}
-
-/// One network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NetworkEntry {
-    /// Its name.
-    pub name: String,
-    /// Its VNI.
-    pub vni: Vni,
-    /// The IP MTU of its ports.
-    pub mtu: Mtu,
-    /// The names of its ports.
-    pub ports: Vec<String>,
-    /// The names of its peers.
-    pub peers: Vec<String>,
-    /// Its entries in the FDB.
-    pub macs: u64,
-    /// The most it may have.
-    pub max_macs: u64,
-    /// How long a learned entry is kept without being seen; 0 = for ever.
-    pub mac_age_s: u64,
-    /// What happens to unicast for unknown destinations: `flood` or `drop`.
-    pub unknown_unicast: String,
-    /// What happens to frames with a VLAN tag: `drop` or `pass`.
-    pub vlan: String,
-}
-
-/// All ports.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ports {
-    /// One each.
-    pub entries: Vec<PortEntry>,
-}
-
-/// One port.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PortEntry {
-    /// Its name.
-    pub name: String,
-    /// The name of its device.
-    pub ifname: String,
-    /// The name of its network.
-    pub network: String,
-    /// The namespace of its device; `null` = the daemon's own.
-    pub netns: Option<NetnsRef>,
-    /// Its MAC address; `null` = not known before it is up.
-    pub mac: Option<MacAddr>,
-    /// Its configured addresses.
-    pub addresses: Vec<IpNet>,
-    /// The IP MTU of its device.
-    pub mtu: Mtu,
-    /// Whether it works.
-    pub state: PortState,
-    /// Why it does not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// The offloads that the kernel granted.
-    pub offloads: Vec<String>,
-    /// Whether it was added by the command line and goes when the daemon ends.
-    pub runtime: bool,
-}
-
-/// Whether a port works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PortState {
-    /// It works.
-    Up,
-    /// Its device could not be made, or was deleted by somebody.
-    Down,
-    /// Its namespace does not exist yet.
-    Waiting,
-}
-
 /// All peers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peers {
@@ -388,9 +370,9 @@ pub struct Peers {
 /// One peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerEntry {
-    /// Its name: its address, as a static peer has no other.
+    /// A member's name; of a static peer its address, as it has no other.
     pub name: String,
-    /// Its underlay address or prefix.
+    /// Its underlay address or prefix; `-` = a member has not told it yet.
     pub address: String,
     /// Its UDP port.
     pub port: u16,
@@ -404,7 +386,7 @@ pub struct PeerEntry {
     pub path_mtu: Option<Mtu>,
     /// The IP size that a pod may send through it; `null` as above.
     pub mtu: Option<Mtu>,
-    /// The round-trip time; `null` = not measured.
+    /// The round-trip time of gossip, smoothed; `null` = not measured.
     pub rtt_us: Option<u64>,
     /// What does not work.
     pub degraded: Vec<Degraded>,
@@ -412,6 +394,21 @@ pub struct PeerEntry {
     pub networks: Vec<String>,
     /// Whether it was added by the command line and goes when the daemon ends.
     pub runtime: bool,
+    /// Seconds since it is in this state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_s: Option<u64>,
+    /// Whether a member that is down said goodbye.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub left: bool,
+    /// A member's id: 32 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// A member's version of weft.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Where a member's gossip is heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gossip: Option<SocketAddr>,
 }
 
 /// How a peer became one.
@@ -428,11 +425,11 @@ pub enum PeerKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PeerState {
-    /// A static peer with a route.
+    /// A member that answers, or a static peer with a route.
     Up,
     /// A member that did not answer lately.
     Suspect,
-    /// No route, or a dead member.
+    /// No route, or a member that is dead or left.
     Down,
 }
 
@@ -469,11 +466,18 @@ pub struct FdbEntry {
     /// The underlay address of the VTEP it is behind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dst: Option<IpAddr>,
-    /// The node that made the entry.
+    /// The name of the node that made the entry.
     pub owner: String,
+    /// The id of the other node that claims the address; absent = it is this node's own entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// Raised whenever the entry changes.
     pub seq: u64,
-    /// Seconds since it was last seen; for a static entry since it was made.
+    /// How often the address moved since somebody first saw it, as far as this node heard of it: the mobility sequence
+    /// number of [RFC 7432 §7.7](https://www.rfc-editor.org/rfc/rfc7432#section-7.7).
+    #[serde(default)]
+    pub mob_seq: u32,
+    /// Seconds since it was last seen; for a static entry since it was made, for a claimed one since it holds.
     pub age_s: u64,
     /// Seconds until the entry may move again; absent = it is not frozen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -486,10 +490,44 @@ pub struct FdbEntry {
 pub enum FdbState {
     /// Learned from a local port.
     Local,
-    /// Learned from a peer.
+    /// Learned from a peer, or claimed by another node.
     Remote,
-    /// From the configuration or the command line, wherever it lives.
+    /// From the configuration or the command line, of this node or of the one that claims it.
     Static,
+}
+
+/// Who has which IP address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Neigh {
+    /// One each, by network and IP address.
+    pub entries: Vec<NeighEntry>,
+}
+
+/// The owner of one IP address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NeighEntry {
+    /// The IP address.
+    pub ip: IpAddr,
+    /// The MAC address that has it.
+    pub mac: MacAddr,
+    /// The VNI of its network.
+    pub vni: Vni,
+    /// The name of its network.
+    pub network: String,
+    /// The local port that it is behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<String>,
+    /// The underlay address of the VTEP that it is behind; absent = not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dst: Option<IpAddr>,
+    /// The node that says so; absent = not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Whether it is a router.
+    pub router: bool,
+    /// Seconds since it was last told, or since its port was given it; absent = not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_s: Option<u64>,
 }
 
 /// The ledger: at rest `received + copies = delivered + answered + all drops`, in wire frames.

@@ -87,6 +87,7 @@ impl<D: Devices> Control<D> {
     ///
     /// [`ReloadError`]: nothing changed then.
     pub fn reload(&mut self, new: Config, now: Instant) -> Result<Reloaded, ReloadError> {
+        self.history.advance(now);
         let refusals = self.config.reload_refusals(&new);
         if !refusals.is_empty() {
             return refuse(ReloadError::NeedsRestart(refusals));
@@ -139,12 +140,21 @@ impl<D: Devices> Control<D> {
         let encap = old.encap != self.config.encap;
         let others = old.log != self.config.log || old.gossip != self.config.gossip;
         let mut done = Reloaded { settings: encap || others, ..Reloaded::default() };
+        self.apply_join(&old);
         self.apply_networks(&old, &mut done);
         self.apply_peers(kept, &mut done, now);
         self.apply_ports(&old, kept, &mut done, now);
         self.prune_statics();
         self.dirty |= encap || done.added + done.removed + done.changed > 0;
         done
+    }
+
+    fn apply_join(&self, old: &Config) {
+        if let (Some(gossip), Some(new)) = (&self.gossip, &self.config.gossip)
+            && old.gossip.as_ref().is_none_or(|old| old.join != new.join)
+        {
+            gossip.link.set_join(new.join.clone());
+        }
     }
 
     fn apply_networks(&mut self, old: &Config, done: &mut Reloaded) {
@@ -242,6 +252,7 @@ impl<D: Devices> Control<D> {
             && self.vni_of(&port.config.network) != before
         {
             self.table.forget(Location::Local(id));
+            self.neighbors.forget_port(id);
         }
     }
 }

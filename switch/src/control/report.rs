@@ -1,4 +1,4 @@
-//! Answers to questions, as clients get them.
+//! Answers to questions, as clients get them; `gossip` has those about members.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,7 +17,9 @@ use super::protocol::{
 use super::{Control, mtu};
 use crate::counters::{DropReason, Totals};
 
-const NO_ROUTE: &str = "no route to its address";
+mod gossip;
+
+pub(super) const NO_ROUTE: &str = "no route to its address";
 
 impl<D: Devices> Control<D> {
     fn totals(&self) -> Totals {
@@ -37,6 +39,7 @@ impl<D: Devices> Control<D> {
             offloads: self.devices.offloads().into_iter().map(owned).collect(),
             counts: self.counts(),
             batching: named(self.totals().batching.named()),
+            gossip: self.gossip_status(),
         })
     }
 
@@ -62,6 +65,7 @@ impl<D: Devices> Control<D> {
                 peer.map_or_else(|| "underlay".to_owned(), |vtep| self.describe(Location::Remote(vtep)));
             all.push(DegradedSubject { cause: fallback(name, said), since_s: seconds(now, *since), subject });
         }
+        all.extend(self.gossip_degraded(now));
         all
     }
 
@@ -72,12 +76,14 @@ impl<D: Devices> Control<D> {
             frozen += u64::from(entry.frozen_until.is_some());
         }
         let fdb = self.table.counters();
+        let members: Vec<PeerState> = self.member_states().collect();
+        let members_up = members.iter().filter(|state| **state != PeerState::Down).count();
         named([
             ("networks", self.config.networks.len() as u64),
             ("ports", self.ports.len() as u64),
             ("ports_up", self.ports.values().filter(|p| p.id().is_some()).count() as u64),
-            ("peers", self.peers.len() as u64),
-            ("peers_up", self.peers.iter().filter(|p| p.is_up()).count() as u64),
+            ("peers", (self.peers.len() + members.len()) as u64),
+            ("peers_up", (self.peers.iter().filter(|p| p.is_up()).count() + members_up) as u64),
             ("macs", self.table.len() as u64),
             ("macs_static", statics),
             ("macs_frozen", frozen),
@@ -98,7 +104,7 @@ impl<D: Devices> Control<D> {
                 vni: n.vni,
                 mtu: self.wanted_mtu(&n.name),
                 ports: ports.map(|(name, _)| name.clone()).collect(),
-                peers: peers.map(|p| p.config.address.to_string()).collect(),
+                peers: peers.map(|p| p.config.address.to_string()).chain(self.members_on(n)).collect(),
                 macs: self.table.count(n.vni) as u64,
                 max_macs: n.max_macs.into(),
                 mac_age_s: n.mac_age.as_secs(),
@@ -149,7 +155,19 @@ impl<D: Devices> Control<D> {
     }
 
     pub(super) fn peer_list(&self, now: Instant) -> Reply {
-        Reply::Peers(Peers { entries: self.peers.iter().map(|peer| self.peer_entry(peer, now)).collect() })
+        let mut entries: Vec<_> = self.peers.iter().map(|peer| self.peer_entry(peer, now)).collect();
+        entries.extend(self.member_entries(now));
+        Reply::Peers(Peers { entries })
+    }
+
+    /// The offloads that the kernel refuses on the way to a VTEP.
+    fn fallbacks_of(&self, vtep: VtepAddr, now: Instant) -> Vec<Degraded> {
+        let its_own = self.fallbacks.iter().filter(|((key, _), _)| *key == Some(vtep));
+        let item = |((_, name), (said, since)): (&(_, &'static str), &(String, Instant))| Degraded {
+            cause: fallback(name, said),
+            since_s: seconds(now, *since),
+        };
+        its_own.map(item).collect()
     }
 
     fn peer_entry(&self, peer: &Peer, now: Instant) -> PeerEntry {
@@ -159,10 +177,7 @@ impl<D: Devices> Control<D> {
         if !peer.is_up() {
             degraded.push(Degraded { cause: NO_ROUTE.to_owned(), since_s: seconds(now, peer.since) });
         }
-        let its_own = |key: &Option<VtepAddr>| *key == Some(peer.vtep);
-        for ((_, name), (said, since)) in self.fallbacks.iter().filter(|((key, _), _)| its_own(key)) {
-            degraded.push(Degraded { cause: fallback(name, said), since_s: seconds(now, *since) });
-        }
+        degraded.extend(self.fallbacks_of(peer.vtep, now));
         PeerEntry {
             name: peer.config.address.to_string(),
             address: peer.config.address.to_string(),
@@ -176,6 +191,11 @@ impl<D: Devices> Control<D> {
             degraded,
             networks: networks().map(|n| n.name.clone()).collect(),
             runtime: peer.runtime,
+            since_s: Some(seconds(now, peer.since)),
+            left: false,
+            node: None,
+            version: None,
+            gossip: None,
         }
     }
 
@@ -191,17 +211,26 @@ impl<D: Devices> Control<D> {
         entries.sort_unstable_by_key(|e| (e.vni, e.mac));
         let ids: BTreeMap<_, _> =
             self.ports.iter().filter_map(|(name, p)| Some((p.id()?, name.as_str()))).collect();
+        let owners = self.owners();
         let entries = entries.iter().map(|entry| {
+            let owner = entry.origin.and_then(|origin| owners.get(&origin)).cloned();
             let port = match entry.location {
                 Location::Local(id) => Some(ids.get(&id).map_or_else(|| id.to_string(), |n| (*n).to_owned())),
                 Location::Remote(_) => None,
             };
-            self.fdb_entry(entry, port, now)
+            self.fdb_entry(entry, port, owner, now)
         });
         Ok(Reply::Fdb(Fdb { entries: entries.collect() }))
     }
 
-    fn fdb_entry(&self, entry: &EntryView, port: Option<String>, now: Instant) -> FdbEntry {
+    /// `owner`: id and name of the node that claims the address.
+    fn fdb_entry(
+        &self,
+        entry: &EntryView,
+        port: Option<String>,
+        owner: Option<(String, String)>,
+        now: Instant,
+    ) -> FdbEntry {
         let (dst, learned) = match entry.location {
             Location::Local(_) => (None, FdbState::Local),
             Location::Remote(vtep) => (Some(vtep.ip()), FdbState::Remote),
@@ -215,8 +244,10 @@ impl<D: Devices> Control<D> {
             state: if entry.kind.is_static() { FdbState::Static } else { learned },
             port,
             dst,
-            owner: self.config.node.name.clone(),
+            node: owner.as_ref().map(|(node, _)| node.clone()),
+            owner: owner.map_or_else(|| self.config.node.name.clone(), |(_, name)| name),
             seq: entry.seq,
+            mob_seq: entry.mob_seq,
             age_s: seconds(now, since),
             frozen_s: entry.frozen_until.map(|until| seconds(until, now)),
         }
@@ -266,6 +297,17 @@ fn fallback(offload: &str, said: &str) -> String {
 }
 
 /// Whole seconds from `since` to `now`; 0 when that is the other way round.
-fn seconds(now: Instant, since: Instant) -> u64 {
+pub(super) fn seconds(now: Instant, since: Instant) -> u64 {
     now.checked_duration_since(since).unwrap_or(Duration::ZERO).as_secs()
+}
+
+/// At most this many names stand in one message.
+const LISTED: usize = 10;
+
+/// Names, as many as a message takes.
+pub(super) fn names(mut all: Vec<String>) -> String {
+    let more = all.len().saturating_sub(LISTED);
+    all.truncate(LISTED);
+    let all = all.join(", ");
+    if more == 0 { all } else { format!("{all} and {more} more") }
 }

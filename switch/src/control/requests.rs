@@ -8,20 +8,29 @@ use fdb::DelOutcome;
 use super::config::{NetworkConfig, PeerAddress, PeerConfig, PortConfig};
 use super::devices::Devices;
 use super::entries::{Place, StaticAt};
+use super::history::What;
 use super::ports::State;
+use super::protocol::FdbEvent;
 use super::protocol::{ErrorReply, FdbTarget, PeerAdd, PortAdd, Reply, Request};
 use super::{Config, Control};
+
+mod gossip;
 
 impl<D: Devices> Control<D> {
     /// Answers a client. An error reply says that nothing changed.
     pub fn handle_request(&mut self, request: Request, now: Instant) -> Reply {
+        self.history.advance(now);
         let reply = match request {
-            Request::Status => Ok(self.status(now)),
+            Request::Status => {
+                self.look_for_troubles(now);
+                Ok(self.status(now))
+            }
             Request::NetworkList => Ok(self.network_list()),
             Request::PortList => Ok(self.port_list()),
             Request::PeerList => Ok(self.peer_list(now)),
             Request::Drops => Ok(self.drops()),
             Request::FdbShow { mac, network } => self.fdb_show(mac, network.as_deref(), now),
+            Request::NeighShow { network } => self.neigh_show(network.as_deref(), now),
             Request::PortAdd(add) => self.port_add(add, now),
             Request::PortDel { name } => self.port_del(&name),
             Request::PeerAdd(add) => self.peer_add(&add, now),
@@ -34,6 +43,13 @@ impl<D: Devices> Control<D> {
                 Ok(reloaded) => Ok(Reply::done(reloaded.to_string(), reloaded.total())),
                 Err(error) => Err(ErrorReply::failed(error.to_string())),
             },
+            Request::FdbHistory { mac, network } => self.fdb_history(mac, network.as_deref(), now),
+            Request::KeyList => self.key_list(),
+            Request::KeyInstall { key } => self.key_install(key),
+            Request::KeyUse { id } => self.key_use(&id),
+            Request::KeyRemove { id } => self.key_remove(&id),
+            Request::Leave => self.leave(now),
+            Request::Forget { node } => self.forget(&node, now),
         };
         self.settle();
         reply.unwrap_or_else(Reply::from)
@@ -142,6 +158,7 @@ impl<D: Devices> Control<D> {
             self.table.add_static(vni, mac, location).map_err(|error| {
                 ErrorReply::failed(format!("{mac} was not added to network {name}: {error}"))
             })?;
+            self.follow_changes(None, Some(FdbEvent::Configured));
         }
         self.statics.insert((vni, mac), StaticAt { place, since: now });
         let note = if location.is_some() { "" } else { "; it takes effect once the port is up" };
@@ -226,7 +243,12 @@ impl<D: Devices> Control<D> {
         let only = network.map(|n| self.network(n)).transpose()?.map(|n| n.vni);
         let vnis: Vec<Vni> = self.config.networks.iter().map(|n| n.vni).collect();
         let wanted = vnis.into_iter().filter(|vni| only.is_none_or(|o| o == *vni));
-        match wanted.filter(|&vni| self.table.thaw(vni, mac)).count() {
+        let thawed: Vec<Vni> = wanted.filter(|&vni| self.table.thaw(vni, mac)).collect();
+        for vni in &thawed {
+            let to = self.table.entry(*vni, mac).map(|entry| self.describe(entry.location));
+            self.history.note(*vni, mac, What { to, ..FdbEvent::Thawed.into() });
+        }
+        match thawed.len() {
             0 => Err(ErrorReply::failed(format!(
                 "{mac} is not frozen: `weft fdb show {mac}` says where it is"
             ))),

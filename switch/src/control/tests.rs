@@ -10,6 +10,8 @@ use super::protocol::{ErrorCode, ErrorReply, FdbEntry, PeerEntry, PortEntry, Rep
 use super::*;
 use crate::topology::Topology;
 
+mod gossip;
+mod neighbors;
 mod peers;
 mod ports;
 mod reload;
@@ -53,6 +55,14 @@ impl Lab {
     }
 
     fn limited(toml: &str, devices: Twin, limits: Limits) -> Self {
+        Self::made(toml, devices, limits, None)
+    }
+
+    fn gossiping(toml: &str, gossip: GossipSetup) -> Self {
+        Self::made(toml, Twin::default(), Limits::default(), Some(gossip))
+    }
+
+    fn made(toml: &str, devices: Twin, limits: Limits, gossip: Option<GossipSetup>) -> Self {
         let now = crate::clock::now();
         let setup = Setup {
             config: config(toml),
@@ -61,7 +71,7 @@ impl Lab {
             table: Table::new(limits, Arc::new(Shared::with_seed(7))),
             counters: (0..2).map(|_| Arc::default()).collect(),
             addresses: vec![[10, 0, 0, 1].into()],
-            gossip: None,
+            gossip,
         };
         Self { control: Control::new(setup, now), now }
     }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use encap::{MacAddr, Mtu, PortId, VtepAddr};
+use encap::neighbor::FrameBuf;
+use encap::{MacAddr, Mtu, PortId, Vni, VtepAddr};
 
 use super::wanted_offloads;
 use crate::control::config::{Config, UnderlayMtu};
@@ -192,10 +193,18 @@ impl Devices for HostDevices {
 
     fn publish(&mut self, topology: Arc<Topology>) {
         let taps = self.ports.iter().map(|(&id, port)| (id, Arc::clone(&port.tap))).collect();
-        let update = Update { topology, taps: Arc::new(taps) };
+        let update = Update::Topology { topology, taps: Arc::new(taps) };
         for (updates, waker) in &self.workers {
             // Only a worker that has ended takes none, and then the daemon ends, too.
             let _ = updates.send_timeout(update.clone(), PATIENCE);
+            waker.wake();
+        }
+    }
+
+    fn announce(&mut self, vni: Vni, except: Option<PortId>, frame: &FrameBuf) {
+        for (updates, waker) in &self.workers {
+            // One that is behind has better things to do: pods ask again by themselves.
+            let _ = updates.try_send(Update::Announce { vni, except, frame: *frame });
             waker.wake();
         }
     }

@@ -8,12 +8,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use encap::ether::{self, Frame};
 use encap::inet::{Layers, Net};
+use encap::neighbor::{ADVERTISEMENT, ICMPV6, SOLICITATION};
 
 use crate::topology::Guard;
-
-const ICMPV6: u8 = 58;
-const NEIGHBOR_SOLICITATION: u8 = 135;
-const NEIGHBOR_ADVERTISEMENT: u8 = 136;
 
 impl Guard {
     /// Whether the port may send this frame.
@@ -58,17 +55,17 @@ impl Guard {
         let packet = &frame.octets()[l3..];
         let Some((header, icmp)) = packet.split_first_chunk::<40>() else { return false };
         let kind = icmp.first().copied().unwrap_or(0);
-        if header[6] != ICMPV6 || !matches!(kind, NEIGHBOR_SOLICITATION | NEIGHBOR_ADVERTISEMENT) {
+        if header[6] != ICMPV6 || !matches!(kind, SOLICITATION | ADVERTISEMENT) {
             return true;
         }
         let Some((message, mut options)) = icmp.split_first_chunk::<24>() else { return false };
-        if kind == NEIGHBOR_ADVERTISEMENT {
+        if kind == ADVERTISEMENT {
             let target = message.last_chunk::<16>().map(|octets| Ipv6Addr::from(*octets));
             if !target.is_some_and(|target| self.owns(target.into())) {
                 return false;
             }
         }
-        let own_option = kind - NEIGHBOR_SOLICITATION + 1; // 1: source, 2: target link-layer address
+        let own_option = kind - SOLICITATION + 1; // 1: source, 2: target link-layer address
         while let [option, eights, ..] = *options {
             let octets = usize::from(eights).max(1) * 8;
             let Some((body, rest)) = options.split_at_checked(octets) else { return false };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use encap::{MacAddr, PortId, Vni};
+use fdb::neighbor::Neighbors;
 use fdb::{FlowCache, Location, Shared};
 
 use crate::counters::{DropReason, WorkerCounters};
@@ -115,6 +116,11 @@ impl Lookup {
         if frozen { Err(DropReason::MacFrozen) } else { Ok(()) }
     }
 
+    /// Who has which IP address.
+    pub fn neighbors(&self) -> &Neighbors {
+        self.shared.neighbors()
+    }
+
     fn look_again(&mut self, sighting: Sighting, tell: impl FnOnce(WorkerEvent)) -> bool {
         let Sighting { vni, mac, from, age, now } = sighting;
         let (found, stamp) = self.shared.find(vni, mac);
@@ -123,9 +129,13 @@ impl Lookup {
         if !frozen && !found.is_some_and(|found| found.kind.is_static()) {
             tell(WorkerEvent::Learn { vni, mac, at: from });
         }
-        let refresh = if age.is_zero() { Duration::from_secs(3600) } else { age / REFRESHES };
-        let again = now + if here { refresh } else { ASK_AGAIN };
+        let again = now + if here { refresh(age) } else { ASK_AGAIN };
         self.seen.insert(vni, mac, stamp, Seen { at: from, frozen, again });
         frozen
     }
+}
+
+/// How long after it was told an address that is remembered for `age` is told again.
+pub(super) fn refresh(age: Duration) -> Duration {
+    if age.is_zero() { Duration::from_secs(3600) } else { age / REFRESHES }
 }

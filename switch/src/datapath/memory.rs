@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use encap::coalesce::{Coalescer, Offload, Write};
 use encap::vnet::VnetHeader;
 use encap::{Format, Mtu, PortId, Span, Vni, VtepAddr};
+use fdb::neighbor::{Heard, NeighborTable};
 use fdb::{Limits, Shared, Table};
 
 use super::inbound::{self, Message};
@@ -61,7 +62,7 @@ pub struct Delivery {
 pub struct MemorySink {
     /// What was sent to the underlay, since the caller last took it.
     pub sent: Vec<SentMessage>,
-    /// What was written to ports, since the caller last took it.
+    /// What was written to ports, answers to them too, since the caller last took it.
     pub delivered: Vec<Delivery>,
     /// What control was told, since the caller last took it.
     pub events: Vec<WorkerEvent>,
@@ -115,10 +116,14 @@ impl MemorySink {
     }
 
     fn takes(&self, port: PortId, direction: Direction, frames: u64) -> bool {
-        let refusing = self.refusing.iter().find(|(refusing, _)| *refusing == port);
-        let taken = refusing.map_or(Ok(()), |&(_, reason)| Err(reason));
+        let taken = self.refusal(port);
         self.counters.count_delivery(taken, direction, frames);
         taken.is_ok()
+    }
+
+    fn refusal(&self, port: PortId) -> Result<(), DropReason> {
+        let refusing = self.refusing.iter().find(|(refusing, _)| *refusing == port);
+        refusing.map_or(Ok(()), |&(_, reason)| Err(reason))
     }
 }
 
@@ -136,6 +141,15 @@ impl Sink for MemorySink {
     fn deliver(&mut self, port: PortId, vnet: &VnetHeader, frame: &[u8], frames: u64) {
         if self.takes(port, Direction::Outbound, frames) && self.keep {
             self.delivered.push(Delivery { port, vnet: *vnet, frame: frame.to_vec(), frames });
+        }
+    }
+
+    fn answer(&mut self, port: PortId, frame: &[u8]) {
+        let taken = self.refusal(port);
+        self.counters.count_answer(taken);
+        if taken.is_ok() && self.keep {
+            let vnet = VnetHeader::default();
+            self.delivered.push(Delivery { port, vnet, frame: frame.to_vec(), frames: 1 });
         }
     }
 
@@ -176,6 +190,8 @@ pub struct MemoryWorker {
     pub sink: MemorySink,
     /// The FDB that it looks into; [`MemoryWorker::learn`] writes it as control would.
     pub table: Table,
+    /// Who has which IP address; [`MemoryWorker::learn`] writes this, too.
+    pub neighbors: NeighborTable,
     /// The time; it stands until the caller moves it.
     pub now: Instant,
     /// How many source ports flows are spread over.
@@ -195,6 +211,7 @@ impl MemoryWorker {
         Self {
             sink: MemorySink::new(Arc::clone(&counters), 128),
             table: Table::new(Limits::default(), Arc::clone(&shared)),
+            neighbors: NeighborTable::new(Arc::clone(&shared)),
             now,
             source_ports: 16,
             topology: Topology::default(),
@@ -218,6 +235,7 @@ impl MemoryWorker {
                 vlan_pass: false,
                 flood_unknown: true,
                 strangers: Vec::new(),
+                suppress: false,
                 mac_age,
                 ports: Vec::new(),
                 flood: Vec::new(),
@@ -318,11 +336,18 @@ impl MemoryWorker {
         self.receive(&[message], &mut datagrams.to_vec());
     }
 
-    /// Applies the learn events that were told so far, as control does.
+    /// Applies the events about addresses that were told so far, as control does.
     pub fn learn(&mut self) {
+        let (now, age) = (self.now, Duration::from_secs(300));
         for event in self.sink.events.drain(..) {
-            if let WorkerEvent::Learn { vni, mac, at } = event {
-                self.table.learn(vni, mac, at, self.now);
+            match event {
+                WorkerEvent::Learn { vni, mac, at } => {
+                    self.table.learn(vni, mac, at, now);
+                }
+                WorkerEvent::Bind { vni, told, port } => {
+                    self.neighbors.learn(&Heard { vni, told, port, now, age });
+                }
+                WorkerEvent::PortGone { .. } | WorkerEvent::Offload { .. } => {}
             }
         }
     }

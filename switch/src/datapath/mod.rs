@@ -5,6 +5,7 @@
 //! | [`outbound`] | port -> underlay or another port: numbered stages, pure |
 //! | [`inbound`] | underlay -> ports: the mirror, pure |
 //! | [`lookup`], [`guard`], [`limit`], [`verdict`] | what the stages ask: the FDB, the port guard, the flood limits |
+//! | `neighbor` | ARP and ND of ports: what is told to control, what is answered here |
 //! | [`worker`] | the loop: read, outbound, send; receive, inbound, write; the only module here that does I/O |
 //! | [`memory`] | the worker's twin without devices, for tests and benches |
 //!
@@ -16,6 +17,7 @@ pub mod inbound;
 pub mod limit;
 pub mod lookup;
 pub mod memory;
+mod neighbor;
 pub mod outbound;
 pub mod verdict;
 pub mod worker;
@@ -51,6 +53,9 @@ pub trait Sink {
 
     /// Writes a frame or super-frame, worth `frames` wire frames, to a local port as it is.
     fn deliver(&mut self, port: PortId, vnet: &VnetHeader, frame: &[u8], frames: u64);
+
+    /// Writes a frame that was made here to the port that asked for it, as the answer to one wire frame.
+    fn answer(&mut self, port: PortId, frame: &[u8]);
 
     /// Tells control something; never waits.
     fn tell(&mut self, event: WorkerEvent);

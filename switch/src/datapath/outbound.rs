@@ -4,9 +4,10 @@
 //!
 //! 1. [`handle_frame`] counts what was received, in wire frames.
 //! 2. `admit`: is this a frame that its port may send?
-//! 3. `learn`: who sends from here? News goes to control.
-//! 4. `decide`: one port, one peer, or everybody.
-//! 5. `send_local` and `send_remote`: a local port takes the super-frame as it is; for a peer it is cut into segments,
+//! 3. `observe`: who sends from here? News goes to control.
+//! 4. `neighbor::answer`: ARP and ND that can be answered here go no further.
+//! 5. `decide`: one port, one peer, or everybody.
+//! 6. `send_local` and `send_remote`: a local port takes the super-frame as it is; for a peer it is cut into segments,
 //!    each behind a tunnel header; headers are written into the send batch, payload stays in the read buffer.
 
 use std::time::Instant;
@@ -21,10 +22,12 @@ use fdb::Location;
 
 use super::limit::TokenBucket;
 use super::lookup::{Lookup, Place, Sighting};
+use super::neighbor;
 use super::verdict::Verdict;
 use super::{Context, Sink};
 use crate::batch::{MAX_OCTETS, Route};
 use crate::counters::{Direction, DropReason};
+use crate::events::WorkerEvent;
 use crate::topology::{NetworkView, PeerIndex, PeerView, PortView};
 
 /// What a worker keeps of a port that it reads from.
@@ -48,6 +51,20 @@ impl PortState {
             bum: TokenBucket::new(view.bum_pps, now),
             multicast: TokenBucket::new(view.multicast_pps, now),
             news: TokenBucket::new(NEWS_PER_SECOND, now),
+        }
+    }
+
+    /// The port.
+    pub(super) fn id(&self) -> PortId {
+        self.id
+    }
+
+    /// Tells control about an address, within the port's limit.
+    pub(super) fn tell<S: Sink>(&mut self, cx: &Context<'_>, event: WorkerEvent, sink: &mut S) {
+        if self.news.take(1, cx.now) {
+            sink.tell(event);
+        } else {
+            cx.counters.notices.learn_lost.add(1);
         }
     }
 
@@ -122,13 +139,13 @@ fn forward<S: Sink>(
     admit(cx, &frame, &sent.layers, view, network)?;
     let from = Location::Local(port.id);
     let (vni, mac, age) = (network.vni, frame.src(), network.mac_age);
-    lookup.observe(Sighting { vni, mac, from, now: cx.now, age }, |event| {
-        if port.news.take(1, cx.now) {
-            sink.tell(event);
-        } else {
-            cx.counters.notices.learn_lost.add(1);
-        }
-    })?;
+    lookup.observe(Sighting { vni, mac, from, now: cx.now, age }, |event| port.tell(cx, event, sink))?;
+    if network.suppress
+        && let Some(answer) = neighbor::answer(cx, lookup, port, (&frame, &sent.layers), network, sink)
+    {
+        sink.answer(port.id, answer.octets());
+        return Ok(());
+    }
     match decide(cx, lookup, port, &frame, network, sent.frames) {
         Verdict::Local(to) => {
             send_local(to, sent, sink);
@@ -183,7 +200,7 @@ pub(super) fn check_ethernet(frame: &Frame<'_>, network: &NetworkView) -> Result
     Ok(())
 }
 
-/// Stage 4.
+/// Stage 5.
 #[inline]
 fn decide(
     cx: &Context<'_>,
@@ -216,7 +233,7 @@ fn decide(
     if bucket.take(frames, cx.now) { verdict } else { Verdict::Drop(DropReason::BumRate) }
 }
 
-/// Stage 5 for all of these ports and peers but the sender.
+/// Stage 6 for all of these ports and peers but the sender.
 fn flood<S: Sink>(
     cx: &Context<'_>,
     from: PortId,
@@ -241,7 +258,7 @@ fn flood<S: Sink>(
     Ok(())
 }
 
-/// Stage 5 for one local port.
+/// Stage 6 for one local port.
 fn send_local<S: Sink>(to: PortId, sent: &Sent<'_>, sink: &mut S) {
     sink.deliver(to, sent.vnet, sent.octets(), sent.frames);
 }
@@ -262,7 +279,7 @@ pub(super) fn route(cx: &Context<'_>, to: VtepAddr, octets: &[u8], layers: &Laye
     Route { to, source, tos: ecn::encapsulate(layers.tos, cx.topology.encap.dscp_inherit) }
 }
 
-/// Stage 5 for one peer.
+/// Stage 6 for one peer.
 fn send_remote<S: Sink>(
     cx: &Context<'_>,
     peer: &PeerView,

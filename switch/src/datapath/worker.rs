@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender as EventSender};
 use encap::coalesce::{Coalescer, Offload};
+use encap::neighbor::FrameBuf;
 use encap::vnet::VnetHeader;
-use encap::{Format, PortId, Span};
+use encap::{Format, PortId, Span, Vni};
 use fdb::Shared;
 
 use super::inbound::{self, Message};
@@ -66,11 +67,23 @@ pub enum Polling {
 
 /// What control hands to a worker.
 #[derive(Clone, Debug)]
-pub struct Update {
-    /// Networks, ports and peers.
-    pub topology: Arc<Topology>,
-    /// The TAPs of all ports of the topology: any worker may write to any of them.
-    pub taps: Arc<HashMap<PortId, Arc<Tap>>>,
+pub enum Update {
+    /// Another state of the node.
+    Topology {
+        /// Networks, ports and peers.
+        topology: Arc<Topology>,
+        /// The TAPs of all ports of the topology: any worker may write to any of them.
+        taps: Arc<HashMap<PortId, Arc<Tap>>>,
+    },
+    /// A frame that control made, for those of the worker's ports that are on a network.
+    Announce {
+        /// The network.
+        vni: Vni,
+        /// The port that it is about, which does not get it.
+        except: Option<PortId>,
+        /// The frame.
+        frame: FrameBuf,
+    },
 }
 
 /// Everything that a worker is made of.
@@ -314,7 +327,24 @@ impl Worker {
     }
 
     fn apply(&mut self, update: Update) {
-        let Update { topology, taps } = update;
+        match update {
+            Update::Topology { topology, taps } => self.go_over_to(topology, taps),
+            Update::Announce { vni, except, frame } => self.announce(vni, except, &frame),
+        }
+    }
+
+    fn announce(&self, vni: Vni, except: Option<PortId>, frame: &FrameBuf) {
+        let Some(network) = self.topology.network_of(vni) else { return };
+        let ports = self.topology.network(network).ports.iter();
+        for port in ports.filter(|&port| Some(*port) != except && self.ports.contains_key(port)) {
+            let vnet = VnetHeader::default();
+            if self.outlet.write(*port, |tap| tap.write(&vnet, frame.octets())).is_ok() {
+                self.counters.notices.originated.add(1);
+            }
+        }
+    }
+
+    fn go_over_to(&mut self, topology: Arc<Topology>, taps: Arc<HashMap<PortId, Arc<Tap>>>) {
         let mine = |id: &PortId| topology.ports.get(id).is_some_and(|port| port.worker == self.index);
         self.ports.retain(|id, (_, tap)| {
             let stays = mine(id) && taps.get(id).is_some_and(|now| Arc::ptr_eq(now, tap));
@@ -501,6 +531,11 @@ impl Sink for Outlet {
     fn deliver(&mut self, port: PortId, vnet: &VnetHeader, frame: &[u8], frames: u64) {
         let taken = self.write(port, |tap| tap.write(vnet, frame));
         self.counters.count_delivery(taken, Direction::Outbound, frames);
+    }
+
+    fn answer(&mut self, port: PortId, frame: &[u8]) {
+        let taken = self.write(port, |tap| tap.write(&VnetHeader::default(), frame));
+        self.counters.count_answer(taken);
     }
 
     fn tell(&mut self, event: WorkerEvent) {

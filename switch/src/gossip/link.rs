@@ -36,14 +36,14 @@ struct Shared {
 
 /// What control wants of gossip.
 #[derive(Debug, Default)]
-pub(super) struct Orders {
+pub(crate) struct Orders {
     /// What this node says now of a key; `None` = nothing any more.
-    pub(super) records: BTreeMap<Key, Option<Record>>,
+    pub(crate) records: BTreeMap<Key, Option<Record>>,
     /// Nodes of which all is to be told again.
-    pub(super) replay: BTreeSet<NodeId>,
+    pub(crate) replay: BTreeSet<NodeId>,
     /// The join addresses, when they changed.
-    pub(super) join: Option<Vec<JoinAddress>>,
-    pub(super) commands: VecDeque<(Command, mpsc::Sender<Result<Reply, CommandError>>)>,
+    pub(crate) join: Option<Vec<JoinAddress>>,
+    pub(crate) commands: VecDeque<(Command, mpsc::Sender<Result<Reply, CommandError>>)>,
 }
 
 /// What a person wants of gossip.
@@ -102,6 +102,8 @@ pub struct News {
 pub struct Status {
     /// The members that were ever up and are not forgotten.
     pub members: BTreeMap<NodeId, MemberStatus>,
+    /// Which start of this node this is; 0 before the first status.
+    pub epoch: u64,
     /// The digest of all that is known.
     pub digest: u128,
     /// Records known, of all nodes.
@@ -205,11 +207,11 @@ impl Link {
         self.shared.ordered.notified().await;
     }
 
-    pub(super) fn take_orders(&self) -> Orders {
+    pub(crate) fn take_orders(&self) -> Orders {
         std::mem::take(&mut *lock(&self.shared.orders))
     }
 
-    pub(super) fn tell_event(&self, event: MemberEvent) {
+    pub(crate) fn tell_event(&self, event: MemberEvent) {
         let mut news = lock(&self.shared.news);
         if news.events.len() < MAX_EVENTS {
             news.events.push_back(event);
@@ -217,12 +219,12 @@ impl Link {
         self.shared.told.notify_one();
     }
 
-    pub(super) fn tell_change(&self, origin: NodeId, key: Key, record: Option<Record>) {
+    pub(crate) fn tell_change(&self, origin: NodeId, key: Key, record: Option<Record>) {
         lock(&self.shared.news).changes.insert((origin, key), record);
         self.shared.told.notify_one();
     }
 
-    pub(super) fn set_status(&self, status: Status) {
+    pub(crate) fn set_status(&self, status: Status) {
         *lock(&self.shared.status) = Arc::new(status);
     }
 }

@@ -147,6 +147,8 @@ impl Thread {
         loop {
             self.settle()?;
             if self.leaving {
+                // Whoever sees this thread end is to see why.
+                self.publish_status(clock::now());
                 return Ok(());
             }
             let due = self.engine.poll_timeout().min(self.status_at);
@@ -369,6 +371,7 @@ impl Thread {
         };
         self.link.set_status(Status {
             members: engine.members().members().map(member).collect(),
+            epoch: engine.members().own().epoch().get(),
             digest: engine.replica().root(),
             records: engine.replica().entries(),
             ready: engine.is_ready(),

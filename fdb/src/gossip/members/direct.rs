@@ -1,9 +1,11 @@
 //! Questions of our own, beside those of `foca`: to suspects, to the dead, and to whoever has our node id.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use foca::{Member, State};
+use rand::RngExt;
 use rand::seq::SliceRandom;
 
 use super::config::{MemberEvent, MemberState, Refused};
@@ -67,10 +69,17 @@ impl Members {
         let known = self.foca.iter_membership_state();
         let dead = known.filter(|m| m.state() == State::Down && m.incarnation() != FAREWELL);
         let mut absent: Vec<_> = dead.map(|member| *member.id()).collect();
-        if absent.is_empty() && self.foca.num_members() > 0 {
-            return;
+        let up = self.foca.num_members();
+        let mut seeds = self.seeds.clone();
+        if absent.is_empty() && up > 0 {
+            // All members call an address at which nobody may ever be again: each does so seldom.
+            if self.rng.random_range(0..=up) >= CALLED {
+                return;
+            }
+            let there: BTreeSet<_> = self.foca.iter_members().map(|member| member.id().addr).collect();
+            seeds.retain(|seed| !there.contains(seed));
         }
-        absent.extend(self.seeds.iter().copied().map(MemberId::whoever));
+        absent.extend(seeds.into_iter().map(MemberId::whoever));
         absent.shuffle(&mut self.rng);
         for id in absent.into_iter().take(CALLED) {
             self.announce(id.addr, self.shell.now);

@@ -184,6 +184,21 @@ fn another_node_takes_the_address_of_a_dead_one_however_often_that_had_started()
 }
 
 #[test]
+fn a_seed_that_left_is_found_when_it_is_back_though_it_calls_nobody() {
+    let mut net = Net::joined(3);
+    let now = net.now;
+    net.nodes[1..].iter_mut().for_each(|node| node.set_seeds(&[addr(1)]));
+    net.nodes[0].leave(now);
+    net.run(10 * SECOND);
+    assert_eq!((net.state(1, 1), net.state(2, 1)), (Some(MemberState::Left), Some(MemberState::Left)));
+    let again = id(1, 2, 2);
+    net.nodes[0] = Members::new(Config::default(), again, net.now, 9);
+    net.run(10 * SECOND);
+    assert_eq!((net.state(1, 1), net.state(2, 1)), (Some(MemberState::Up), Some(MemberState::Up)));
+    assert_eq!(net.nodes[0].members().count(), 2);
+}
+
+#[test]
 fn another_process_with_our_node_id_is_told_when_it_answers() {
     let mut net = Net::joined(3);
     let clone = MemberId::new(addr(9), NodeId::new(3), Epoch::new(1), BootId::new(2));

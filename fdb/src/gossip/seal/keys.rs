@@ -217,6 +217,12 @@ impl Keyring {
         self.keys[0].0
     }
 
+    /// The key that seals.
+    #[must_use]
+    pub fn first(&self) -> &Key {
+        &self.keys[0].1
+    }
+
     /// The names of all keys, the one that seals first.
     pub fn ids(&self) -> impl Iterator<Item = KeyId> {
         self.keys.iter().map(|(id, _)| *id)

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use encap::neighbor::FrameBuf;
+
 use super::*;
 use crate::control::devices::{OpenPort, PortError, PortSpec, UnderlayPath};
 use crate::io::netns::NetnsRef;
@@ -24,6 +26,8 @@ pub(super) struct Twin {
     pub(super) unreachable: BTreeSet<IpAddr>,
     /// The MTU of the underlay link.
     pub(super) link: Mtu,
+    /// All that was announced.
+    pub(super) announced: Vec<(Vni, Option<PortId>, FrameBuf)>,
     /// All that was published.
     pub(super) published: Vec<Arc<Topology>>,
 }
@@ -39,6 +43,7 @@ impl Default for Twin {
             broken: BTreeSet::new(),
             unreachable: BTreeSet::new(),
             link: mtu(1500),
+            announced: Vec::new(),
             published: Vec::new(),
         }
     }
@@ -99,6 +104,10 @@ impl Devices for Twin {
 
     fn publish(&mut self, topology: Arc<Topology>) {
         self.published.push(topology);
+    }
+
+    fn announce(&mut self, vni: Vni, except: Option<PortId>, frame: &FrameBuf) {
+        self.announced.push((vni, except, *frame));
     }
 
     fn offloads(&self) -> Vec<(&'static str, String)> {

@@ -18,6 +18,7 @@ use crate::topology::Guard;
 
 mod delivery;
 mod learning;
+mod neighbor;
 
 const MULTICAST: MacAddr = MacAddr::new([0x01, 0, 0x5e, 0, 0, 1]);
 

@@ -227,7 +227,9 @@ fn moved_to(at: &str, path_mtu: u32) -> Lab {
     let mut lab = Lab::with_remote();
     let until = lab.worker.now + std::time::Duration::from_secs(3);
     let moved = Moved { to: vtep(at), path_mtu: Mtu::new(path_mtu).unwrap(), until };
-    lab.worker.change(|topology| drop(topology.moved.insert((vni(), mac(2)), moved)));
+    lab.worker.change(|topology| {
+        topology.moved.insert((vni(), mac(2)), moved);
+    });
     lab
 }
 

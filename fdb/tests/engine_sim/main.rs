@@ -1,0 +1,95 @@
+//! Whole nodes in virtual time: seal, membership and replication together, with everything that a network and hosts do.
+//!
+//! One thread, and all chance from one seed. `ENGINE_SEEDS=FROM..TO` runs other seeds than CI does, `ENGINE_SEED=N` one of
+//! them, saying what happens. A seed that fails says how to run it again.
+
+mod world;
+
+use std::time::Duration;
+
+use self::world::{Weather, World};
+
+/// Seeds in CI.
+const SEEDS: std::ops::Range<u64> = 0..150;
+const NODES: usize = 8;
+/// How long things go wrong, and how long everything may take to be right again.
+const STORM: Duration = Duration::from_secs(60);
+const QUIET: Duration = Duration::from_secs(12);
+
+fn seeds() -> std::ops::Range<u64> {
+    let number = |text: &str| text.parse::<u64>().expect("ENGINE_SEEDS=FROM..TO, ENGINE_SEED=N");
+    if let Ok(one) = std::env::var("ENGINE_SEED") {
+        return number(&one)..number(&one) + 1;
+    }
+    match std::env::var("ENGINE_SEEDS") {
+        Ok(range) => {
+            let (from, to) = range.split_once("..").expect("ENGINE_SEEDS=FROM..TO");
+            number(from)..number(to)
+        }
+        Err(_) => SEEDS,
+    }
+}
+
+/// A storm, then quiet; what is wrong afterwards.
+fn run(seed: u64) -> Result<(), String> {
+    let weather = Weather { loss: 5.0, duplicate: 5.0, late: 5.0 };
+    let mut world = World::new(seed, NODES, weather);
+    let end = world.elapsed() + STORM;
+    while world.elapsed() < end {
+        world.something_happens();
+        world.run(Duration::from_millis(500));
+    }
+    world.calm_down();
+    world.run(std::env::var("Q").map_or(QUIET, |q| Duration::from_secs(q.parse().unwrap())));
+    world.problems().map_or(Ok(()), Err)
+}
+
+#[test]
+fn after_any_storm_all_nodes_see_each_other_and_know_what_each_says() {
+    let mut failed = Vec::new();
+    for seed in seeds() {
+        if let Err(problem) = run(seed) {
+            println!("ENGINE_SEED={seed} cargo test -p fdb --test engine_sim -- --nocapture: {problem}");
+            failed.push(seed);
+        }
+    }
+    assert_eq!(failed, [], "seeds that failed");
+}
+
+#[test]
+fn a_partition_of_30_seconds_is_over_5_seconds_after_the_heal_and_costs_nothing_inside_the_halves() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, NODES, Weather { loss: 1.0, ..Weather::default() });
+        world.run(Duration::from_secs(5));
+        assert_eq!(world.problems(), None, "seed {seed}: before");
+        world.split(NODES / 2);
+        world.run(Duration::from_secs(30));
+        world.say_something();
+        assert_eq!(world.problems_of_sides(), None, "seed {seed}: inside the halves");
+        world.heal();
+        world.run(Duration::from_secs(5));
+        assert_eq!(world.problems(), None, "seed {seed}: after the heal");
+    }
+}
+
+#[test]
+fn a_dead_node_is_hidden_everywhere_within_7_seconds() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, NODES, Weather { loss: 1.0, ..Weather::default() });
+        world.run(Duration::from_secs(5));
+        world.crash(3);
+        world.run(Duration::from_secs(7));
+        assert_eq!(world.problems(), None, "seed {seed}");
+    }
+}
+
+#[test]
+fn nobody_dies_by_mistake_at_5_and_20_percent_loss() {
+    for loss in [5.0, 20.0] {
+        for seed in 0..20 {
+            let mut world = World::new(seed, NODES, Weather { loss, ..Weather::default() });
+            world.run(Duration::from_secs(120));
+            assert_eq!(world.deaths, 0, "seed {seed}, {loss} % loss");
+        }
+    }
+}

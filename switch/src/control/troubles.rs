@@ -1,0 +1,222 @@
+//! What does not work of gossip, and since when.
+//!
+//! Gossip shows a state, not its beginning, so that is looked at each tick.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use encap::{MacAddr, Vni};
+use fdb::gossip::identity::NodeId;
+use fdb::gossip::members::MemberState;
+
+use super::Control;
+use super::devices::Devices;
+use super::members::{Gossip, Member};
+use super::protocol::{Degraded, DegradedSubject};
+use super::report::{NO_ROUTE, names, seconds};
+
+/// Gossip that runs this late makes others think that this node hesitates.
+const LATE: Duration = Duration::from_millis(200);
+
+/// A later version that was not heard for so long is gone.
+const VERSION_MEMORY: Duration = Duration::from_secs(60);
+
+/// Something that does not work.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Trouble {
+    Left,
+    Insecure,
+    Late,
+    LaterVersion(SocketAddr, u8),
+    /// A join address, as it was configured.
+    Seed(String),
+    Suspect(NodeId),
+    Down(NodeId),
+    NoAddress(NodeId),
+    NoRoute(NodeId),
+    Disagrees(NodeId),
+    Duplicate(Vni, MacAddr),
+}
+
+impl Trouble {
+    /// How long it may last before it is one: what is on its way differs for a while.
+    const fn patience(&self) -> Duration {
+        match self {
+            Self::Seed(_) => Duration::from_secs(5),
+            Self::Disagrees(_) => Duration::from_secs(10),
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// What does not work at present, and since when.
+#[derive(Default)]
+pub(super) struct Troubles(BTreeMap<Trouble, Instant>);
+
+impl Troubles {
+    fn set(&mut self, present: BTreeSet<Trouble>, now: Instant) {
+        self.0.retain(|trouble, _| present.contains(trouble));
+        for trouble in present {
+            self.0.entry(trouble).or_insert(now);
+        }
+    }
+
+    /// Those that lasted for long enough.
+    fn lasting(&self, now: Instant) -> impl Iterator<Item = (&Trouble, Instant)> {
+        let lasts =
+            move |trouble: &Trouble, since| now.saturating_duration_since(since) >= trouble.patience();
+        self.0.iter().map(|(trouble, since)| (trouble, *since)).filter(move |(t, since)| lasts(t, *since))
+    }
+}
+
+impl<D: Devices> Control<D> {
+    /// Looks at what does not work of gossip.
+    pub(super) fn look_for_troubles(&mut self, now: Instant) {
+        let Some(gossip) = &self.gossip else { return };
+        let mut present = BTreeSet::new();
+        if gossip.left {
+            present.insert(Trouble::Left);
+        } else {
+            troubles_of_gossip(gossip, now, &mut present);
+            let insecure = self.config.gossip.as_ref().is_some_and(|config| config.insecure);
+            present.extend(insecure.then_some(Trouble::Insecure));
+        }
+        let given =
+            self.ports.values().filter_map(|p| Some((self.vni_of(&p.config.network)?, p.config.mac?)));
+        let statics = given.chain(self.statics.keys().copied());
+        let duplicates = statics.filter(|(vni, mac)| self.table.duplicate(*vni, *mac).is_some());
+        present.extend(duplicates.map(|(vni, mac)| Trouble::Duplicate(vni, mac)));
+        self.troubles.set(present, now);
+    }
+
+    /// What of gossip does not work, for `weft status`.
+    pub(super) fn gossip_degraded(&self, now: Instant) -> Vec<DegradedSubject> {
+        let Some(gossip) = &self.gossip else { return Vec::new() };
+        let mut all = Vec::new();
+        let mut differing = Vec::new();
+        for (trouble, since) in self.troubles.lasting(now) {
+            if let Trouble::Disagrees(node) = trouble {
+                differing.push((gossip.name_of(*node), since));
+            } else {
+                let (subject, cause) = self.explain(gossip, trouble);
+                all.push(DegradedSubject { cause, since_s: seconds(now, since), subject });
+            }
+        }
+        if let Some(since) = differing.iter().map(|(_, since)| *since).min() {
+            let with = names(differing.into_iter().map(|(name, _)| name).collect());
+            all.push(DegradedSubject {
+                cause: format!(
+                    "the digest differs from that of {with}: not all changes arrive; see that UDP and TCP of the \
+                     gossip port pass both ways"
+                ),
+                since_s: seconds(now, since),
+                subject: "gossip".to_owned(),
+            });
+        }
+        all
+    }
+
+    /// What of one member does not work, for `weft peer`.
+    pub(super) fn member_degraded(&self, node: NodeId, now: Instant) -> Vec<Degraded> {
+        let Some(gossip) = &self.gossip else { return Vec::new() };
+        let its_own = |trouble: &Trouble| match trouble {
+            Trouble::NoAddress(of) | Trouble::NoRoute(of) | Trouble::Disagrees(of) => *of == node,
+            _ => false,
+        };
+        let found = self.troubles.lasting(now).filter(|(trouble, _)| its_own(trouble));
+        let item = |(trouble, since): (&Trouble, Instant)| Degraded {
+            cause: self.explain(gossip, trouble).1,
+            since_s: seconds(now, since),
+        };
+        found.map(item).collect()
+    }
+
+    /// What a trouble concerns, and what it is.
+    fn explain(&self, gossip: &Gossip, trouble: &Trouble) -> (String, String) {
+        let of_gossip = |cause: &str| ("gossip".to_owned(), cause.to_owned());
+        let of_node =
+            |node: &NodeId, cause: &str| (format!("node {}", gossip.name_of(*node)), cause.to_owned());
+        match trouble {
+            Trouble::Left => {
+                of_gossip("this node left: it neither hears nor tells anything; restart weft to join again")
+            }
+            Trouble::Insecure => of_gossip(
+                "it runs without keys: anybody who reaches this node can join and redirect traffic; make a key with \
+                 `weft key new` and name it in [gossip] key_file",
+            ),
+            Trouble::Late => {
+                let late = gossip.link.status().lag.as_millis();
+                of_gossip(&format!(
+                    "its thread ran {late} ms late within the last minute: other nodes may take this one for dead; give \
+                     weft CAP_SYS_NICE, or the host more CPU"
+                ))
+            }
+            Trouble::LaterVersion(from, version) => of_gossip(&format!(
+                "{from} speaks version {version} of gossip, which this node does not understand: upgrade weft here"
+            )),
+            Trouble::Seed(name) => (format!("join {name}"), seed_cause(gossip, name)),
+            Trouble::Suspect(node) => of_node(node, "it does not answer; frames still go to it"),
+            Trouble::Down(node) => {
+                let name = gossip.name_of(*node);
+                of_node(
+                    node,
+                    &format!("it is down, and what lives there is hidden: start it, or `weft forget {name}`"),
+                )
+            }
+            Trouble::NoAddress(node) => of_node(
+                node,
+                "it has no underlay address of a family of this node's: give both an IPv4 or both an IPv6 address",
+            ),
+            Trouble::NoRoute(node) => of_node(node, NO_ROUTE),
+            Trouble::Disagrees(node) => of_node(node, "its digest differs: not all changes arrive"),
+            Trouble::Duplicate(vni, mac) => {
+                let here = self
+                    .table
+                    .entry(*vni, *mac)
+                    .map_or_else(|| "here".to_owned(), |e| self.describe(e.location));
+                let there = self.table.duplicate(*vni, *mac).and_then(|claim| gossip.by_origin(claim.origin));
+                let there = there.map_or_else(|| "another node".to_owned(), |(node, m)| m.name(node));
+                let cause =
+                    format!("it is configured at {here} and at {there}: give one of the two another address");
+                (format!("MAC {mac} (VNI {vni})"), cause)
+            }
+        }
+    }
+}
+
+fn troubles_of_gossip(gossip: &Gossip, now: Instant, present: &mut BTreeSet<Trouble>) {
+    let status = gossip.link.status();
+    present.extend((status.lag > LATE).then_some(Trouble::Late));
+    let later = status.later_version.filter(|(.., at)| now.saturating_duration_since(*at) < VERSION_MEMORY);
+    present.extend(later.map(|(from, version, _)| Trouble::LaterVersion(from, version)));
+    let silent = status.seeds.iter().filter(|seed| !seed.known);
+    present.extend(silent.map(|seed| Trouble::Seed(seed.name.clone())));
+    for (node, member) in &gossip.members {
+        let differs = status.members.get(node).is_some_and(|m| m.agrees == Some(false));
+        present.extend((member.is_alive() && differs).then_some(Trouble::Disagrees(*node)));
+        present.extend(trouble_of_member(*node, member));
+    }
+}
+
+fn trouble_of_member(node: NodeId, member: &Member) -> Option<Trouble> {
+    match member.state {
+        MemberState::Left => None,
+        MemberState::Down => Some(Trouble::Down(node)),
+        MemberState::Suspect => Some(Trouble::Suspect(node)),
+        // What it says of itself may be on its way.
+        MemberState::Up if member.info.is_none() => None,
+        MemberState::Up if member.tunnel.is_none() => Some(Trouble::NoAddress(node)),
+        MemberState::Up => member.path.is_none().then_some(Trouble::NoRoute(node)),
+    }
+}
+
+fn seed_cause(gossip: &Gossip, name: &str) -> String {
+    let status = gossip.link.status();
+    let seed = status.seeds.iter().find(|seed| seed.name == name);
+    match seed.map(|seed| &seed.found) {
+        Some(Err(why)) => why.clone(),
+        _ => "nobody answers there: does weft run there with the same key, and do UDP and TCP of that port pass?"
+            .to_owned(),
+    }
+}

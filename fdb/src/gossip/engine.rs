@@ -224,7 +224,9 @@ impl Engine {
     fn handle_message(&mut self, message: &seal::Message, rng: &mut impl Rng) -> Result<(), Dropped> {
         let now = self.now;
         match message.kind {
-            Kind::Membership => self.members.handle_packet(message.from, &message.payload, now)?,
+            Kind::Membership => {
+                self.members.handle_packet(message.from, message.sender, &message.payload, now)?;
+            }
             Kind::Replication => {
                 self.replica.handle_message(message.sender.node, &message.payload, now, rng)?;
             }
@@ -253,7 +255,7 @@ impl Engine {
                 }
             }
             ROSTER | ROSTER_BACK => {
-                self.members.apply_roster(body, now)?;
+                self.members.apply_roster(from, body, now)?;
                 if *kind == ROSTER {
                     self.send_roster(from.node, ROSTER_BACK);
                 }
@@ -471,6 +473,7 @@ impl Engine {
                 let first = self.up().count() == 1;
                 self.trust(id, rng);
                 self.replica.member_up(id.node(), id.epoch(), now);
+                self.compare_names(id.node());
                 if first {
                     self.ask_roster(Some(id.node()), id.addr());
                 }
@@ -480,6 +483,10 @@ impl Engine {
             MemberEvent::Clone(id) => {
                 let who = Process { node: id.node(), boot: id.boot() };
                 self.meet(who, Conflict::Id { node: id.node(), addr: id.addr() }, true);
+            }
+            MemberEvent::Outranked(epoch) => {
+                self.outputs.push_back(Output::EpochRaised(epoch));
+                self.replica.raise_epoch(epoch);
             }
             MemberEvent::Suspect(_) | MemberEvent::Cleared(_) | MemberEvent::Renewed(_) => {}
         }
@@ -501,12 +508,8 @@ impl Engine {
                 }
             }
             replica::Output::Changed { origin, key, new, .. } => {
-                if let Some(Record::NodeInfo(info)) = &new
-                    && info.name == self.name
-                    && let Some(view) = self.members.member(origin)
-                {
-                    let conflict = Conflict::Name { name: self.name.clone(), addr: view.id.addr() };
-                    self.meet(Process { node: origin, boot: info.boot }, conflict, false);
+                if key == Key::NodeInfo {
+                    self.compare_names(origin);
                 }
                 self.outputs.push_back(Output::Changed { origin, key, new });
             }

@@ -18,6 +18,7 @@
 mod config;
 mod direct;
 mod id;
+mod roster;
 mod shell;
 mod table;
 #[cfg(test)]
@@ -32,7 +33,6 @@ use foca::{Foca, Member, Message, NoCustomBroadcast, State, Timer};
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
-use sha2::{Digest, Sha256};
 
 pub use self::config::{Config, ForgetError, MemberEvent, MemberState, MemberView, Output, Refused};
 use self::direct::CloneHunt;
@@ -41,10 +41,14 @@ use self::shell::{News, Shell};
 use self::table::Table;
 pub use self::wire::{MAX_PAYLOAD, VERSION, WireError};
 use self::wire::{Packet, Swim, Wire};
-use crate::gossip::identity::NodeId;
+use crate::gossip::identity::{Epoch, NodeId};
+use crate::gossip::seal::Process;
 
 /// Seeds that are kept at most.
 pub const MAX_SEEDS: usize = 64;
+
+/// The most starts that a predecessor at the own address may be ahead; more are no honest count.
+const MAX_JUMP: u64 = 1 << 32;
 
 /// Looking for new suspects.
 const SURVEY: Duration = Duration::from_millis(100);
@@ -52,8 +56,10 @@ const SURVEY: Duration = Duration::from_millis(100);
 /// Calling the dead and the seeds.
 const CALL: Duration = Duration::from_secs(1);
 
-/// Called each time.
-const CALLED: usize = 2;
+/// The same while nobody was met since the start, and how long that is done: a seed that starts with this node is there
+/// in a moment.
+const FIRST_CALL: Duration = Duration::from_millis(200);
+const FIRST_CALLS: Duration = Duration::from_secs(5);
 
 /// A timer that is later than this says that the process did not run, not that others are silent.
 const LATE: Duration = Duration::from_millis(200);
@@ -89,7 +95,9 @@ const FAREWELL: u16 = u16::MAX;
 /// for n in [1, 0, 1, 0] {
 ///     while let Some(output) = nodes[n].poll_output() {
 ///         match output {
-///             Output::Send { bytes, .. } => nodes[1 - n].handle_packet(addrs[n], &bytes, now)?,
+///             Output::Send { bytes, .. } => {
+///                 nodes[1 - n].handle_packet(addrs[n], id(n).process(), &bytes, now)?;
+///             },
 ///             Output::Event(MemberEvent::Up(member)) => up.push(member),
 ///             Output::Event(_) => {}
 ///         }
@@ -107,6 +115,10 @@ pub struct Members {
     rng: SmallRng,
     next_survey: Instant,
     next_call: Instant,
+    /// When calling becomes rare though nobody was met.
+    patient_at: Instant,
+    /// When the next round of news may go out.
+    next_news: Instant,
     hunt: Option<CloneHunt>,
     left: bool,
 }
@@ -126,6 +138,8 @@ impl Members {
             rng,
             next_survey: now + SURVEY,
             next_call: now,
+            patient_at: now + FIRST_CALLS,
+            next_news: now,
             hunt: None,
             left: false,
         }
@@ -137,10 +151,14 @@ impl Members {
         *self.foca.identity()
     }
 
-    /// Sets the addresses to call while somebody is down, or no member is there; the first [`MAX_SEEDS`] count.
+    /// Sets the addresses to call while somebody is down, or no member is there; the first [`MAX_SEEDS`] count. If nobody is
+    /// up, they are called at once.
     pub fn set_seeds(&mut self, seeds: &[SocketAddr]) {
         let own = self.own().addr;
         self.seeds = seeds.iter().copied().filter(|seed| *seed != own).take(MAX_SEEDS).collect();
+        if self.foca.num_members() == 0 {
+            self.next_call = self.shell.now;
+        }
     }
 
     /// Asks whoever is at an address to take this node in.
@@ -153,20 +171,27 @@ impl Members {
 
     // ---- packets ----
 
-    /// Takes a membership payload that `from` sealed.
+    /// Takes a membership payload that `sender` sealed and that came from an address.
     ///
     /// # Errors
     ///
     /// [`Refused`] says why it was dropped.
-    pub fn handle_packet(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) -> Result<(), Refused> {
+    pub fn handle_packet(
+        &mut self,
+        from: SocketAddr,
+        sender: Process,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Result<(), Refused> {
         self.advance(now);
         if self.left {
             return Err(Refused::Left);
         }
-        match Packet::decode(bytes)? {
+        match Packet::decode(sender, bytes)? {
             Packet::Swim { tag, swim, body } => self.handle_swim(tag, &swim, body)?,
             Packet::Probe { tag, probe } => self.handle_probe(from, tag, &probe)?,
             Packet::Answer { nonce, from, incarnation } => self.handle_answer(nonce, from, incarnation)?,
+            Packet::Outranked { tag, epoch } => self.handle_outranked(tag, epoch)?,
             Packet::Leave { from } => {
                 self.check_sender(&from)?;
                 self.apply(Member::new(from, FAREWELL, State::Down));
@@ -176,7 +201,7 @@ impl Members {
         Ok(())
     }
 
-    fn handle_swim(&mut self, tag: u64, swim: &Swim, body: &[u8]) -> Result<(), Refused> {
+    fn handle_swim(&mut self, tag: u32, swim: &Swim, body: &[u8]) -> Result<(), Refused> {
         let own = self.own();
         self.check_sender(&swim.from)?;
         let called = tag == wire::ANYBODY && swim.message == Message::Announce;
@@ -190,18 +215,18 @@ impl Members {
             return Err(Refused::Unexpected);
         }
         self.check_room(&swim.updates)?;
-        self.make_way(&swim.from);
+        self.outrank(&swim.from)?;
         for id in swim.updates.iter().map(Member::id).chain([&swim.from]) {
             self.hunt_clone(id);
         }
-        if let (Message::Ack(number), Some(ping)) = (&swim.message, self.shell.ping)
-            && (*number, swim.from) == (ping.number, ping.to)
+        if let Message::Ack(number) = swim.message
+            && let Some(ping) = self.shell.ping.take_if(|ping| (number, swim.from) == (ping.number, ping.to))
+            && let (Some(rtt), Some(row)) =
+                (ping.rtt(self.shell.now), self.table.rows.get_mut(&swim.from.node))
         {
-            self.shell.ping = None;
-            let rtt = self.shell.now - ping.sent;
-            self.table.rows.get_mut(&swim.from.node).into_iter().for_each(|row| row.sample(rtt));
+            row.sample(rtt);
         }
-        let packet = wire::swim_for(&own, body);
+        let packet = wire::swim_for(&own, swim.from.process(), body);
         self.foca.handle_data(&packet, &mut self.shell).map_err(|_| Refused::Unexpected)
     }
 
@@ -224,25 +249,32 @@ impl Members {
         if known.len() + new > max { Err(Refused::Full { max }) } else { Ok(()) }
     }
 
-    /// Forgets a dead member at the address of a newcomer. A node that lost its state starts to count again, and would
-    /// lose to its dead predecessor for a day.
-    fn make_way(&mut self, newcomer: &MemberId) {
-        if self.table.rows.get(&newcomer.node).is_some_and(|row| row.view.id.same_start(newcomer)) {
-            return;
+    /// Who is known at the address of a newcomer, and would be kept instead: a node that lost its state, or has an older copy
+    /// of it, counts its starts from there. There is one process at an address, so the newcomer is told to count on from
+    /// that of the other; whatever was said of that one, it cannot come back.
+    fn outrank(&mut self, newcomer: &MemberId) -> Result<(), Refused> {
+        let known = self.foca.iter_membership_state().map(Member::id);
+        let mut kept =
+            known.filter(|id| id.addr == newcomer.addr && !id.same_start(newcomer) && id.beats(newcomer));
+        let Some(kept) = kept.next() else { return Ok(()) };
+        let epoch = kept.epoch;
+        self.shell.send(newcomer.addr, wire::outranked(newcomer, epoch));
+        Err(Refused::Outranked { epoch })
+    }
+
+    /// Counts on from the epoch of a predecessor at the own address.
+    fn handle_outranked(&mut self, tag: u32, epoch: Epoch) -> Result<(), Refused> {
+        let own = self.own();
+        let ahead = epoch.get().checked_sub(own.epoch.get()).is_some_and(|by| by <= MAX_JUMP);
+        if tag != wire::tag(&own) || !ahead {
+            return Err(Refused::Unexpected);
         }
-        let dead = self.foca.iter_membership_state().find(|member| {
-            let id = member.id();
-            member.state() == State::Down
-                && id.addr == newcomer.addr
-                && !id.same_start(newcomer)
-                && id.beats(newcomer)
-        });
-        if let Some(dead) = dead.map(|member| *member.id()) {
-            self.remove(dead);
-            if dead.node != newcomer.node {
-                self.table.replaced(&dead, &mut self.shell);
-            }
-        }
+        let raised = MemberId { epoch: Epoch::new(epoch.get() + 1), generation: 0, ..own };
+        // First of all, as it is to be on the disk before it is told.
+        self.shell.event(MemberEvent::Outranked(raised.epoch));
+        let _ = self.foca.change_identity(raised, &mut self.shell);
+        self.next_call = self.shell.now;
+        Ok(())
     }
 
     // ---- time ----
@@ -250,7 +282,9 @@ impl Members {
     /// When to call [`Members::handle_timeout`] next; `None` after [`Members::leave`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let ticks = [Some(self.next_survey), Some(self.next_call), self.shell.next_timer()];
+        let again = self.shell.again_at(self.config.probe_again);
+        let ticks =
+            [Some(self.next_survey), Some(self.next_call), self.shell.next_timer(), again, self.news_at()];
         ticks.into_iter().flatten().min().filter(|_| !self.left)
     }
 
@@ -264,6 +298,9 @@ impl Members {
         while let Some(timer) = self.shell.due_timer() {
             // Its only errors say that a probe began late or that nobody is up; both mend themselves.
             let _ = self.foca.handle_timer(timer, &mut self.shell);
+        }
+        if self.shell.again_at(self.config.probe_again).is_some_and(|due| due <= self.shell.now) {
+            self.shell.send_again();
         }
         for dead in self.shell.due_removals() {
             self.remove(dead);
@@ -280,7 +317,8 @@ impl Members {
             self.settle();
         }
         if now >= self.next_call {
-            self.next_call = now + CALL;
+            let first = self.table.rows.is_empty() && now < self.patient_at;
+            self.next_call = now + if first { FIRST_CALL } else { CALL };
             self.call_the_absent();
         }
     }
@@ -310,31 +348,6 @@ impl Members {
                     State::Alive => row.clear(&mut self.shell),
                     State::Suspect | State::Down => row.suspect(&mut self.shell),
                 }
-            }
-        }
-    }
-
-    /// Calls some of the dead and the seeds, if there is a reason to.
-    fn call_the_absent(&mut self) {
-        let known = self.foca.iter_membership_state();
-        let dead = known.filter(|m| m.state() == State::Down && m.incarnation() != FAREWELL);
-        let mut absent: Vec<_> = dead.map(|member| *member.id()).collect();
-        let up = self.foca.num_members();
-        let mut seeds = self.seeds.clone();
-        if absent.is_empty() && up > 0 {
-            // All members call an address at which nobody may ever be again: each does so seldom.
-            if self.rng.random_range(0..=up) >= CALLED {
-                return;
-            }
-            let there: BTreeSet<_> = self.foca.iter_members().map(|member| member.id().addr).collect();
-            seeds.retain(|seed| !there.contains(seed));
-        }
-        absent.extend(seeds.into_iter().map(MemberId::whoever));
-        absent.shuffle(&mut self.rng);
-        for id in absent.into_iter().take(CALLED) {
-            self.announce(id.addr, self.shell.now);
-            if id != MemberId::whoever(id.addr) {
-                self.tell_dead(&id);
             }
         }
     }
@@ -393,54 +406,6 @@ impl Members {
         self.table.rows.get(&node).map(|row| row.view)
     }
 
-    // ---- the roster: what gossip may have missed, over a reliable stream ----
-
-    /// A hash of who is alive, this node included. Two nodes whose hashes are equal have nothing to tell each other.
-    #[must_use]
-    pub fn roster_hash(&self) -> [u8; 16] {
-        let mut hash = Sha256::new();
-        for member in self.alive() {
-            let mut octets = Vec::with_capacity(64);
-            wire::put_identity(&mut octets, member.id());
-            hash.update(&octets);
-        }
-        let digest: [u8; 32] = hash.finalize().into();
-        std::array::from_fn(|n| digest[n])
-    }
-
-    /// Who is alive, this node included: at most 66 octets a member.
-    #[must_use]
-    pub fn roster(&self) -> Vec<u8> {
-        wire::roster(&self.alive())
-    }
-
-    /// Takes what another node's [`Members::roster`] says.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused`] says why it was dropped.
-    pub fn apply_roster(&mut self, bytes: &[u8], now: Instant) -> Result<(), Refused> {
-        self.advance(now);
-        if self.left {
-            return Err(Refused::Left);
-        }
-        let members = wire::read_roster(bytes)?;
-        self.check_room(&members)?;
-        members.iter().for_each(|member| self.hunt_clone(member.id()));
-        // The dead are not told here: a node that never met them need not know.
-        let alive = members.into_iter().filter(|member| member.state() != State::Down);
-        let applied = self.foca.apply_many(alive, false, &mut self.shell);
-        self.settle();
-        applied.map_err(|_| Refused::Unexpected)
-    }
-
-    fn alive(&self) -> Vec<Member<MemberId>> {
-        let mut alive: Vec<_> = self.foca.iter_members().cloned().collect();
-        alive.push(Member::new(self.own(), self.shell.incarnation, State::Alive));
-        alive.sort_unstable_by_key(|member| *member.id());
-        alive
-    }
-
     // ---- helpers ----
 
     fn advance(&mut self, now: Instant) {
@@ -461,7 +426,7 @@ impl Members {
         self.foca.iter_membership_state().find(|member| member.id() == id)
     }
 
-    /// Brings the table up to what `foca` said.
+    /// Brings the table up to what `foca` said, and tells others.
     fn settle(&mut self) {
         while let Some(news) = self.shell.news.pop_front() {
             match news {
@@ -480,6 +445,20 @@ impl Members {
                     }
                 }
             }
+        }
+        self.spread();
+    }
+
+    /// When news goes out, if there is any.
+    fn news_at(&self) -> Option<Instant> {
+        (self.foca.updates_backlog() > 0 && self.foca.num_members() > 0).then_some(self.next_news)
+    }
+
+    fn spread(&mut self) {
+        if self.news_at().is_some_and(|due| due <= self.shell.now) {
+            self.next_news = self.shell.now + self.config.news_interval;
+            // As in `apply`.
+            let _ = self.foca.gossip(&mut self.shell);
         }
     }
 

@@ -12,6 +12,7 @@ use super::{Engine, Output, READY_AFTER};
 use crate::gossip::identity::NodeId;
 use crate::gossip::members::MemberId;
 use crate::gossip::seal::Process;
+use crate::replica::{Key, Record};
 
 /// How long the other one of a pair has to stop.
 pub const CLONE_WAIT: Duration = Duration::from_secs(5);
@@ -64,6 +65,17 @@ impl Engine {
             // Of two that were there before, the other one may be joining after all, and about to stop.
             let ask_at = if joining { self.now } else { self.now + CLONE_WAIT };
             self.rival = Some(Rival { who, conflict, ask_at, asked: 0 });
+        }
+    }
+
+    /// Looks whether a member says that it has our name: when it becomes one, and when it says something else.
+    pub(super) fn compare_names(&mut self, node: NodeId) {
+        if let Some(Record::NodeInfo(info)) = self.replica.get(node, &Key::NodeInfo)
+            && info.name == self.name
+            && let Some(view) = self.members.member(node)
+        {
+            let conflict = Conflict::Name { name: info.name, addr: view.id.addr() };
+            self.meet(Process { node, boot: info.boot }, conflict, false);
         }
     }
 

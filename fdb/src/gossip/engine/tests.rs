@@ -19,6 +19,7 @@ fn mac(n: u8) -> Record {
         dst: None,
         mob_seq: 0,
         is_static: false,
+        router: false,
     })
 }
 
@@ -36,6 +37,31 @@ fn nodes_that_were_told_one_address_know_all_that_all_say() {
     }
     let roots: Vec<u128> = lab.nodes.iter().map(|node| node.engine.replica().root()).collect();
     assert!(roots.iter().all(|root| *root == roots[0]));
+}
+
+#[test]
+fn nodes_that_start_at_once_know_each_other_in_a_moment() {
+    for order in [[1, 2], [2, 1]] {
+        let mut lab = Lab::new(3);
+        order.into_iter().for_each(|n| lab.join(n, 0));
+        lab.run(Duration::from_millis(50));
+        for n in 0..3 {
+            assert_eq!(lab.nodes[n].engine.up().count(), 2, "node {n}");
+        }
+    }
+}
+
+#[test]
+fn a_seed_that_starts_a_moment_later_is_met_in_a_moment() {
+    let mut lab = Lab::new(3);
+    lab.stop(0);
+    (1..3).for_each(|n| lab.join(n, 0));
+    lab.run(Duration::from_millis(150));
+    lab.restart(0, 1);
+    lab.run(Duration::from_millis(250));
+    for n in 0..3 {
+        assert_eq!(lab.nodes[n].engine.up().count(), 2, "node {n}");
+    }
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::num::{NonZeroU8, NonZeroU32, NonZeroUsize};
 use std::time::{Duration, Instant};
 
 use super::id::MemberId;
-use super::wire::{MAX_PAYLOAD, WireError};
-use crate::gossip::identity::NodeId;
+use super::wire::{MAX_PAYLOAD, NOT_SENT, WireError};
+use crate::gossip::identity::{Epoch, NodeId};
 
 /// How membership behaves. The defaults are for nodes within 100 ms of each other, and were chosen by simulation
 /// (`tests/members_sim.rs`).
@@ -14,12 +14,17 @@ use crate::gossip::identity::NodeId;
 pub struct Config {
     /// Every so often each node asks one member whether it is there. Larger: fewer octets, later deaths.
     pub probe_period: Duration,
+    /// How long to wait for an answer before the question is sent a second time; below `probe_rtt`.
+    pub probe_again: Duration,
     /// How long to wait for an answer before others are asked to ask; below `probe_period`.
     pub probe_rtt: Duration,
-    /// So many others are asked.
+    /// So many others are asked to ask.
     pub indirect_probes: NonZeroUsize,
     /// How long a suspect has to speak up.
     pub suspect_to_down: Duration,
+    /// The least time between two rounds of news, each to as many as `indirect_probes`. The first round after a quiet
+    /// time goes out at once.
+    pub news_interval: Duration,
     /// How often a node repeats one piece of news.
     pub max_transmissions: NonZeroU8,
     /// How long a dead member is remembered, so that old news of it revives nothing.
@@ -36,9 +41,11 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             probe_period: Duration::from_millis(500),
+            probe_again: Duration::from_millis(150),
             probe_rtt: Duration::from_millis(300),
             indirect_probes: const { NonZeroUsize::new(8).unwrap() },
             suspect_to_down: Duration::from_secs(3),
+            news_interval: Duration::from_millis(50),
             max_transmissions: const { NonZeroU8::new(20).unwrap() },
             remove_down_after: Duration::from_secs(24 * 60 * 60),
             direct_probes: const { NonZeroU32::new(3).unwrap() },
@@ -57,9 +64,13 @@ impl Config {
             suspect_to_down_after: self.suspect_to_down,
             max_transmissions: self.max_transmissions,
             remove_down_after: Some(self.remove_down_after),
-            max_packet_size: const { NonZeroUsize::new(MAX_PAYLOAD).unwrap() },
+            max_packet_size: const { NonZeroUsize::new(MAX_PAYLOAD + NOT_SENT).unwrap() },
+            // Rosters are compared every 30 to 60 s, which finds all that are missing, not as many as a packet holds.
+            periodic_announce: None,
             // Dead members are asked every second here, which finds them again sooner.
             periodic_announce_to_down_members: None,
+            // News does not wait for a period here.
+            periodic_gossip: None,
             ..foca::Config::new_lan(const { NonZeroU32::new(100).unwrap() })
         }
     }
@@ -105,6 +116,9 @@ pub enum MemberEvent {
     Renewed(MemberId),
     /// Another process with the id of this node answered a question.
     Clone(MemberId),
+    /// A process that was at this address before had started more often, so that others keep it instead: this node goes on
+    /// in this epoch, which is to be persisted before anything more is sent.
+    Outranked(Epoch),
 }
 
 /// What a member is to this node.
@@ -156,6 +170,14 @@ pub enum Refused {
     Full {
         /// The most there may be.
         max: usize,
+    },
+    /// Somebody who was at the sender's address before would be kept instead of it.
+    #[error(
+        "membership packet is of a start before epoch {epoch}, that of a process at its address before: it is told"
+    )]
+    Outranked {
+        /// The epoch of the one before.
+        epoch: Epoch,
     },
     /// It makes no sense to the protocol in its present state.
     #[error("membership packet is not expected now: it is dropped, and asked again where it matters")]

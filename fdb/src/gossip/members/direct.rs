@@ -1,18 +1,24 @@
 //! Questions of our own, beside those of `foca`: to suspects, to the dead, and to whoever has our node id.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use foca::{Member, State};
+use rand::RngExt;
+use rand::seq::SliceRandom;
 
-use super::Members;
 use super::config::{MemberEvent, MemberState, Refused};
 use super::id::MemberId;
 use super::table::Doubt;
 use super::wire::{self, Probe};
+use super::{FAREWELL, Members};
 
 /// Each question is sent so often, as datagrams get lost.
 const COPIES: usize = 2;
+
+/// Dead members and seeds that are called at a time.
+const CALLED: usize = 2;
 
 /// Members that are asked in one step at most: half of a large cluster may be suspect at once.
 const ASKED: usize = 128;
@@ -58,8 +64,33 @@ impl Members {
         self.send_probe(&id, nonce, state, incarnation, COPIES);
     }
 
+    /// Calls some of the dead and the seeds, if there is a reason to.
+    pub(super) fn call_the_absent(&mut self) {
+        let known = self.foca.iter_membership_state();
+        let dead = known.filter(|m| m.state() == State::Down && m.incarnation() != FAREWELL);
+        let mut absent: Vec<_> = dead.map(|member| *member.id()).collect();
+        let up = self.foca.num_members();
+        let mut seeds = self.seeds.clone();
+        if absent.is_empty() && up > 0 {
+            // All members call an address at which nobody may ever be again: each does so seldom.
+            if self.rng.random_range(0..=up) >= CALLED {
+                return;
+            }
+            let there: BTreeSet<_> = self.foca.iter_members().map(|member| member.id().addr).collect();
+            seeds.retain(|seed| !there.contains(seed));
+        }
+        absent.extend(seeds.into_iter().map(MemberId::whoever));
+        absent.shuffle(&mut self.rng);
+        for id in absent.into_iter().take(CALLED) {
+            self.announce(id.addr, self.shell.now);
+            if id != MemberId::whoever(id.addr) {
+                self.tell_dead(&id);
+            }
+        }
+    }
+
     /// Tells a dead member that it is called so: if it lives, it comes back with its answer.
-    pub(super) fn tell_dead(&mut self, id: &MemberId) {
+    fn tell_dead(&mut self, id: &MemberId) {
         let nonce = self.nonce();
         let now = self.shell.now;
         if let Some(row) = self.table.rows.get_mut(&id.node).filter(|row| row.doubt.is_none()) {
@@ -77,7 +108,7 @@ impl Members {
     }
 
     /// Answers a question, after taking in what the asker thinks of us.
-    pub(super) fn handle_probe(&mut self, from: SocketAddr, tag: u64, probe: &Probe) -> Result<(), Refused> {
+    pub(super) fn handle_probe(&mut self, from: SocketAddr, tag: u32, probe: &Probe) -> Result<(), Refused> {
         self.check_sender(&probe.from)?;
         let own = self.own();
         if tag == wire::tag(&own) && probe.state != State::Alive {
@@ -123,9 +154,8 @@ impl Members {
         }
         if same {
             row.sample(self.shell.now - sent);
-        } else {
-            self.make_way(&from);
         }
+        self.outrank(&from)?;
         self.apply(Member::new(from, inc, State::Alive));
         self.survey();
         Ok(())

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use crate::gossip::identity::{BootId, Epoch, NodeId};
+use crate::gossip::seal::Process;
 
 /// A member: where its gossip is heard, which node it is, and which start of it.
 ///
@@ -53,6 +54,12 @@ impl MemberId {
     #[must_use]
     pub const fn generation(&self) -> u32 {
         self.generation
+    }
+
+    /// Which process: what a seal names.
+    #[must_use]
+    pub const fn process(&self) -> Process {
+        Process { node: self.node, boot: self.boot }
     }
 
     /// Whoever is at an address: the target of a first announcement, which knows no more.

@@ -8,7 +8,7 @@ use foca::{Message, Notification, Timer};
 
 use super::config::{MemberEvent, Output};
 use super::id::MemberId;
-use super::wire;
+use super::wire::{self, Sent};
 
 /// Datagrams that wait for [`poll_output`](super::Members::poll_output) at most; more are dropped, as a network does.
 const MAX_SENDS: usize = 8_192;
@@ -22,11 +22,20 @@ pub(super) enum News {
 }
 
 /// A question of `foca` that is on its way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Ping {
     pub(super) to: MemberId,
     pub(super) number: u8,
     pub(super) sent: Instant,
+    /// Its octets, until they are sent the second time.
+    again: Option<Vec<u8>>,
+}
+
+impl Ping {
+    /// The time to its answer; `None` if that may be the answer to the second copy.
+    pub(super) fn rtt(&self, now: Instant) -> Option<Duration> {
+        self.again.as_ref().map(|_| now - self.sent)
+    }
 }
 
 #[derive(Debug)]
@@ -90,8 +99,24 @@ impl Shell {
         due
     }
 
+    // ---- the second copy of a question ----
+
+    /// When the question on its way is due a second time, if it still waits for that.
+    pub(super) fn again_at(&self, after: Duration) -> Option<Instant> {
+        self.ping.as_ref().filter(|ping| ping.again.is_some()).map(|ping| ping.sent + after)
+    }
+
+    pub(super) fn send_again(&mut self) {
+        if let Some((to, bytes)) =
+            self.ping.as_mut().and_then(|ping| Some((ping.to.addr, ping.again.take()?)))
+        {
+            self.send(to, bytes);
+        }
+    }
+
     pub(super) fn cancel_timers(&mut self) {
         self.timers.clear();
+        self.ping = None;
         self.removals.clear();
     }
 
@@ -131,13 +156,13 @@ impl foca::Runtime<MemberId> for Shell {
     }
 
     fn send_to(&mut self, to: MemberId, data: &[u8]) {
-        if let Some((incarnation, message)) = wire::peek(&to, data) {
-            self.incarnation = incarnation;
-            if let Message::Ping(number) = message {
-                self.ping = Some(Ping { to, number, sent: self.now });
-            }
+        // What `foca` writes is read again: the way through `Wire` is the same.
+        let Ok(Sent { incarnation, message, bytes }) = wire::swim(&to, data) else { return };
+        self.incarnation = incarnation;
+        if let Message::Ping(number) = message {
+            self.ping = Some(Ping { to, number, sent: self.now, again: Some(bytes.clone()) });
         }
-        self.send(to.addr, wire::swim(&to, data));
+        self.send(to.addr, bytes);
     }
 
     fn submit_after(&mut self, event: Timer<MemberId>, after: Duration) {

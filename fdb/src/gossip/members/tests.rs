@@ -1,5 +1,6 @@
 //! Two or three nodes by hand, and every decoder with any octets. Whole clusters are in `tests/members_sim.rs`.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -60,8 +61,10 @@ impl Net {
                 Output::Event(event) => self.events.push((from.port(), event)),
                 Output::Send { to, .. } if self.cut.contains(&to) || self.cut.contains(&from) => {}
                 Output::Send { to, bytes } => {
+                    let who =
+                        self.nodes.iter().find(|node| node.own().addr() == from).unwrap().own().process();
                     if let Some(node) = self.nodes.iter_mut().find(|node| node.own().addr() == to) {
-                        let _ = node.handle_packet(from, &bytes, self.now);
+                        let _ = node.handle_packet(from, who, &bytes, self.now);
                     }
                 }
             }
@@ -129,7 +132,7 @@ fn a_member_that_leaves_is_gone_at_once() {
     net.deliver();
     assert_eq!((net.state(0, 3), net.state(1, 3)), (Some(MemberState::Left), Some(MemberState::Left)));
     assert_eq!(net.nodes[2].poll_timeout(), None);
-    assert_eq!(net.nodes[2].handle_packet(addr(1), &[], now), Err(Refused::Left));
+    assert_eq!(net.nodes[2].handle_packet(addr(1), id(1, 1, 1).process(), &[], now), Err(Refused::Left));
     net.run(3 * SECOND);
     assert!(net.events.iter().all(|(_, event)| matches!(event, MemberEvent::Left(_))), "{:?}", net.events);
 }
@@ -224,10 +227,10 @@ fn a_roster_brings_members_and_equal_ones_have_equal_hashes() {
     let now = net.now;
     let mut newcomer = Members::new(Config::default(), id(4, 1, 1), now, 4);
     let roster = net.nodes[0].roster();
-    newcomer.apply_roster(&roster, now).expect("it is whole");
+    newcomer.apply_roster(id(3, 1, 1).process(), &roster, now).expect("it is whole");
     assert_eq!(newcomer.members().count(), 3);
     let roster = newcomer.roster();
-    net.nodes[0].apply_roster(&roster, now).expect("it is whole");
+    net.nodes[0].apply_roster(id(3, 1, 1).process(), &roster, now).expect("it is whole");
     assert_eq!(net.nodes[0].roster_hash(), newcomer.roster_hash());
     assert_ne!(net.nodes[1].roster_hash(), newcomer.roster_hash());
 }
@@ -237,12 +240,15 @@ fn members_above_the_cap_are_refused() {
     let (now, config) = (start(), Config { max_members: 3, ..Config::default() });
     let mut node = Members::new(config, id(1, 1, 1), now, 1);
     let roster = |n: u16| wire::roster(&(2..2 + n).map(|n| Member::alive(id(n, 1, 1))).collect::<Vec<_>>());
-    assert_eq!(node.apply_roster(&roster(4), now), Err(Refused::Full { max: 3 }));
+    assert_eq!(node.apply_roster(id(2, 1, 1).process(), &roster(4), now), Err(Refused::Full { max: 3 }));
     assert_eq!(node.members().count(), 0);
-    assert_eq!(node.apply_roster(&roster(3), now), Ok(()));
+    assert_eq!(node.apply_roster(id(2, 1, 1).process(), &roster(3), now), Ok(()));
     let hello =
         wire::probe(0, &wire::Probe { nonce: 1, state: State::Alive, incarnation: 0, from: id(9, 1, 1) });
-    assert_eq!(node.handle_packet(addr(9), &hello, now), Err(Refused::Full { max: 3 }));
+    assert_eq!(
+        node.handle_packet(addr(9), id(9, 1, 1).process(), &hello, now),
+        Err(Refused::Full { max: 3 })
+    );
 }
 
 #[test]
@@ -255,30 +261,116 @@ fn the_time_to_an_answer_is_measured() {
 fn packets_for_an_earlier_start_and_from_the_own_address_are_refused() {
     let mut net = Net::joined(2);
     let packet = |to: &MemberId, from: &MemberId| {
-        let mut out = wire::swim_for(to, &[]);
+        let mut out = Vec::new();
+        wire::put_identity(&mut out, to);
         wire::put_identity(&mut out, from);
-        out.extend([0, 0, 0, 1]);
-        wire::swim(to, &out)
+        out.extend([0, 0, 1]);
+        wire::swim(to, &out).unwrap().bytes
     };
     let now = net.now;
     let stale = packet(&id(1, 0, 9), &id(2, 1, 1));
-    assert_eq!(net.nodes[0].handle_packet(addr(2), &stale, now), Err(Refused::NotForUs));
+    assert_eq!(
+        net.nodes[0].handle_packet(addr(2), id(2, 1, 1).process(), &stale, now),
+        Err(Refused::NotForUs)
+    );
     let own = packet(&id(1, 1, 1), &id(1, 1, 1));
-    assert_eq!(net.nodes[0].handle_packet(addr(1), &own, now), Err(Refused::FromOurselves));
+    assert_eq!(
+        net.nodes[0].handle_packet(addr(1), id(1, 1, 1).process(), &own, now),
+        Err(Refused::FromOurselves)
+    );
     let good = packet(&id(1, 1, 1), &id(2, 1, 1));
-    assert_eq!(net.nodes[0].handle_packet(addr(2), &good, now), Ok(()));
+    assert_eq!(net.nodes[0].handle_packet(addr(2), id(2, 1, 1).process(), &good, now), Ok(()));
 }
 
 #[test]
 fn another_version_trailing_octets_and_long_packets_are_refused() {
-    let hello = wire::leave(&id(1, 1, 1));
-    assert_eq!(Packet::decode(&[2, 0]), Err(WireError::Version(2)));
-    assert_eq!(Packet::decode(&[VERSION, 9]), Err(WireError::Unknown { what: "form", value: 9 }));
-    assert_eq!(Packet::decode(&[&hello[..], &[0]].concat()), Err(WireError::Trailing(1)));
-    assert_eq!(Packet::decode(&[0; MAX_PAYLOAD + 1]), Err(WireError::TooLong(MAX_PAYLOAD + 1)));
+    let (who, hello) = (id(1, 1, 1).process(), wire::leave(&id(1, 1, 1)));
+    assert_eq!(Packet::decode(who, &[2, 0]), Err(WireError::Version(2)));
+    assert_eq!(Packet::decode(who, &[VERSION, 9]), Err(WireError::Unknown { what: "form", value: 9 }));
+    assert_eq!(Packet::decode(who, &[&hello[..], &[0]].concat()), Err(WireError::Trailing(1)));
+    assert_eq!(Packet::decode(who, &[0; MAX_PAYLOAD + 1]), Err(WireError::TooLong(MAX_PAYLOAD + 1)));
     for len in 0..hello.len() {
-        assert_eq!(Packet::decode(&hello[..len]), Err(WireError::Truncated));
+        assert_eq!(Packet::decode(who, &hello[..len]), Err(WireError::Truncated));
     }
+}
+
+#[test]
+fn a_quiet_question_and_its_answer_have_18_octets() {
+    let mut net = Net::joined(2);
+    net.run(30 * SECOND);
+    let mut lengths = Vec::new();
+    for _ in 0..1_000 {
+        net.now += Duration::from_millis(1);
+        for n in 0..2 {
+            net.nodes[n].handle_timeout(net.now);
+            while let Some(output) = net.nodes[n].poll_output() {
+                let Output::Send { bytes, .. } = output else { continue };
+                lengths.push(bytes.len());
+                let who = net.nodes[n].own();
+                net.nodes[1 - n].handle_packet(who.addr(), who.process(), &bytes, net.now).unwrap();
+            }
+        }
+    }
+    assert!(lengths.len() >= 4 && lengths.iter().all(|len| *len == 18), "{lengths:?}");
+}
+
+#[test]
+fn a_number_is_as_long_as_it_needs_and_never_too_large() {
+    let hello = |epoch| wire::leave(&id(1, epoch, 1));
+    assert_eq!(hello(u64::MAX).len(), hello(0).len() + 9);
+    let who = id(1, 1, 1).process();
+    for epoch in [0, 127, 128, 1 << 32, u64::MAX] {
+        assert_eq!(Packet::decode(who, &hello(epoch)), Ok(Packet::Leave { from: id(1, epoch, 1) }));
+    }
+    let place = hello(u64::MAX);
+    let (last, generation) = (place.len() - 2, place.len() - 1);
+    let mut above = place.clone();
+    above[last] = 2;
+    assert_eq!(Packet::decode(who, &above), Err(WireError::Range));
+    let above = [&place[..generation], &[0xff, 0xff, 0xff, 0xff, 0x1f]].concat();
+    assert_eq!(Packet::decode(who, &above), Err(WireError::Range));
+}
+
+#[test]
+fn a_question_without_answer_is_sent_again_before_others_are_asked() {
+    let mut net = Net::joined(3);
+    let mut sent = BTreeMap::<_, Vec<_>>::new();
+    let from = net.now;
+    for _ in 0..690 {
+        net.now += Duration::from_millis(1);
+        net.nodes[0].handle_timeout(net.now);
+        while let Some(output) = net.nodes[0].poll_output() {
+            let Output::Send { bytes, .. } = output else { continue };
+            if bytes.len() == 18 {
+                sent.entry(bytes).or_default().push(net.now - from);
+            }
+        }
+    }
+    let twice = sent.values().filter(|times| times.len() == 2);
+    let gaps: Vec<_> = twice.map(|times| times[1] - times[0]).collect();
+    assert!(!gaps.is_empty() && gaps.iter().all(|gap| *gap == Duration::from_millis(150)), "{sent:?}");
+}
+
+#[test]
+fn a_roster_is_news_to_others_too() {
+    let mut net = Net::joined(3);
+    let now = net.now;
+    let others = [id(7, 1, 1), id(8, 1, 1)];
+    let roster = wire::roster(&others.map(Member::alive));
+    net.nodes[0].apply_roster(others[0].process(), &roster, now).unwrap();
+    net.deliver();
+    assert!([7, 8].iter().all(|of| (0..3).all(|n| net.state(n, *of) == Some(MemberState::Up))));
+}
+
+#[test]
+fn news_goes_out_at_once() {
+    let mut net = Net::joined(3);
+    net.nodes.push(Members::new(Config::default(), id(4, 1, 1), net.now, 4));
+    let now = net.now;
+    net.nodes[3].announce(addr(2), now);
+    net.deliver();
+    assert!((0..4).all(|n| n == 3 || net.state(n, 4) == Some(MemberState::Up)));
+    assert!((1..4).all(|n| net.state(3, n) == Some(MemberState::Up)));
 }
 
 fn any_id() -> impl Strategy<Value = MemberId> {
@@ -338,11 +430,16 @@ proptest! {
         for member in &updates {
             Wire.encode_member(member, &mut written).unwrap();
         }
-        let sent = wire::swim(&dst, &written);
+        let sent = wire::swim(&dst, &written).unwrap();
+        prop_assert_eq!((sent.incarnation, &sent.message), (src_incarnation, &message));
         let expected_tag = if message == Message::Announce { wire::ANYBODY } else { wire::tag(&dst) };
-        let Packet::Swim { tag, swim, body } = Packet::decode(&sent).unwrap() else { panic!("another form") };
+        let Packet::Swim { tag, swim, body } = Packet::decode(src.process(), &sent.bytes).unwrap() else {
+            panic!("another form")
+        };
         prop_assert_eq!(tag, expected_tag);
-        prop_assert_eq!(wire::swim_for(&dst, body), written);
+        // Two octets that say that there are no updates are not sent.
+        let without_count = written.len() - if updates.is_empty() && !plain { 2 } else { 0 };
+        prop_assert_eq!(wire::swim_for(&dst, src.process(), body), &written[..without_count]);
         prop_assert_eq!(swim, Swim { from: src, incarnation: src_incarnation, message, updates });
     }
 
@@ -363,8 +460,8 @@ proptest! {
     ) {
         let now = start();
         let mut node = Members::new(Config::default(), id(1, 1, 1), now, 1);
-        let _ = node.handle_packet(addr(2), &octets, now);
-        let _ = node.apply_roster(&octets, now);
+        let _ = node.handle_packet(addr(2), id(2, 1, 1).process(), &octets, now);
+        let _ = node.apply_roster(id(2, 1, 1).process(), &octets, now);
         node.handle_timeout(now + SECOND);
     }
 
@@ -372,7 +469,7 @@ proptest! {
     fn a_changed_octet_of_a_real_packet_does_no_harm(place in 0..2_000_usize, value: u8, cut in 0..2_000_usize) {
         let mut net = Net::new(&[id(1, 1, 1), id(2, 1, 1), id(3, 1, 1)]);
         let roster = net.nodes[2].roster();
-        net.nodes[1].apply_roster(&roster, net.now).unwrap();
+        net.nodes[1].apply_roster(id(3, 1, 1).process(), &roster, net.now).unwrap();
         net.nodes[1].announce(addr(1), net.now);
         for _ in 0..20 {
             for n in 0..2 {
@@ -381,8 +478,8 @@ proptest! {
                     let (at, len) = (place % bytes.len(), bytes.len() - cut % 4);
                     let mut broken = bytes.clone();
                     broken[at] = value;
-                    let _ = net.nodes[1 - n].handle_packet(addr(9), &broken[..len], net.now);
-                    let _ = net.nodes[1 - n].handle_packet(addr(9), &bytes, net.now);
+                    let _ = net.nodes[1 - n].handle_packet(addr(9), id(9, 1, 1).process(), &broken[..len], net.now);
+                    let _ = net.nodes[1 - n].handle_packet(addr(9), id(9, 1, 1).process(), &bytes, net.now);
                     bytes.clear();
                 }
                 net.nodes[n].handle_timeout(net.now);

@@ -1,17 +1,22 @@
-//! The octets of membership: fixed layouts, network byte order, a version first. Every decoder is total.
+//! The octets of membership: network byte order, a version first. Every decoder is total.
 //!
 //! ```text
-//!  identity  family (4 | 6)  address 4 | 16  port 2  node 16  epoch 8  boot 16  generation 4
-//!  update    identity  incarnation 2  state 1 (0 alive, 1 suspect, 2 down)
-//!  swim      version  0  tag 8  identity (sender)  incarnation 2  message  [count 2  updates]
-//!  probe     version  1  tag 8  nonce 8  state 1  incarnation 2  identity (sender)
-//!  answer    version  2  nonce 8  identity (sender)  incarnation 2
-//!  leave     version  3  identity (sender)
+//!  identity  node 16  boot 16  place
+//!  place     family (4 | 6)  address 4 | 16  port 2  epoch n  generation n
+//!  update    identity  incarnation n  state 1 (0 alive, 1 suspect, 2 down)
+//!  swim      version  0  tag 4  place (sender)  incarnation n  message  [count 2  updates]
+//!  probe     version  1  tag 4  nonce 8  state 1  incarnation n  place (sender)
+//!  answer    version  2  nonce 8  place (sender)  incarnation n
+//!  leave     version  3  place (sender)
+//!  outranked version  4  tag 4  epoch n
 //!  roster    version  count 4  updates
 //! ```
 //!
-//! `tag` is a hash of the identity that is spoken to: the receiver knows its own, so 43 octets a packet are saved. An
-//! announcement has tag 0: it is for whoever is at the address.
+//! 1. The seal names the sender's node and boot id, so a packet has the rest of its identity only.
+//! 2. `tag` is a hash of the identity that is spoken to: the receiver knows its own. An announcement has tag 0: it is for
+//!    whoever is at the address.
+//! 3. `n` is a number of as many octets as it needs, 7 bits in each, the lowest first; all but the last have the top bit.
+//! 4. Without updates there is no count.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -20,7 +25,7 @@ use foca::{Codec, Header, Member, Message, State};
 
 use super::id::MemberId;
 use crate::gossip::identity::{BootId, Epoch, NodeId};
-use crate::gossip::seal;
+use crate::gossip::seal::{self, Process};
 
 /// The version of these layouts; another one is refused.
 pub const VERSION: u8 = 1;
@@ -28,16 +33,33 @@ pub const VERSION: u8 = 1;
 /// The octets that a membership payload has at most, its kind not counted.
 pub const MAX_PAYLOAD: usize = seal::MAX_PAYLOAD;
 
+/// The octets that `foca` writes and that are not sent at least: whom it is for, and the sender's node and boot id.
+pub(super) const NOT_SENT: usize = MIN_IDENTITY + PROCESS - SWIM_HEAD;
+
 /// The tag of a packet for whoever is at the address.
-pub(super) const ANYBODY: u64 = 0;
+pub(super) const ANYBODY: u32 = 0;
+
+/// Of an octet of a number: whether another one follows, and the bits that count.
+const MORE: u8 = 0x80;
+const LOW_BITS: u64 = 0x7f;
 
 const SWIM: u8 = 0;
 const PROBE: u8 = 1;
 const ANSWER: u8 = 2;
 const LEAVE: u8 = 3;
+const OUTRANKED: u8 = 4;
 
-/// The shortest update: a member at an IPv4 address.
-const MIN_UPDATE: usize = 54;
+/// Version, form and tag.
+const SWIM_HEAD: usize = 6;
+
+/// Node and boot id.
+const PROCESS: usize = 32;
+
+/// The shortest identity: at an IPv4 address.
+const MIN_IDENTITY: usize = PROCESS + 9;
+
+/// The shortest update.
+const MIN_UPDATE: usize = MIN_IDENTITY + 2;
 
 /// Why octets are no membership packet or roster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +90,9 @@ pub enum WireError {
         /// The octet.
         value: u8,
     },
+    /// A number that is larger than what it counts can be.
+    #[error("membership packet has a number out of range: its sender is broken; it is dropped")]
+    Range,
     /// There is no room left to write to.
     #[error("membership packet is full: the update goes into the next one")]
     NoRoom,
@@ -76,10 +101,11 @@ pub enum WireError {
 /// A membership packet, checked.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Packet<'a> {
-    Swim { tag: u64, swim: Swim, body: &'a [u8] },
-    Probe { tag: u64, probe: Probe },
+    Swim { tag: u32, swim: Swim, body: &'a [u8] },
+    Probe { tag: u32, probe: Probe },
     Answer { nonce: u64, from: MemberId, incarnation: u16 },
     Leave { from: MemberId },
+    Outranked { tag: u32, epoch: Epoch },
 }
 
 /// What a packet of `foca` says.
@@ -101,7 +127,8 @@ pub(super) struct Probe {
 }
 
 impl<'a> Packet<'a> {
-    pub(super) fn decode(octets: &'a [u8]) -> Result<Self, WireError> {
+    /// Reads what `sender` sealed.
+    pub(super) fn decode(sender: Process, octets: &'a [u8]) -> Result<Self, WireError> {
         if octets.len() > MAX_PAYLOAD {
             return Err(WireError::TooLong(octets.len()));
         }
@@ -109,19 +136,20 @@ impl<'a> Packet<'a> {
         input.version()?;
         let packet = match input.octet()? {
             SWIM => {
-                let tag = input.u64()?;
-                return Ok(Self::Swim { tag, body: input.0, swim: input.swim()? });
+                let tag = input.u32()?;
+                return Ok(Self::Swim { tag, body: input.0, swim: input.swim(sender)? });
             }
             PROBE => {
-                let tag = input.u64()?;
-                let (nonce, state, incarnation) = (input.u64()?, input.state()?, input.u16()?);
-                Self::Probe { tag, probe: Probe { nonce, state, incarnation, from: input.identity()? } }
+                let tag = input.u32()?;
+                let (nonce, state, incarnation) = (input.u64()?, input.state()?, input.number()?);
+                Self::Probe { tag, probe: Probe { nonce, state, incarnation, from: input.place(sender)? } }
             }
             ANSWER => {
-                let (nonce, from) = (input.u64()?, input.identity()?);
-                Self::Answer { nonce, from, incarnation: input.u16()? }
+                let (nonce, from) = (input.u64()?, input.place(sender)?);
+                Self::Answer { nonce, from, incarnation: input.number()? }
             }
-            LEAVE => Self::Leave { from: input.identity()? },
+            LEAVE => Self::Leave { from: input.place(sender)? },
+            OUTRANKED => Self::Outranked { tag: input.u32()?, epoch: Epoch::new(input.number()?) },
             value => return Err(WireError::Unknown { what: "form", value }),
         };
         input.end()?;
@@ -129,53 +157,66 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// A packet of `foca` as `foca` wrote it, the whole target first, as it goes onto the wire.
-pub(super) fn swim(to: &MemberId, written: &[u8]) -> Vec<u8> {
-    let body = &written[identity_len(to).min(written.len())..];
-    let announcement = Reader(body).header().is_ok_and(|(.., message)| message == Message::Announce);
-    let tag = if announcement { ANYBODY } else { tag(to) };
-    let mut out = Vec::with_capacity(10 + body.len());
-    out.extend([VERSION, SWIM]);
-    out.extend(tag.to_be_bytes());
-    out.extend(body);
-    out
+/// A packet of `foca` on its way out.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Sent {
+    pub(super) incarnation: u16,
+    pub(super) message: Message<MemberId>,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// A packet as `foca` wrote it, both identities whole, as it goes onto the wire.
+pub(super) fn swim(to: &MemberId, written: &[u8]) -> Result<Sent, WireError> {
+    let mut input = Reader(written);
+    input.identity()?;
+    let body = input.0.get(PROCESS..).ok_or(WireError::Truncated)?;
+    let (_, incarnation, message) = input.header()?;
+    let body = if input.0 == [0, 0] { &body[..body.len() - 2] } else { body };
+    let tag = if message == Message::Announce { ANYBODY } else { tag(to) };
+    let mut bytes = Vec::with_capacity(SWIM_HEAD + body.len());
+    bytes.extend([VERSION, SWIM]);
+    bytes.extend(tag.to_be_bytes());
+    bytes.extend(body);
+    Ok(Sent { incarnation, message, bytes })
 }
 
 /// The reverse: the packet for `foca`, with the own identity as its target.
-pub(super) fn swim_for(own: &MemberId, body: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(64 + body.len());
+pub(super) fn swim_for(own: &MemberId, sender: Process, body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128 + body.len());
     put_identity(&mut out, own);
+    put_process(&mut out, sender);
     out.extend(body);
     out
 }
 
-/// The sender's incarnation and the message in a packet as `foca` wrote it.
-pub(super) fn peek(to: &MemberId, written: &[u8]) -> Option<(u16, Message<MemberId>)> {
-    let body = written.get(identity_len(to)..)?;
-    Reader(body).header().ok().map(|(_, incarnation, message)| (incarnation, message))
-}
-
-pub(super) fn probe(tag: u64, probe: &Probe) -> Vec<u8> {
+pub(super) fn probe(tag: u32, probe: &Probe) -> Vec<u8> {
     let mut out = vec![VERSION, PROBE];
     out.extend(tag.to_be_bytes());
     out.extend(probe.nonce.to_be_bytes());
     out.push(state_octet(probe.state));
-    out.extend(probe.incarnation.to_be_bytes());
-    put_identity(&mut out, &probe.from);
+    put_number(&mut out, probe.incarnation);
+    put_place(&mut out, &probe.from);
     out
 }
 
 pub(super) fn answer(nonce: u64, from: &MemberId, incarnation: u16) -> Vec<u8> {
     let mut out = vec![VERSION, ANSWER];
     out.extend(nonce.to_be_bytes());
-    put_identity(&mut out, from);
-    out.extend(incarnation.to_be_bytes());
+    put_place(&mut out, from);
+    put_number(&mut out, incarnation);
     out
 }
 
 pub(super) fn leave(from: &MemberId) -> Vec<u8> {
     let mut out = vec![VERSION, LEAVE];
-    put_identity(&mut out, from);
+    put_place(&mut out, from);
+    out
+}
+
+pub(super) fn outranked(to: &MemberId, epoch: Epoch) -> Vec<u8> {
+    let mut out = vec![VERSION, OUTRANKED];
+    out.extend(tag(to).to_be_bytes());
+    put_number(&mut out, epoch.get());
     out
 }
 
@@ -190,26 +231,36 @@ pub(super) fn roster(members: &[Member<MemberId>]) -> Vec<u8> {
 pub(super) fn read_roster(octets: &[u8]) -> Result<Vec<Member<MemberId>>, WireError> {
     let mut input = Reader(octets);
     input.version()?;
-    let count = u32::from_be_bytes(input.take()?) as usize;
+    let count = input.u32()? as usize;
     let members = input.updates(count)?;
     input.end()?;
     Ok(members)
 }
 
-/// The identity as its 64-bit FNV-1a hash, never [`ANYBODY`]. It tells a node's own starts and generations apart; the
+/// The identity as its 32-bit FNV-1a hash, never [`ANYBODY`]. It tells a node's own starts and generations apart; the
 /// seal keeps strangers out.
-pub(super) fn tag(id: &MemberId) -> u64 {
+pub(super) fn tag(id: &MemberId) -> u32 {
     let mut octets = Vec::with_capacity(64);
     put_identity(&mut octets, id);
     let hash = octets
         .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, &o| (hash ^ u64::from(o)).wrapping_mul(0x0100_0000_01b3));
+        .fold(0x811c_9dc5, |hash: u32, &octet| (hash ^ u32::from(octet)).wrapping_mul(0x0100_0193));
     hash.max(1)
 }
 
 // ---- writing ----
 
 pub(super) fn put_identity(out: &mut Vec<u8>, id: &MemberId) {
+    put_process(out, id.process());
+    put_place(out, id);
+}
+
+fn put_process(out: &mut Vec<u8>, process: Process) {
+    out.extend(process.node.get().to_be_bytes());
+    out.extend(process.boot.get().to_be_bytes());
+}
+
+fn put_place(out: &mut Vec<u8>, id: &MemberId) {
     match id.addr.ip() {
         IpAddr::V4(ip) => {
             out.push(4);
@@ -221,19 +272,22 @@ pub(super) fn put_identity(out: &mut Vec<u8>, id: &MemberId) {
         }
     }
     out.extend(id.addr.port().to_be_bytes());
-    out.extend(id.node.get().to_be_bytes());
-    out.extend(id.epoch.get().to_be_bytes());
-    out.extend(id.boot.get().to_be_bytes());
-    out.extend(id.generation.to_be_bytes());
+    put_number(out, id.epoch.get());
+    put_number(out, id.generation);
 }
 
-fn identity_len(id: &MemberId) -> usize {
-    if id.addr.is_ipv4() { 51 } else { 63 }
+fn put_number(out: &mut Vec<u8>, number: impl Into<u64>) {
+    let mut rest = number.into();
+    while rest > LOW_BITS {
+        out.push((rest & LOW_BITS) as u8 | MORE);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
 }
 
 fn put_update(out: &mut Vec<u8>, member: &Member<MemberId>) {
     put_identity(out, member.id());
-    out.extend(member.incarnation().to_be_bytes());
+    put_number(out, member.incarnation());
     out.push(state_octet(member.state()));
 }
 
@@ -285,8 +339,28 @@ impl Reader<'_> {
         self.take().map(u16::from_be_bytes)
     }
 
+    fn u32(&mut self) -> Result<u32, WireError> {
+        self.take().map(u32::from_be_bytes)
+    }
+
     fn u64(&mut self) -> Result<u64, WireError> {
         self.take().map(u64::from_be_bytes)
+    }
+
+    fn number<T: TryFrom<u64>>(&mut self) -> Result<T, WireError> {
+        let mut number = 0;
+        for shift in (0..u64::BITS).step_by(7) {
+            let octet = self.octet()?;
+            let bits = u64::from(octet) & LOW_BITS;
+            if bits << shift >> shift != bits {
+                return Err(WireError::Range);
+            }
+            number |= bits << shift;
+            if octet & MORE == 0 {
+                return T::try_from(number).map_err(|_| WireError::Range);
+            }
+        }
+        Err(WireError::Range)
     }
 
     fn version(&mut self) -> Result<(), WireError> {
@@ -299,16 +373,21 @@ impl Reader<'_> {
     }
 
     fn identity(&mut self) -> Result<MemberId, WireError> {
+        let node = NodeId::new(u128::from_be_bytes(self.take()?));
+        let boot = BootId::new(u128::from_be_bytes(self.take()?));
+        self.place(Process { node, boot })
+    }
+
+    /// The rest of the identity of a process.
+    fn place(&mut self, Process { node, boot }: Process) -> Result<MemberId, WireError> {
         let ip = match self.octet()? {
             4 => IpAddr::from(self.take::<4>()?),
             6 => IpAddr::from(self.take::<16>()?),
             value => return Err(WireError::Unknown { what: "address family", value }),
         };
         let addr = SocketAddr::new(ip, self.u16()?);
-        let node = NodeId::new(u128::from_be_bytes(self.take()?));
-        let epoch = Epoch::new(self.u64()?);
-        let boot = BootId::new(u128::from_be_bytes(self.take()?));
-        Ok(MemberId { addr, node, epoch, boot, generation: u32::from_be_bytes(self.take()?) })
+        let epoch = Epoch::new(self.number()?);
+        Ok(MemberId { addr, node, epoch, boot, generation: self.number()? })
     }
 
     fn state(&mut self) -> Result<State, WireError> {
@@ -321,7 +400,7 @@ impl Reader<'_> {
     }
 
     fn update(&mut self) -> Result<Member<MemberId>, WireError> {
-        let (id, incarnation) = (self.identity()?, self.u16()?);
+        let (id, incarnation) = (self.identity()?, self.number()?);
         Ok(Member::new(id, incarnation, self.state()?))
     }
 
@@ -349,12 +428,12 @@ impl Reader<'_> {
     }
 
     fn header(&mut self) -> Result<(MemberId, u16, Message<MemberId>), WireError> {
-        Ok((self.identity()?, self.u16()?, self.message()?))
+        Ok((self.identity()?, self.number()?, self.message()?))
     }
 
-    /// All of a packet of `foca` after its target.
-    fn swim(&mut self) -> Result<Swim, WireError> {
-        let (from, incarnation, message) = self.header()?;
+    /// All of a packet of `foca` after its tag.
+    fn swim(&mut self, sender: Process) -> Result<Swim, WireError> {
+        let (from, incarnation, message) = (self.place(sender)?, self.number()?, self.message()?);
         let plain = matches!(message, Message::Announce | Message::TurnUndead);
         let count = if plain || self.0.is_empty() { 0 } else { self.u16()?.into() };
         let updates = self.updates(count)?;
@@ -376,7 +455,7 @@ impl Codec<MemberId> for Wire {
         let mut out = Vec::with_capacity(192);
         put_identity(&mut out, &header.dst);
         put_identity(&mut out, &header.src);
-        out.extend(header.src_incarnation.to_be_bytes());
+        put_number(&mut out, header.src_incarnation);
         put_message(&mut out, &header.message);
         write_whole(&out, buf)
     }

@@ -484,6 +484,10 @@ impl Engine {
                 let who = Process { node: id.node(), boot: id.boot() };
                 self.meet(who, Conflict::Id { node: id.node(), addr: id.addr() }, true);
             }
+            MemberEvent::Outranked(epoch) => {
+                self.outputs.push_back(Output::EpochRaised(epoch));
+                self.replica.raise_epoch(epoch);
+            }
             MemberEvent::Suspect(_) | MemberEvent::Cleared(_) | MemberEvent::Renewed(_) => {}
         }
         self.outputs.push_back(Output::Member(event));

@@ -45,11 +45,14 @@ use self::shell::{News, Shell};
 use self::table::Table;
 pub use self::wire::{MAX_PAYLOAD, VERSION, WireError};
 use self::wire::{Packet, Swim, Wire};
-use crate::gossip::identity::NodeId;
+use crate::gossip::identity::{Epoch, NodeId};
 use crate::gossip::seal::Process;
 
 /// Seeds that are kept at most.
 pub const MAX_SEEDS: usize = 64;
+
+/// The most starts that a predecessor at the own address may be ahead; more are no honest count.
+const MAX_JUMP: u64 = 1 << 32;
 
 /// Looking for new suspects.
 const SURVEY: Duration = Duration::from_millis(100);
@@ -152,8 +155,8 @@ impl Members {
         *self.foca.identity()
     }
 
-    /// Sets the addresses to call while somebody is down, or no member is there; the first [`MAX_SEEDS`] count. If nobody
-    /// is up, they are called at once.
+    /// Sets the addresses to call while somebody is down, or no member is there; the first [`MAX_SEEDS`] count. If nobody is
+    /// up, they are called at once.
     pub fn set_seeds(&mut self, seeds: &[SocketAddr]) {
         let own = self.own().addr;
         self.seeds = seeds.iter().copied().filter(|seed| *seed != own).take(MAX_SEEDS).collect();
@@ -192,6 +195,7 @@ impl Members {
             Packet::Swim { tag, swim, body } => self.handle_swim(tag, &swim, body)?,
             Packet::Probe { tag, probe } => self.handle_probe(from, tag, &probe)?,
             Packet::Answer { nonce, from, incarnation } => self.handle_answer(nonce, from, incarnation)?,
+            Packet::Outranked { tag, epoch } => self.handle_outranked(tag, epoch)?,
             Packet::Leave { from } => {
                 self.check_sender(&from)?;
                 self.apply(Member::new(from, FAREWELL, State::Down));
@@ -215,7 +219,7 @@ impl Members {
             return Err(Refused::Unexpected);
         }
         self.check_room(&swim.updates)?;
-        self.make_way(&swim.from);
+        self.outrank(&swim.from)?;
         for id in swim.updates.iter().map(Member::id).chain([&swim.from]) {
             self.hunt_clone(id);
         }
@@ -249,25 +253,32 @@ impl Members {
         if known.len() + new > max { Err(Refused::Full { max }) } else { Ok(()) }
     }
 
-    /// Forgets a dead member at the address of a newcomer. A node that lost its state starts to count again, and would
-    /// lose to its dead predecessor for a day.
-    fn make_way(&mut self, newcomer: &MemberId) {
-        if self.table.rows.get(&newcomer.node).is_some_and(|row| row.view.id.same_start(newcomer)) {
-            return;
+    /// Who is known at the address of a newcomer, and would be kept instead: a node that lost its state, or has an older copy
+    /// of it, counts its starts from there. There is one process at an address, so the newcomer is told to count on from
+    /// that of the other; whatever was said of that one, it cannot come back.
+    fn outrank(&mut self, newcomer: &MemberId) -> Result<(), Refused> {
+        let known = self.foca.iter_membership_state().map(Member::id);
+        let mut kept =
+            known.filter(|id| id.addr == newcomer.addr && !id.same_start(newcomer) && id.beats(newcomer));
+        let Some(kept) = kept.next() else { return Ok(()) };
+        let epoch = kept.epoch;
+        self.shell.send(newcomer.addr, wire::outranked(newcomer, epoch));
+        Err(Refused::Outranked { epoch })
+    }
+
+    /// Counts on from the epoch of a predecessor at the own address.
+    fn handle_outranked(&mut self, tag: u32, epoch: Epoch) -> Result<(), Refused> {
+        let own = self.own();
+        let ahead = epoch.get().checked_sub(own.epoch.get()).is_some_and(|by| by <= MAX_JUMP);
+        if tag != wire::tag(&own) || !ahead {
+            return Err(Refused::Unexpected);
         }
-        let dead = self.foca.iter_membership_state().find(|member| {
-            let id = member.id();
-            member.state() == State::Down
-                && id.addr == newcomer.addr
-                && !id.same_start(newcomer)
-                && id.beats(newcomer)
-        });
-        if let Some(dead) = dead.map(|member| *member.id()) {
-            self.remove(dead);
-            if dead.node != newcomer.node {
-                self.table.replaced(&dead, &mut self.shell);
-            }
-        }
+        let raised = MemberId { epoch: Epoch::new(epoch.get() + 1), generation: 0, ..own };
+        // First of all, as it is to be on the disk before it is told.
+        self.shell.event(MemberEvent::Outranked(raised.epoch));
+        let _ = self.foca.change_identity(raised, &mut self.shell);
+        self.next_call = self.shell.now;
+        Ok(())
     }
 
     // ---- time ----

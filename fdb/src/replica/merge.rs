@@ -70,6 +70,11 @@ impl Replica {
         }
     }
 
+    /// This node goes on in a later epoch, and says all anew.
+    pub fn raise_epoch(&mut self, epoch: Epoch) {
+        self.hear_of_self(Epoch::new(epoch.get().saturating_sub(1)), u64::MAX);
+    }
+
     /// Others know more of this node than it said: it said so in a start that it has forgotten. It takes an epoch
     /// beyond, and says all anew.
     pub(super) fn hear_of_self(&mut self, epoch: Epoch, max: u64) {

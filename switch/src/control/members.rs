@@ -190,7 +190,7 @@ impl<D: Devices> Control<D> {
             MemberEvent::Suspect(id) => (id, MemberState::Suspect),
             MemberEvent::Down(id) => (id, MemberState::Down),
             MemberEvent::Left(id) => (id, MemberState::Left),
-            MemberEvent::Renewed(_) | MemberEvent::Clone(_) => return,
+            MemberEvent::Renewed(_) | MemberEvent::Clone(_) | MemberEvent::Outranked(_) => return,
         };
         let Some(gossip) = &mut self.gossip else { return };
         let member = gossip.member(id.node(), now);

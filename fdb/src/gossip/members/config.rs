@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::id::MemberId;
 use super::wire::{MAX_PAYLOAD, NOT_SENT, WireError};
-use crate::gossip::identity::NodeId;
+use crate::gossip::identity::{Epoch, NodeId};
 
 /// How membership behaves. The defaults are for nodes within 100 ms of each other, and were chosen by simulation
 /// (`tests/members_sim.rs`).
@@ -116,6 +116,9 @@ pub enum MemberEvent {
     Renewed(MemberId),
     /// Another process with the id of this node answered a question.
     Clone(MemberId),
+    /// A process that was at this address before had started more often, so that others keep it instead: this node goes on
+    /// in this epoch, which is to be persisted before anything more is sent.
+    Outranked(Epoch),
 }
 
 /// What a member is to this node.
@@ -167,6 +170,14 @@ pub enum Refused {
     Full {
         /// The most there may be.
         max: usize,
+    },
+    /// Somebody who was at the sender's address before would be kept instead of it.
+    #[error(
+        "membership packet is of a start before epoch {epoch}, that of a process at its address before: it is told"
+    )]
+    Outranked {
+        /// The epoch of the one before.
+        epoch: Epoch,
     },
     /// It makes no sense to the protocol in its present state.
     #[error("membership packet is not expected now: it is dropped, and asked again where it matters")]

@@ -154,9 +154,8 @@ impl Members {
         }
         if same {
             row.sample(self.shell.now - sent);
-        } else {
-            self.make_way(&from);
         }
+        self.outrank(&from)?;
         self.apply(Member::new(from, inc, State::Alive));
         self.survey();
         Ok(())

@@ -8,6 +8,7 @@
 //!  probe     version  1  tag 4  nonce 8  state 1  incarnation n  place (sender)
 //!  answer    version  2  nonce 8  place (sender)  incarnation n
 //!  leave     version  3  place (sender)
+//!  outranked version  4  tag 4  epoch n
 //!  roster    version  count 4  updates
 //! ```
 //!
@@ -46,6 +47,7 @@ const SWIM: u8 = 0;
 const PROBE: u8 = 1;
 const ANSWER: u8 = 2;
 const LEAVE: u8 = 3;
+const OUTRANKED: u8 = 4;
 
 /// Version, form and tag.
 const SWIM_HEAD: usize = 6;
@@ -103,6 +105,7 @@ pub(super) enum Packet<'a> {
     Probe { tag: u32, probe: Probe },
     Answer { nonce: u64, from: MemberId, incarnation: u16 },
     Leave { from: MemberId },
+    Outranked { tag: u32, epoch: Epoch },
 }
 
 /// What a packet of `foca` says.
@@ -146,6 +149,7 @@ impl<'a> Packet<'a> {
                 Self::Answer { nonce, from, incarnation: input.number()? }
             }
             LEAVE => Self::Leave { from: input.place(sender)? },
+            OUTRANKED => Self::Outranked { tag: input.u32()?, epoch: Epoch::new(input.number()?) },
             value => return Err(WireError::Unknown { what: "form", value }),
         };
         input.end()?;
@@ -206,6 +210,13 @@ pub(super) fn answer(nonce: u64, from: &MemberId, incarnation: u16) -> Vec<u8> {
 pub(super) fn leave(from: &MemberId) -> Vec<u8> {
     let mut out = vec![VERSION, LEAVE];
     put_place(&mut out, from);
+    out
+}
+
+pub(super) fn outranked(to: &MemberId, epoch: Epoch) -> Vec<u8> {
+    let mut out = vec![VERSION, OUTRANKED];
+    out.extend(tag(to).to_be_bytes());
+    put_number(&mut out, epoch.get());
     out
 }
 

@@ -298,7 +298,6 @@ impl Members {
         if self.left {
             return;
         }
-        self.forgive_lateness();
         while let Some(timer) = self.shell.due_timer() {
             // Its only errors say that a probe began late or that nobody is up; both mend themselves.
             let _ = self.foca.handle_timer(timer, &mut self.shell);
@@ -324,18 +323,6 @@ impl Members {
             let first = self.table.rows.is_empty() && now < self.patient_at;
             self.next_call = now + if first { FIRST_CALL } else { CALL };
             self.call_the_absent();
-        }
-    }
-
-    fn forgive_lateness(&mut self) {
-        let due = self.shell.next_timer().unwrap_or(self.next_survey).min(self.next_survey);
-        let late = self.shell.now.saturating_duration_since(due);
-        if late > LATE {
-            let by = late + LATE;
-            self.shell.postpone(by);
-            for doubt in self.table.rows.values_mut().filter_map(|row| row.doubt.as_mut()) {
-                doubt.next += by;
-            }
         }
     }
 
@@ -414,6 +401,21 @@ impl Members {
 
     fn advance(&mut self, now: Instant) {
         self.shell.now = self.shell.now.max(now);
+        self.forgive_lateness();
+    }
+
+    /// Before anything else is done: what is set from now on is not late.
+    fn forgive_lateness(&mut self) {
+        let due = self.shell.next_timer().unwrap_or(self.next_survey).min(self.next_survey);
+        let late = self.shell.now.saturating_duration_since(due);
+        if late > LATE {
+            let by = late + LATE;
+            self.shell.postpone(by);
+            self.next_survey += by;
+            for doubt in self.table.rows.values_mut().filter_map(|row| row.doubt.as_mut()) {
+                doubt.next += by;
+            }
+        }
     }
 
     fn apply(&mut self, update: Member<MemberId>) {

@@ -283,9 +283,12 @@ impl Sim {
         }
     }
 
-    /// As the engine does, the first member that is met is asked for its roster.
+    /// As the engine does: a raised epoch is persisted, and the first member that is met is asked for its roster.
     fn note(&mut self, n: usize, event: MemberEvent) {
         self.events.push((self.now, n, event));
+        if let MemberEvent::Outranked(epoch) = event {
+            self.epochs[n] = epoch.get();
+        }
         if let (MemberEvent::Up(id), Some(node)) = (event, &self.nodes[n])
             && node.members().count() == 1
         {

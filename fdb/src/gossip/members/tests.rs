@@ -363,6 +363,29 @@ fn a_roster_is_news_to_others_too() {
 }
 
 #[test]
+fn a_node_that_did_not_run_puts_off_what_was_due_and_not_what_comes_after() {
+    let mut net = Net::joined(2);
+    net.nodes[0].apply(Member::down(id(2, 1, 1)));
+    net.nodes[0].settle();
+    net.deliver();
+    net.now += 60 * SECOND;
+    let roster = wire::roster(&[Member::alive(id(2, 2, 2))]);
+    net.nodes[0].apply_roster(id(2, 2, 2).process(), &roster, net.now).unwrap();
+    let mut questions = 0;
+    for _ in 0..900 {
+        net.nodes[0].handle_timeout(net.now);
+        net.now += Duration::from_millis(1);
+        while let Some(output) = net.nodes[0].poll_output() {
+            let Output::Send { bytes, .. } = output else { continue };
+            let packet = Packet::decode(id(1, 1, 1).process(), &bytes);
+            let ping = |swim: &Swim| matches!(swim.message, Message::Ping(_));
+            questions += usize::from(matches!(packet, Ok(Packet::Swim { swim, .. }) if ping(&swim)));
+        }
+    }
+    assert_ne!(questions, 0, "it asks whether the member is there");
+}
+
+#[test]
 fn news_goes_out_at_once() {
     let mut net = Net::joined(3);
     net.nodes.push(Members::new(Config::default(), id(4, 1, 1), net.now, 4));

@@ -82,7 +82,9 @@ impl Life {
         let small = dice.percent(25.0);
         let greedy = (small && dice.percent(50.0)).then(|| dice.below(count as u64) as usize);
         let max_records = if small { 12 } else { config.max_records };
-        let max_tombstones = if dice.percent(40.0) { 4 } else { config.max_tombstones };
+        // Where removals are refused, too, others cannot tell what is right.
+        let few = greedy.is_none() && dice.percent(40.0);
+        let max_tombstones = if few { 4 } else { config.max_tombstones };
         cluster.weather = weather;
         let mut life = Self { cluster, nodes: Vec::new(), disk_fault, greedy, small, mixed: false };
         for n in 0..count {

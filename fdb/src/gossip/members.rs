@@ -14,6 +14,10 @@
 //!    other's address is found by that when it is back.
 //! 4. A process that was not run for a while judges nobody by that time: late timers are put off, so that answers that
 //!    wait in a socket are read first. Hand in what the sockets hold before [`Members::handle_timeout`].
+//! 5. A question without an answer is sent a second time before others are asked to ask: of datagrams that get lost, few
+//!    cost more than one.
+//! 6. The first news after a quiet time is passed on at once, what follows in rounds. Without news nothing is sent but
+//!    questions and answers.
 
 mod config;
 mod direct;

@@ -429,7 +429,10 @@ impl Members {
         members.iter().for_each(|member| self.hunt_clone(member.id()));
         // The dead are not told here: a node that never met them need not know.
         let alive = members.into_iter().filter(|member| member.state() != State::Down);
-        let applied = self.foca.apply_many(alive, false, &mut self.shell);
+        // A newcomer learns what all know. To somebody who is in a cluster it is news, which the others may not have: two
+        // clusters become one.
+        let is_news = self.foca.num_members() > 0;
+        let applied = self.foca.apply_many(alive, is_news, &mut self.shell);
         self.settle();
         applied.map_err(|_| Refused::Unexpected)
     }

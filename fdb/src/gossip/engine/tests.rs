@@ -19,6 +19,7 @@ fn mac(n: u8) -> Record {
         dst: None,
         mob_seq: 0,
         is_static: false,
+        router: false,
     })
 }
 

@@ -410,7 +410,12 @@ impl World {
         for _ in 0..copies {
             let slow = (self.dice.below(10_000) as f64) < late * 100.0;
             let micros = if slow { self.dice.below(200_000) } else { 200 + self.dice.below(800) };
-            self.put_on_wire(from, index(to), Duration::from_micros(micros), Packet::Datagram(bytes.to_vec()));
+            self.put_on_wire(
+                from,
+                index(to),
+                Duration::from_micros(micros),
+                Packet::Datagram(bytes.to_vec()),
+            );
         }
     }
 

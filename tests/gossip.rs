@@ -25,7 +25,7 @@ fn three_nodes_with_one_join_address_are_an_overlay_without_flooding() {
     for node in &cluster.nodes {
         let states = states(node);
         assert_eq!(states.len(), 2, "{states:?}");
-        assert!(states.values().all(|state| state == "member_up"), "{states:?}");
+        assert!(states.values().all(|state| state == "up"), "{states:?}");
     }
     // A frame to an address that nobody has goes nowhere, and is counted where it came in.
     for pod in &cluster.pods[1..] {

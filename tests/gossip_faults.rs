@@ -26,7 +26,7 @@ fn a_killed_node_of_eight_is_hidden_within_seven_seconds_and_heard_again_when_it
     println!("a killed node is hidden by all seven others after {took:?}");
     for at in &others {
         let node = &cluster.nodes[*at];
-        assert_eq!(states(node)[&address], "member_down", "{}", node.host.name);
+        assert_eq!(states(node)[&address], "down", "{}", node.host.name);
         assert_eq!(events(node, "member_down").len(), 1, "{} took another for dead", node.host.name);
     }
     cluster.assert_all_reach(&others);

@@ -26,6 +26,8 @@ const DOCKER: &str = concat!(include_str!("recipes/engine.sh"), include_str!("re
 const PODMAN: &str = concat!(include_str!("recipes/engine.sh"), include_str!("recipes/podman.sh"));
 /// Uses a namespace for a virtual machine.
 const MACHINE: &str = "PATH=$STAND_INS:$PATH";
+/// Copies files between hosts, each with a state directory of its own.
+const APART: &str = "PATH=$STAND_INS:$PATH\nmount -t tmpfs none /var/lib\n";
 
 /// Starts weft while the kernel's device has its UDP port, and looks for who has it in what weft says.
 const TOO_EARLY: &str = r#"
@@ -53,7 +55,7 @@ impl Run {
         let has_c = recipe.blocks.iter().any(|block| block.place == Place::Host('C'));
         let letters: &[char] = if has_c { &['A', 'B', 'C'] } else { &['A', 'B'] };
         let mut hosts = Hosts::new(letters);
-        for letter in ['A', 'B'] {
+        for &letter in letters {
             hosts.host(letter).run(lines);
             print!("{}", hosts.host(letter).note("engine.used"));
         }
@@ -114,6 +116,15 @@ fn in_vm(lines: &str) -> String {
 fn two_network_namespaces() {
     let mut run = Run::prepare("Two network namespaces", "");
     run.cook();
+    run.undo();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn three_hosts_and_one_address_to_join() {
+    let mut run = Run::prepare("Three hosts, one address to join", APART);
+    run.cook();
+    run.hosts.host('C').run("weft status; ip netns exec pod-c ping -c 1 10.32.0.2");
     run.undo();
 }
 

@@ -71,20 +71,17 @@ pub fn events(node: &Node, kind: &str) -> Vec<Value> {
     lines.lines().filter_map(of_kind).collect()
 }
 
-/// The state of each other node as this one told it last, by gossip address: `member_up`, `member_suspect`,
-/// `member_down` or `member_left`.
+/// The state of each other node by its gossip address, as `weft peer` tells it: `up`, `suspect`, `down`, `left`.
 #[must_use]
+#[track_caller]
 pub fn states(node: &Node) -> BTreeMap<String, String> {
-    let mut states = BTreeMap::new();
-    for line in node.log().lines() {
-        let Ok(said) = serde_json::from_str::<Value>(line) else { continue };
-        if let (Some(event), Some(address)) = (said["event"].as_str(), said["addr"].as_str())
-            && ["member_up", "member_suspect", "member_down", "member_left"].contains(&event)
-        {
-            states.insert(address.to_owned(), event.to_owned());
-        }
-    }
-    states
+    let peers = node.json("peer list");
+    let state = |peer: &Value| {
+        let state = if peer["left"] == true { "left" } else { peer["state"].as_str()? };
+        Some((peer["gossip"].as_str()?.to_owned(), state.to_owned()))
+    };
+    let members = peers["entries"].as_array().into_iter().flatten().filter(|peer| peer["kind"] == "member");
+    members.filter_map(state).collect()
 }
 
 impl Cluster {

@@ -6,8 +6,8 @@
 //!   host C  10.0.0.9 --eth0--+
 //! ```
 //!
-//! A host is a network, mount and PID namespace: its `/run` is its own, and so are its daemon's socket, its named
-//! namespaces and its jobs. All of it ends with the host's first process, which is the terminal.
+//! A host is a network, mount, UTS and PID namespace: its `/run` and its name are its own, and so are its daemon's socket,
+//! its named namespaces and its jobs. All of it ends with the host's first process, which is the terminal.
 
 use std::fs;
 use std::io::Write;
@@ -26,6 +26,8 @@ const STAND_INS: &str = "stand-ins";
 const CONTAINERS: &str = include_str!("containers.sh");
 /// Stands for QEMU.
 const MACHINE: &str = include_str!("machine.sh");
+/// Stands for copying a file to another host's home.
+const SCP: &str = include_str!("scp.sh");
 /// The longest that the lines of one block may take.
 const LIMIT: Duration = wait::secs(60);
 /// The longest that what was ended may take to be gone.
@@ -42,6 +44,7 @@ mount -t sysfs none /sys
 mount --rbind /run/cgroup /sys/fs/cgroup
 umount --recursive --lazy /run/cgroup
 rmdir /run/cgroup
+hostname "host-$(basename "$HOST_DIR")"
 cd "$HOST_DIR/work"
 exec 3<>"$HOST_DIR/lines"
 while read -r block <&3; do
@@ -92,7 +95,8 @@ impl Hosts {
         let dir = dir.expect("a scratch folder");
         let programs = dir.path().join(STAND_INS);
         fs::create_dir(&programs).expect("a folder for programs");
-        for (name, text) in [("docker", CONTAINERS), ("podman", CONTAINERS), ("qemu-system-x86_64", MACHINE)]
+        for (name, text) in
+            [("docker", CONTAINERS), ("podman", CONTAINERS), ("qemu-system-x86_64", MACHINE), ("scp", SCP)]
         {
             install(&programs.join(name), text);
         }
@@ -202,7 +206,7 @@ impl Host {
         let weft = node::binary().parent().expect("a folder").display();
         let path = format!("{weft}:{}", std::env::var("PATH").unwrap_or_default());
         let (folder, programs) = (dir.display().to_string(), lab.join(STAND_INS).display().to_string());
-        let words = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+        let words = ["unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"];
         let shell = ["bash", "-eu", "-c", TERMINAL];
         let env = [
             ("PATH", path.as_str()),

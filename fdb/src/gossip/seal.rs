@@ -364,6 +364,12 @@ impl Gate {
         &self.mode
     }
 
+    /// Goes back to keys of before, where a change could not be kept.
+    pub fn set_mode(&mut self, mode: Mode) {
+        self.mode = mode;
+        self.sealer.rekey(self.me, &self.mode);
+    }
+
     /// The first step of a rotation: [`Keyring::install`].
     ///
     /// # Errors

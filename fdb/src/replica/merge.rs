@@ -23,6 +23,9 @@ impl Replica {
         let stale = self.origins.get(&node).is_some_and(|origin| section.epoch < origin.stream.epoch);
         if (stale && !self.config.has(Fault::ArrivalOrder)) || !self.adopt(node, section.epoch, now) {
             self.counters.stale += u64::from(stale);
+            if stale && from == node {
+                self.tell_of_itself(node);
+            }
             return;
         }
         let Some(origin) = self.origins.get_mut(&node) else { return };

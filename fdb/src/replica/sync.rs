@@ -179,6 +179,9 @@ impl Replica {
         if node == self.own || !self.adopt(node, head.epoch, now) {
             return node == self.own;
         }
+        if head.epoch > epoch {
+            self.tell_of_itself(node);
+        }
         let Some(origin) = self.origins.get_mut(&node) else { return false };
         let stream = &mut origin.stream;
         stream.max_seen = stream.max_seen.max(head.max);
@@ -197,6 +200,16 @@ impl Replica {
             self.want(node, from, now);
         }
         mine.have > head.have
+    }
+
+    /// Lets a node know how far its own stream is known here: it may have forgotten.
+    pub(super) fn tell_of_itself(&mut self, node: NodeId) {
+        if let Some(head) = self.head_of(node).filter(|_| self.is_up(node)) {
+            let heads = vec![head];
+            let all =
+                Heads { ask: false, more: false, first: node, last: node, buckets: Buckets::ALL, heads };
+            self.send_head_messages(node, &all);
+        }
     }
 
     /// Asks `from` for what is missing of a stream, at a time; what is asked for already is not asked twice.

@@ -93,6 +93,62 @@ fn an_origin_over_its_cap_is_refused_and_counted() {
 }
 
 #[test]
+fn removals_beyond_all_limits_are_done_and_not_remembered() {
+    let mut stream = Stream::new(Epoch::new(1));
+    let (config, mut changes) = (Config { max_tombstones: 2, ..Config::default() }, Vec::new());
+    let key = |n: u64| [200, n as u8];
+    for seq in 1..=20 {
+        let item = Item::new(&key(seq), Some(&[1]));
+        stream.merge(&listing(seq, item), &config, &mut changes);
+    }
+    for seq in 21..=40 {
+        let section = listing(seq, Item::new(&key(seq - 20), None));
+        if stream.merge(&section, &config, &mut changes) == stream::Merged::Behind {
+            let whole = Section { replace: true, ..section };
+            stream.merge(&whole, &config, &mut changes);
+        }
+    }
+    assert_eq!((stream.live(), stream.len()), (0, 6), "three times as many as an honest node has");
+    assert_eq!(stream.refused, 14);
+    assert_eq!(changes.len(), 40, "each came and went");
+}
+
+#[test]
+fn a_new_key_waits_for_the_removal_that_made_room_for_it() {
+    let mut stream = Stream::new(Epoch::new(1));
+    let (config, mut changes) = (Config { max_records: 2, ..Config::default() }, Vec::new());
+    let parts = [
+        listing(1, Item::new(&[200, 1], Some(&[1]))),
+        listing(2, Item::new(&[200, 2], Some(&[1]))),
+        listing(3, Item::new(&[200, 1], None)),
+        listing(4, Item::new(&[200, 3], Some(&[1]))),
+    ];
+    for n in [0, 1, 3, 2, 3] {
+        stream.merge(&parts[n], &config, &mut changes);
+    }
+    assert_eq!((stream.live(), stream.refused, stream.is_complete()), (2, 0, true));
+    assert!(stream.value(&[200, 3]).is_some() && stream.value(&[200, 1]).is_none());
+}
+
+#[test]
+fn a_replacement_makes_room_at_the_expense_of_what_it_has_not_reached() {
+    let mut stream = Stream::new(Epoch::new(1));
+    let (config, mut changes) = (Config { max_records: 2, ..Config::default() }, Vec::new());
+    for seq in [1, 2] {
+        stream.merge(&listing(seq, Item::new(&[200, seq as u8], Some(&[1]))), &config, &mut changes);
+    }
+    let last = Section { replace: true, floor: 3, ..listing(4, Item::new(&[200, 3], Some(&[1]))) };
+    stream.merge(&last, &config, &mut changes);
+    assert_eq!((stream.live(), stream.refused), (2, 0));
+    assert!(stream.value(&[200, 1]).is_none(), "the oldest that the listing may not have");
+}
+
+/// The listing of one number.
+fn listing(seq: u64, item: Item) -> Section {
+    Section { entries: vec![Entry { seq, item }], ..section(seq, seq, &[]) }
+}
+
+#[test]
 fn who_is_behind_the_floor_takes_only_a_replacement() {
     let mut stream = Stream::new(Epoch::new(1));
     merge(&mut stream, &section(1, 3, &[1, 2, 3]));

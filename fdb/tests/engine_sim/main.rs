@@ -40,7 +40,7 @@ fn run(seed: u64) -> Result<(), String> {
         world.run(Duration::from_millis(500));
     }
     world.calm_down();
-    world.run(std::env::var("Q").map_or(QUIET, |q| Duration::from_secs(q.parse().unwrap())));
+    world.run(QUIET);
     world.problems().map_or(Ok(()), Err)
 }
 

@@ -364,7 +364,7 @@ impl World {
             };
             let me = Process { node: host.id, boot: BootId::new(host.boot) };
             match output {
-                Output::Datagram { to, bytes } => self.send(n, to, bytes),
+                Output::Datagram { to, bytes } => self.send(n, to, &bytes),
                 Output::Stream { node, addr: dial, message } => {
                     let by_node = (0..self.hosts.len()).find(|other| Some(self.hosts[*other].id) == node);
                     let to = by_node.unwrap_or_else(|| index(dial));
@@ -399,7 +399,7 @@ impl World {
         self.tell(|| format!("{n} notes {event:?}"));
     }
 
-    fn send(&mut self, from: usize, to: SocketAddr, bytes: Vec<u8>) {
+    fn send(&mut self, from: usize, to: SocketAddr, bytes: &[u8]) {
         assert!(bytes.len() <= seal::MAX_DATAGRAM);
         let Weather { loss, duplicate, late } = self.weather;
         let mut percent = |chance: f64| (self.dice.below(10_000) as f64) < chance * 100.0;
@@ -410,7 +410,12 @@ impl World {
         for _ in 0..copies {
             let slow = (self.dice.below(10_000) as f64) < late * 100.0;
             let micros = if slow { self.dice.below(200_000) } else { 200 + self.dice.below(800) };
-            self.put_on_wire(from, index(to), Duration::from_micros(micros), Packet::Datagram(bytes.clone()));
+            self.put_on_wire(
+                from,
+                index(to),
+                Duration::from_micros(micros),
+                Packet::Datagram(bytes.to_vec()),
+            );
         }
     }
 

@@ -15,6 +15,8 @@ type Shown = BTreeMap<(NodeId, Key), Record>;
 /// What the owner of a node knows of it; the first processes of the cluster are the nodes, the others clones.
 pub(crate) struct Node {
     disk: Disk,
+    /// The highest epoch under which it said anything, since its disk was new.
+    used: Option<Epoch>,
     shown: Shown,
     state: State,
     /// Since when it is in this state.
@@ -43,6 +45,8 @@ pub(crate) struct Life {
     small: bool,
     /// Two starts had one epoch: for a while two streams have one name.
     mixed: bool,
+    /// The same without a reason: a disk kept less than it said.
+    reused: bool,
 }
 
 fn id(n: usize) -> NodeId {
@@ -82,15 +86,18 @@ impl Life {
         let small = dice.percent(25.0);
         let greedy = (small && dice.percent(50.0)).then(|| dice.below(count as u64) as usize);
         let max_records = if small { 12 } else { config.max_records };
-        let max_tombstones = if dice.percent(40.0) { 4 } else { config.max_tombstones };
+        // Where removals are refused, too, others cannot tell what is right.
+        let few = greedy.is_none() && dice.percent(40.0);
+        let max_tombstones = if few { 4 } else { config.max_tombstones };
         cluster.weather = weather;
-        let mut life = Self { cluster, nodes: Vec::new(), disk_fault, greedy, small, mixed: false };
+        let mut life =
+            Self { cluster, nodes: Vec::new(), disk_fault, greedy, small, mixed: false, reused: false };
         for n in 0..count {
             let more = if greedy == Some(n) { 2 } else { 1 };
             let config = Config { max_records: more * max_records, max_tombstones, ..config };
-            let (disk, shown) = (Disk::new(disk_fault), Shown::new());
+            let (disk, used, shown) = (Disk::new(disk_fault), None, Shown::new());
             let (state, since, settled) = (State::Down, ms(0), ms(0));
-            life.nodes.push(Node { disk, shown, state, since, settled, config, clone: None });
+            life.nodes.push(Node { disk, used, shown, state, since, settled, config, clone: None });
             life.cluster.add(id(n));
         }
         (0..count).for_each(|n| life.start(n));
@@ -118,6 +125,7 @@ impl Life {
         let members = self.members();
         let node = &mut self.nodes[n];
         let epoch = node.disk.next_epoch();
+        self.reused |= node.used.replace(epoch) >= Some(epoch);
         node.shown.clear();
         (node.state, node.since) = (State::Up, self.cluster.now());
         node.settled = self.cluster.now() + ms(450);
@@ -156,7 +164,7 @@ impl Life {
         if self.nodes[n].state != State::Up {
             if self.cluster.dice.percent(20.0) {
                 self.mixed = true;
-                self.nodes[n].disk = Disk::new(self.disk_fault);
+                (self.nodes[n].disk, self.nodes[n].used) = (Disk::new(self.disk_fault), None);
             }
             return self.start(n);
         }
@@ -277,6 +285,9 @@ impl Life {
     /// What an origin says is exactly what all show; what is over is nowhere.
     fn check(&self) -> Result<(), String> {
         self.roots_are_equal()?;
+        if self.reused {
+            return Err("two starts of a node had one epoch".into());
+        }
         for (n, replica) in self.running() {
             if !self.mixed && self.greedy.is_none() && replica.counters().diverged > 0 {
                 return Err(format!("node {n} found streams to differ that were known to their ends"));
@@ -327,7 +338,10 @@ fn notice(nodes: &mut [Node], n: usize, output: Output) {
         (Some(node), Output::Changed { origin, key, new: None, .. }) => {
             node.shown.remove(&(origin, key));
         }
-        (Some(node), Output::EpochRaised(epoch)) => node.disk.keep(epoch),
+        (Some(node), Output::EpochRaised(epoch)) => {
+            node.disk.keep(epoch);
+            node.used = Some(epoch);
+        }
         (None, Output::EpochRaised(epoch)) => {
             let clones = nodes.iter_mut().filter_map(|node| node.clone.as_mut());
             clones.filter(|clone| clone.0 == n).for_each(|clone| clone.1.keep(epoch));

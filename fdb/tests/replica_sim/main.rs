@@ -95,9 +95,3 @@ fn an_update_is_known_everywhere_soon_at_100_nodes() {
 fn an_update_is_known_everywhere_soon_at_1000_nodes() {
     spreads(&Plan { nodes: 1000, updates: 30, ..Plan::default() }, 350, 1000);
 }
-
-#[test]
-#[ignore = "takes minutes and 4 GB"]
-fn an_update_is_known_everywhere_soon_at_10000_nodes() {
-    spreads(&Plan { nodes: 10_000, updates: 100, ..Plan::default() }, 600, 1500);
-}

@@ -204,6 +204,22 @@ async fn answer(me: Process, mut tcp: TcpStream, mode: &Mode) -> io::Result<(Sea
     Ok((stream, tcp))
 }
 
+/// A stream that stands, and whom it tells of what happens on it.
+struct Line {
+    id: u64,
+    peer: Process,
+    events: mpsc::Sender<(u64, Event)>,
+    /// When octets came last.
+    heard: Cell<Instant>,
+}
+
+impl Line {
+    /// False: nobody listens any more.
+    async fn tell(&self, event: Event) -> bool {
+        self.events.send((self.id, event)).await.is_ok()
+    }
+}
+
 /// Carries messages both ways until nothing moves any more.
 async fn carry(
     id: u64,
@@ -213,11 +229,10 @@ async fn carry(
     events: mpsc::Sender<(u64, Event)>,
 ) {
     let Sealed { peer, sealer, opener } = stream;
+    let line = Line { id, peer, events, heard: Cell::new(clock::now()) };
     let (read, write) = tcp.into_split();
-    if events.send((id, Event::Opened(peer))).await.is_ok() {
-        let heard = Cell::new(clock::now());
-        let reading = read_all(id, peer, opener, read, &events, &heard);
-        let writing = write_all(id, peer, sealer, write, queue, &events, &heard);
+    if line.tell(Event::Opened(peer)).await {
+        let (reading, writing) = (read_all(&line, opener, read), write_all(&line, sealer, write, queue));
         tokio::pin!(reading, writing);
         let ended = tokio::select! {
             ended = &mut reading => ended,
@@ -227,24 +242,21 @@ async fn carry(
             tracing::debug!(event = "gossip_stream_ended", node = %peer.node, %error, "a stream to a node ended");
         }
     }
-    let _ = events.send((id, Event::Ended(Some(peer.node)))).await;
+    line.tell(Event::Ended(Some(peer.node))).await;
 }
 
 async fn write_all(
-    id: u64,
-    peer: Process,
+    line: &Line,
     mut sealer: StreamSealer,
     mut write: OwnedWriteHalf,
     mut queue: mpsc::Receiver<Vec<u8>>,
-    events: &mpsc::Sender<(u64, Event)>,
-    heard: &Cell<Instant>,
 ) -> io::Result<()> {
     let mut octets = Vec::new();
     loop {
         let message = match timeout(IDLE, queue.recv()).await {
             Ok(Some(message)) => message,
             // The other end may still be sending.
-            Err(_) if heard.get() + IDLE > clock::now() => continue,
+            Err(_) if line.heard.get() + IDLE > clock::now() => continue,
             _ => break,
         };
         octets.clear();
@@ -252,7 +264,7 @@ async fn write_all(
         sealer.seal(&framed, &mut octets).map_err(io::Error::other)?;
         timeout(IDLE, write.write_all(&octets)).await??;
         if queue.is_empty() {
-            let _ = events.send((id, Event::Drained(peer.node))).await;
+            line.tell(Event::Drained(line.peer.node)).await;
         }
     }
     octets.clear();
@@ -261,14 +273,7 @@ async fn write_all(
     write.shutdown().await
 }
 
-async fn read_all(
-    id: u64,
-    peer: Process,
-    mut opener: StreamOpener,
-    mut read: OwnedReadHalf,
-    events: &mpsc::Sender<(u64, Event)>,
-    heard: &Cell<Instant>,
-) -> io::Result<()> {
+async fn read_all(line: &Line, mut opener: StreamOpener, mut read: OwnedReadHalf) -> io::Result<()> {
     let mut octets = Vec::with_capacity(MAX_RECORD_OCTETS);
     let (mut plain, mut frames) = (Vec::new(), Frames::default());
     loop {
@@ -277,14 +282,14 @@ async fn read_all(
                 if timeout(IDLE * 2, read.read_buf(&mut octets)).await?? == 0 {
                     return opener.end().map_err(io::Error::other);
                 }
-                heard.set(clock::now());
+                line.heard.set(clock::now());
             }
             Progress::Record { taken } => {
                 octets.drain(..taken);
                 frames.push(&plain);
                 plain.clear();
                 while let Some(message) = frames.next_message().map_err(io::Error::other)? {
-                    if events.send((id, Event::Message(peer, message))).await.is_err() {
+                    if !line.tell(Event::Message(line.peer, message)).await {
                         return Ok(());
                     }
                 }

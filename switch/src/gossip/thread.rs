@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use fdb::gossip::engine::{Conflict, Dropped, Engine, Output, Setup};
 use fdb::gossip::identity::NodeId;
 use fdb::gossip::members::{MemberState, MemberView};
-use fdb::gossip::seal::{KeyId, MAX_DATAGRAM, Mode, Refusal};
+use fdb::gossip::seal::{KeyError, KeyId, MAX_DATAGRAM, Mode, Refusal};
 use tokio::sync::mpsc as channel;
 use tokio::task::JoinHandle as Task;
 
@@ -272,18 +272,9 @@ impl Thread {
             }
             Command::Forget(node) => self.engine.forget(node, now).map_err(refused)?,
             Command::Keys => return Ok(Reply::Keys(self.keys())),
-            Command::InstallKey(key) => {
-                self.engine.gate_mut().install_key(key).map_err(refused)?;
-                self.keep_keys()?;
-            }
-            Command::UseKey(id) => {
-                self.engine.gate_mut().use_key(id).map_err(refused)?;
-                self.keep_keys()?;
-            }
-            Command::RemoveKey(id) => {
-                self.engine.remove_key(id).map_err(refused)?;
-                self.keep_keys()?;
-            }
+            Command::InstallKey(key) => self.change_keys(|engine| engine.gate_mut().install_key(key))?,
+            Command::UseKey(id) => self.change_keys(|engine| engine.gate_mut().use_key(id))?,
+            Command::RemoveKey(id) => self.change_keys(|engine| engine.remove_key(id))?,
         }
         Ok(Reply::Done)
     }
@@ -303,11 +294,19 @@ impl Thread {
         view.is_some_and(|view| matches!(view.state, MemberState::Up | MemberState::Suspect))
     }
 
-    /// Writes the keys to their file, so that a restart has them.
-    fn keep_keys(&mut self) -> Result<(), CommandError> {
+    /// Changes the keys, here and in their file, so that a restart has them; or neither.
+    fn change_keys(
+        &mut self,
+        change: impl FnOnce(&mut Engine) -> Result<(), KeyError>,
+    ) -> Result<(), CommandError> {
+        let before = self.engine.gate().mode().clone();
+        change(&mut self.engine).map_err(refused)?;
         let mode = self.engine.gate().mode().clone();
-        if let (Mode::Sealed(ring), Some(file)) = (&mode, &self.key_file) {
-            keyfile::save(file, ring).map_err(refused)?;
+        if let (Mode::Sealed(ring), Some(file)) = (&mode, &self.key_file)
+            && let Err(error) = keyfile::save(file, ring)
+        {
+            self.engine.gate_mut().set_mode(before);
+            return Err(refused(error));
         }
         self.streams.set_mode(mode);
         Ok(())

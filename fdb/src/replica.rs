@@ -400,6 +400,12 @@ impl Replica {
         self.verdicts.get(&node).copied()
     }
 
+    /// Whether a node says more than there may be: some of it is not known here.
+    #[must_use]
+    pub fn is_over_limit(&self, node: NodeId) -> bool {
+        self.origins.get(&node).is_some_and(|origin| origin.stream.refused > 0)
+    }
+
     /// This start of this node: raised if others know a later one.
     #[must_use]
     pub fn epoch(&self) -> Epoch {

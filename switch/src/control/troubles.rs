@@ -36,6 +36,7 @@ enum Trouble {
     NoAddress(NodeId),
     NoRoute(NodeId),
     Disagrees(NodeId),
+    OverLimit(NodeId),
     Duplicate(Vni, MacAddr),
 }
 
@@ -121,7 +122,10 @@ impl<D: Devices> Control<D> {
     pub(super) fn member_degraded(&self, node: NodeId, now: Instant) -> Vec<Degraded> {
         let Some(gossip) = &self.gossip else { return Vec::new() };
         let its_own = |trouble: &Trouble| match trouble {
-            Trouble::NoAddress(of) | Trouble::NoRoute(of) | Trouble::Disagrees(of) => *of == node,
+            Trouble::NoAddress(of)
+            | Trouble::NoRoute(of)
+            | Trouble::Disagrees(of)
+            | Trouble::OverLimit(of) => *of == node,
             _ => false,
         };
         let found = self.troubles.lasting(now).filter(|(trouble, _)| its_own(trouble));
@@ -170,6 +174,11 @@ impl<D: Devices> Control<D> {
             ),
             Trouble::NoRoute(node) => of_node(node, NO_ROUTE),
             Trouble::Disagrees(node) => of_node(node, "its digest differs: not all changes arrive"),
+            Trouble::OverLimit(node) => of_node(
+                node,
+                "it says more than the 16384 records that a node may, and the rest is not known here: look what it learns \
+                 (`weft fdb show` there), and lower max_macs",
+            ),
             Trouble::Duplicate(vni, mac) => {
                 let here = self
                     .table
@@ -195,6 +204,8 @@ fn troubles_of_gossip(gossip: &Gossip, now: Instant, present: &mut BTreeSet<Trou
     for (node, member) in &gossip.members {
         let differs = status.members.get(node).is_some_and(|m| m.agrees == Some(false));
         present.extend((member.is_alive() && differs).then_some(Trouble::Disagrees(*node)));
+        let over_limit = status.members.get(node).is_some_and(|m| m.over_limit);
+        present.extend((member.is_alive() && over_limit).then_some(Trouble::OverLimit(*node)));
         present.extend(trouble_of_member(*node, member));
     }
 }

@@ -131,6 +131,8 @@ pub struct MemberStatus {
     pub agrees: Option<bool>,
     /// Which start of it.
     pub epoch: u64,
+    /// Whether it says more than a node may: some of it is not known here.
+    pub over_limit: bool,
 }
 
 /// One join address.

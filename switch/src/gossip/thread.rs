@@ -358,7 +358,8 @@ impl Thread {
         let member = |view: MemberView| {
             let node = view.id.node();
             let agrees = engine.replica().agrees_with(node);
-            (node, MemberStatus { rtt: view.rtt, agrees, epoch: view.id.epoch().get() })
+            let over_limit = engine.replica().is_over_limit(node);
+            (node, MemberStatus { rtt: view.rtt, agrees, epoch: view.id.epoch().get(), over_limit })
         };
         let own = engine.members().own().addr();
         let here: BTreeSet<SocketAddr> =

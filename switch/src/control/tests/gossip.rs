@@ -7,7 +7,7 @@ use encap::Format;
 use fdb::gossip::identity::{BootId, Epoch, NodeId};
 use fdb::gossip::members::{MemberEvent, MemberId};
 use fdb::gossip::seal::{Key as Secret, KeyId};
-use fdb::replica::{Key, MacRecord, NodeInfo, Record};
+use fdb::replica::{Key, MacRecord, NodeInfo, Record, VtepRecord};
 
 use super::*;
 use crate::control::protocol::{
@@ -69,7 +69,9 @@ impl Others {
         self.says(lab, last, Key::NodeInfo, Some(Record::NodeInfo(Self::info(last))));
         self.says(lab, last, Key::VniJoin(vni(100)), Some(Record::VniJoin(vni(100))));
         let rtt = Some(Duration::from_micros(400));
-        self.status.members.insert(id(last), MemberStatus { rtt, agrees: Some(true), epoch: 3 });
+        self.status
+            .members
+            .insert(id(last), MemberStatus { rtt, agrees: Some(true), epoch: 3, over_limit: false });
         self.show();
     }
 
@@ -513,4 +515,46 @@ fn a_reload_tells_gossip_the_new_join_addresses_and_only_those() {
     assert_eq!(join.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.3:6786"]);
     lab.reload(&format!("{BASIC}\n{}", GOSSIP.replace("10.0.0.2", "10.0.0.3"))).unwrap();
     assert_eq!(others.link.take_orders().join, None);
+}
+
+#[test]
+fn a_node_that_says_more_than_it_may_is_a_trouble() {
+    let (mut lab, mut others) = lab(BASIC);
+    others.join(&mut lab, 2);
+    others.status.members.get_mut(&id(2)).unwrap().over_limit = true;
+    others.show();
+    lab.tick();
+    assert!(troubles(&mut lab)[0].starts_with("node node-2: it says more than the 16384 records"));
+}
+
+#[test]
+fn a_static_vtep_that_a_node_shares_is_heard_and_flooded_to_and_gets_unknown_unicast() {
+    let (mut lab, mut others) = lab(BASIC);
+    others.join(&mut lab, 2);
+    let at = VtepAddr::from(std::net::SocketAddr::from(([10, 0, 0, 77], 4789)));
+    let shared = VtepRecord { at, format: Format::Geneve, vnis: vec![vni(100)] };
+    others.says(&mut lab, 2, Key::Vtep(at), Some(Record::Vtep(shared)));
+
+    let topology = lab.topology();
+    let index = topology.by_vtep[&at];
+    let view = topology.peer(index);
+    assert_eq!((view.format, view.learn, view.networks.len()), (Format::Geneve, false, 1));
+    assert!(topology.networks[0].flood.contains(&index) && topology.networks[0].strangers.contains(&index));
+
+    others.says(&mut lab, 2, Key::Vtep(at), None);
+    assert!(!lab.topology().by_vtep.contains_key(&at));
+}
+
+#[test]
+fn strays_are_handed_over_for_3_seconds_after_an_address_moved_away() {
+    let (mut lab, mut others) = lab(BASIC);
+    others.join(&mut lab, 2);
+    let port = lab.id("web");
+    lab.learn(100, mac(7), Location::Local(port));
+    others.claims(&mut lab, 2, mac(7), 1, false);
+    let moved = lab.topology().moved[&(vni(100), mac(7))];
+    assert_eq!(moved.to, VtepAddr::from(std::net::SocketAddr::from(([10, 0, 0, 2], 6081))));
+    (0..4).for_each(|_| lab.tick());
+    lab.reload(&format!("{}\n{GOSSIP}", BASIC.replace("10.0.0.9", "10.0.0.8"))).unwrap();
+    assert!(lab.topology().moved.is_empty());
 }

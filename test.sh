@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every check and test of weft. The last line says how many passed and failed; the exit code is 0 when none failed.
 #
-#   sudo ./test.sh          all of it, in less than 15 minutes on two cores
+#   sudo ./test.sh          all of it, in less than 20 minutes on two cores
 #   ./test.sh quick         what needs no privilege: format, lints, unit, doc, property and golden tests; in half a
 #                           minute once the dependencies are built
 #   sudo ./test.sh soak     ten minutes of load on two nodes
@@ -149,6 +149,9 @@ if [ "$mode" = soak ]; then
 fi
 step unit 300 cargo test $all -q --no-fail-fast
 if [ "$mode" = quick ]; then finish; fi
+
+# Clusters in virtual time.
+step simulations 600 cargo test $all -q --no-fail-fast --test replica_sim --test members_sim --test engine_sim -- --ignored
 
 step benches 300 cargo test $all -q --bench '*'
 if [ $privileged = yes ]; then

@@ -46,6 +46,7 @@ fn failures(seeds: Range<u64>, enough: usize, config: Config, disk: DiskFault) -
 }
 
 #[test]
+#[ignore = "takes long: run by test.sh"]
 fn no_update_is_lost_for_ever() {
     let seeds = match number("REPLICA_SEED") {
         Some(seed) => seed..seed + 1,
@@ -62,6 +63,7 @@ fn find(what: &str, config: Config, disk: DiskFault) {
 }
 
 #[test]
+#[ignore = "takes long: run by test.sh"]
 fn planted_faults_of_the_replica_are_found() {
     for fault in Fault::ALL {
         find(&format!("{fault:?}"), Config { fault: Some(fault), ..Config::default() }, DiskFault::Sound);
@@ -69,6 +71,7 @@ fn planted_faults_of_the_replica_are_found() {
 }
 
 #[test]
+#[ignore = "takes long: run by test.sh"]
 fn planted_faults_of_the_disk_are_found() {
     for fault in [DiskFault::NotPersisted, DiskFault::NoFsync] {
         find(&format!("{fault:?}"), Config::default(), fault);
@@ -92,6 +95,7 @@ fn an_update_is_known_everywhere_soon_at_100_nodes() {
 }
 
 #[test]
+#[ignore = "takes long: run by test.sh"]
 fn an_update_is_known_everywhere_soon_at_1000_nodes() {
     spreads(&Plan { nodes: 1000, updates: 30, ..Plan::default() }, 350, 1000);
 }

@@ -52,6 +52,10 @@ pub fn replica(octets: &[u8]) {
     play.pass(Duration::from_secs(2));
     let said = play.own.get(process(OWN).node, &Key::VniJoin(vni()));
     assert_eq!(said, Some(Record::VniJoin(vni())), "nobody else takes it back");
+    for origin in (OWN..=WITNESS).map(|n| process(n).node) {
+        let records = play.own.records(origin);
+        records.for_each(|r| assert_eq!(play.own.get(origin, &r.key()), Some(r), "one key, one name"));
+    }
 }
 
 struct Play {

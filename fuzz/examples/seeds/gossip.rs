@@ -22,22 +22,21 @@ const ROSTER_OVER_STREAM: u8 = 2;
 pub(super) fn all() -> Vec<Seed> {
     let (packets, rosters) = membership();
     let records = replication();
-    let mut seeds = scripts("members", 0, &packets);
-    seeds.extend(scripts("members", ROSTER, &rosters));
-    seeds.extend(scripts("replica", 0, &records));
-    seeds.extend(scripts("engine", 0, &packets));
-    seeds.extend(scripts("engine", REPLICATION, &records));
-    let over_stream = |kind: u8, said: &[Said]| {
-        let said = said.iter().map(|said| Said { message: [&[kind][..], &said.message].concat(), ..*said });
-        said.collect::<Vec<_>>()
+    let over_stream = |kind: u8, said: &[Said]| -> Vec<Said> {
+        said.iter().map(|said| Said { message: [&[kind][..], &said.message].concat(), ..*said }).collect()
     };
-    seeds.extend(scripts("engine", STREAM, &over_stream(OVER_STREAM, &records)));
-    seeds.extend(scripts("engine", STREAM, &over_stream(ROSTER_OVER_STREAM, &rosters)));
-    // One folder has them all: names tell them apart.
-    let numbered = (0..)
-        .zip(seeds)
-        .map(|(n, (target, name, octets)): (u32, Seed)| seed(target, format!("{name}-{n:02}"), octets));
-    numbered.collect()
+    let streamed = over_stream(OVER_STREAM, &records);
+    let rosters_streamed = over_stream(ROSTER_OVER_STREAM, &rosters);
+    [
+        scripts("members", "packets", 0, &packets),
+        scripts("members", "rosters", ROSTER, &rosters),
+        scripts("replica", "messages", 0, &records),
+        scripts("engine", "packets", 0, &packets),
+        scripts("engine", "messages", REPLICATION, &records),
+        scripts("engine", "stream-messages", STREAM, &streamed),
+        scripts("engine", "stream-rosters", STREAM, &rosters_streamed),
+    ]
+    .concat()
 }
 
 /// A message to the first node.
@@ -49,7 +48,7 @@ struct Said {
 }
 
 /// Up to four files of as many messages as fit.
-fn scripts(target: &'static str, kind: u8, said: &[Said]) -> Vec<Seed> {
+fn scripts(target: &'static str, name: &str, kind: u8, said: &[Said]) -> Vec<Seed> {
     let mut files: Vec<Vec<u8>> = vec![Vec::new()];
     let mut last = Duration::ZERO;
     for Said { sender, at, message } in said.iter().filter(|said| said.message.len() <= MAX_PAYLOAD + 1) {
@@ -65,7 +64,7 @@ fn scripts(target: &'static str, kind: u8, said: &[Said]) -> Vec<Seed> {
         }
         last = *at;
     }
-    files.into_iter().map(|file| seed(target, format!("kind-{kind}"), file)).collect()
+    (1..).zip(files).map(|(n, file): (u32, _)| seed(target, format!("{name}-{n}"), file)).collect()
 }
 
 /// A cluster comes up, one leaves.

@@ -154,6 +154,12 @@ if [ "$mode" = quick ]; then finish; fi
 step simulations 600 cargo test $all -q --no-fail-fast --test replica_sim --test members_sim --test engine_sim -- --ignored
 
 step benches 300 cargo test $all -q --bench '*'
+# The corpus alone is run by tests/fuzz_corpus.rs above, without either.
+if cargo fuzz --version >/dev/null 2>&1 && command -v c++ >/dev/null; then
+    step fuzz 900 fuzz/run.sh 3
+else
+    echo "fuzz         skipped: no cargo-fuzz or no C++ compiler (cargo install cargo-fuzz; apt-get install g++)"
+fi
 if [ $privileged = yes ]; then
     step device 120 cargo test $all -q --lib --bins --no-fail-fast $one
     step demo 120 cargo test $all -q --test demo $one

@@ -31,6 +31,9 @@ impl fmt::Display for NodeId {
 pub struct Epoch(u64);
 
 impl Epoch {
+    /// The latest that messages can tell of; nobody starts so often.
+    pub const MAX: Self = Self((1 << 62) - 1);
+
     /// An epoch out of its number.
     #[must_use]
     pub const fn new(value: u64) -> Self {

@@ -270,7 +270,7 @@ impl Members {
     fn handle_outranked(&mut self, tag: u32, epoch: Epoch) -> Result<(), Refused> {
         let own = self.own();
         let ahead = epoch.get().checked_sub(own.epoch.get()).is_some_and(|by| by <= MAX_JUMP);
-        if tag != wire::tag(&own) || !ahead {
+        if tag != wire::tag(&own) || !ahead || epoch == Epoch::MAX {
             return Err(Refused::Unexpected);
         }
         let raised = MemberId { epoch: Epoch::new(epoch.get() + 1), generation: 0, ..own };

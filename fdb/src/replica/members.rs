@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use twox_hash::XxHash3_128;
 
-use super::octets::MAX_NUMBER;
+use super::octets::MAX_SEQ;
 use super::stream::{Change, Stream};
 use super::wire::Head;
 use super::{Fault, KEEP_DOWN, KEEP_GRAVE, KEEP_OLD_EPOCH, Key, MAX_ORIGINS, Output, Record, Replica};
@@ -196,7 +196,7 @@ impl Replica {
         let up: Vec<_> =
             self.graves.iter().filter(|(node, _)| up(node)).map(|(node, grave)| (*node, grave.0)).collect();
         for (node, epoch) in up {
-            let head = Head { origin: node, epoch, have: 0, max: MAX_NUMBER, hash: 0, refused: true };
+            let head = Head { origin: node, epoch, have: 0, max: MAX_SEQ, hash: 0, refused: true };
             self.send_heads_of(node, head);
         }
     }

@@ -83,7 +83,9 @@ impl Replica {
     pub(super) fn hear_of_self(&mut self, epoch: Epoch, max: u64) {
         let Some(origin) = self.origins.get_mut(&self.own) else { return };
         let own = origin.stream.epoch;
-        if epoch < own || (epoch == own && max <= origin.stream.max_seen) {
+        let later = epoch > own || (epoch == own && max > origin.stream.max_seen);
+        // Beyond the last there is none: who claims that one cannot be outbid.
+        if !later || epoch >= Epoch::MAX {
             return;
         }
         let raised = Epoch::new(epoch.get() + u64::from(!self.config.has(Fault::NumbersReused)));

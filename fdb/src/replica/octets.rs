@@ -3,9 +3,12 @@
 use thiserror::Error;
 
 use super::record::RecordError;
+use crate::gossip::identity::Epoch;
 
-/// The largest sequence number or epoch: none can be made to overflow by a message.
-pub(super) const MAX_NUMBER: u64 = (1 << 62) - 1;
+/// The largest number or epoch: none can be made to overflow by a message.
+pub(super) const MAX_NUMBER: u64 = Epoch::MAX.get();
+/// The largest sequence number: the one after it, where a stream goes on, can be written too.
+pub(super) const MAX_SEQ: u64 = MAX_NUMBER - 1;
 
 /// Why octets are no message. Nothing was changed by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

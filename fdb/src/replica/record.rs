@@ -344,7 +344,12 @@ fn put_vtep(out: &mut Vec<u8>, at: VtepAddr) {
 }
 
 fn vtep(reader: &mut Reader<'_>) -> Result<VtepAddr, WireError> {
-    Ok(VtepAddr::new(ip(reader)?, reader.u16()?))
+    let (ip, port) = (ip(reader)?, reader.u16()?);
+    // A VTEP that can be written in two ways would be two keys of one name.
+    if ip != ip.to_canonical() {
+        return Err(WireError::Value { what: "address" });
+    }
+    Ok(VtepAddr::new(ip, port))
 }
 
 fn put_ip(out: &mut Vec<u8>, ip: IpAddr) {

@@ -306,6 +306,61 @@ fn who_left_is_not_believed_again_even_if_nothing_was_heard_of_it() {
     }
 }
 
+/// What `a` says to whoever is up, and whether it reads as it was written.
+fn all_can_be_read(a: &mut Replica, t: Instant) -> bool {
+    a.handle_timeout(t + Duration::from_millis(50), &mut Zero);
+    a.handle_timeout(t + Duration::from_secs(2), &mut Zero);
+    let sent = std::iter::from_fn(|| a.poll_output());
+    let read: Vec<bool> = sent
+        .filter_map(|output| match output {
+            Output::Send { bytes, .. } | Output::Stream { bytes, .. } => {
+                Some(Message::decode(&bytes).is_ok())
+            }
+            _ => None,
+        })
+        .collect();
+    !read.is_empty() && !read.contains(&false)
+}
+
+#[test]
+fn the_last_number_of_others_leads_to_nothing_that_cannot_be_read() {
+    let (t, one) = (now(), NodeId::new(1));
+    for epoch in [1, Epoch::MAX.get()] {
+        for max in [1, octets::MAX_SEQ] {
+            let told = Section { max, epoch: Epoch::new(epoch), ..section(max, max, &[max]) };
+            let mut b = replica(2, t);
+            b.put(&vni_join(1), t).unwrap();
+            b.member_up(one, Epoch::new(1), t);
+            b.handle_message(one, &Message::Delta(vec![told]).encode(), t, &mut Zero).unwrap();
+            assert!(all_can_be_read(&mut b, t), "epoch {epoch}, number {max}");
+        }
+    }
+    let beyond = octets::MAX_SEQ + 1;
+    let told = Section { max: beyond, ..section(1, 1, &[1]) };
+    let refused = Message::decode(&Message::Delta(vec![told]).encode());
+    assert_eq!(refused, Err(WireError::Value { what: "range" }));
+}
+
+#[test]
+fn nobody_makes_a_node_go_on_beyond_the_last_epoch() {
+    let t = now();
+    for (claimed, goes_on_in) in [(Epoch::MAX.get() - 1, Epoch::MAX.get()), (Epoch::MAX.get(), 1)] {
+        let mut a = origin_of(1, &[2], t);
+        let told = Section { epoch: Epoch::new(claimed), ..section(1, 9, &[9]) };
+        a.handle_message(NodeId::new(2), &Message::Delta(vec![told]).encode(), t, &mut Zero).unwrap();
+        assert_eq!(a.epoch(), Epoch::new(goes_on_in));
+        assert!(all_can_be_read(&mut a, t));
+    }
+}
+
+#[test]
+fn a_vtep_has_one_key_only() {
+    let mapped = [&[4, 6][..], &[0; 10], &[0xff, 0xff, 10, 0, 0, 9, 0x12, 0xb5]].concat();
+    assert_eq!(Key::decode(&mapped), Err(RecordError::Malformed { kind: 4 }));
+    let key = Key::Vtep(std::net::SocketAddr::from(([10, 0, 0, 9], 4789)).into());
+    assert_eq!(Key::decode(&key.octets()), Ok(key));
+}
+
 /// Always the first choice.
 struct Zero;
 

@@ -12,7 +12,7 @@
 //! A message of a kind that is not known is an error that changes nothing; records of unknown kinds are carried.
 
 use super::item::Item;
-use super::octets::{MAX_NUMBER, Reader, WireError, put_varint, varint_len};
+use super::octets::{MAX_SEQ, Reader, WireError, put_varint, varint_len};
 use super::record::Record;
 use crate::gossip::identity::{Epoch, NodeId};
 use crate::gossip::seal::MAX_PAYLOAD;
@@ -297,7 +297,7 @@ impl Section {
         let (from, len, count) = (reader.varint()?, reader.varint()?, reader.varint()?);
         let to = (from + len).wrapping_sub(1);
         let wrong = WireError::Value { what: "range" };
-        if from == 0 || to > MAX_NUMBER || (len == 0 && count > 0) || to > max || floor > max {
+        if from == 0 || max > MAX_SEQ || (len == 0 && count > 0) || to > max || floor > max {
             return Err(wrong);
         }
         let mut entries = Vec::new();
@@ -344,7 +344,7 @@ impl Head {
         let origin = NodeId::new(reader.u128()?);
         let refused = flags(reader, 1)? == 1;
         let (epoch, have, max) = (Epoch::new(reader.varint()?), reader.varint()?, reader.varint()?);
-        if have > max {
+        if have > max || max > MAX_SEQ {
             return Err(WireError::Value { what: "range" });
         }
         Ok(Self { origin, epoch, have, max, hash: u64::from_be_bytes(reader.array()?), refused })

@@ -295,6 +295,16 @@ fn another_version_trailing_octets_and_long_packets_are_refused() {
 }
 
 #[test]
+fn an_epoch_that_replication_could_not_tell_of_is_refused() {
+    let sent = |epoch: u64| MemberId { epoch: Epoch::new(epoch), ..id(1, 1, 1) };
+    let (who, last) = (id(1, 1, 1).process(), Epoch::MAX.get());
+    assert_eq!(Packet::decode(who, &wire::leave(&sent(last))), Ok(Packet::Leave { from: sent(last) }));
+    assert_eq!(Packet::decode(who, &wire::leave(&sent(last + 1))), Err(WireError::Range));
+    let outranked = wire::outranked(&id(1, 1, 1), Epoch::new(u64::MAX));
+    assert_eq!(Packet::decode(who, &outranked), Err(WireError::Range));
+}
+
+#[test]
 fn a_quiet_question_and_its_answer_have_18_octets() {
     let mut net = Net::joined(2);
     net.run(30 * SECOND);
@@ -319,15 +329,15 @@ fn a_number_is_as_long_as_it_needs_and_never_too_large() {
     let hello = |epoch| wire::leave(&id(1, epoch, 1));
     assert_eq!(hello(u64::MAX).len(), hello(0).len() + 9);
     let who = id(1, 1, 1).process();
-    for epoch in [0, 127, 128, 1 << 32, u64::MAX] {
+    for epoch in [0, 127, 128, 1 << 32, Epoch::MAX.get()] {
         assert_eq!(Packet::decode(who, &hello(epoch)), Ok(Packet::Leave { from: id(1, epoch, 1) }));
     }
-    let place = hello(u64::MAX);
-    let (last, generation) = (place.len() - 2, place.len() - 1);
-    let mut above = place.clone();
+    let mut above = hello(u64::MAX);
+    let last = above.len() - 2;
     above[last] = 2;
     assert_eq!(Packet::decode(who, &above), Err(WireError::Range));
-    let above = [&place[..generation], &[0xff, 0xff, 0xff, 0xff, 0x1f]].concat();
+    let place = hello(1);
+    let above = [&place[..place.len() - 1], &[0xff, 0xff, 0xff, 0xff, 0x1f]].concat();
     assert_eq!(Packet::decode(who, &above), Err(WireError::Range));
 }
 
@@ -397,8 +407,14 @@ fn news_goes_out_at_once() {
 }
 
 fn any_id() -> impl Strategy<Value = MemberId> {
-    let parts =
-        (any::<std::net::IpAddr>(), any::<u16>(), any::<u128>(), any::<u64>(), any::<u128>(), any::<u32>());
+    let parts = (
+        any::<std::net::IpAddr>(),
+        any::<u16>(),
+        any::<u128>(),
+        0..=Epoch::MAX.get(),
+        any::<u128>(),
+        any::<u32>(),
+    );
     parts.prop_map(|(ip, port, node, epoch, boot, generation)| MemberId {
         generation,
         ..MemberId::new(SocketAddr::new(ip, port), NodeId::new(node), Epoch::new(epoch), BootId::new(boot))

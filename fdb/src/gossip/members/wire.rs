@@ -149,7 +149,7 @@ impl<'a> Packet<'a> {
                 Self::Answer { nonce, from, incarnation: input.number()? }
             }
             LEAVE => Self::Leave { from: input.place(sender)? },
-            OUTRANKED => Self::Outranked { tag: input.u32()?, epoch: Epoch::new(input.number()?) },
+            OUTRANKED => Self::Outranked { tag: input.u32()?, epoch: input.epoch()? },
             value => return Err(WireError::Unknown { what: "form", value }),
         };
         input.end()?;
@@ -363,6 +363,11 @@ impl Reader<'_> {
         Err(WireError::Range)
     }
 
+    fn epoch(&mut self) -> Result<Epoch, WireError> {
+        let epoch = Epoch::new(self.number()?);
+        if epoch > Epoch::MAX { Err(WireError::Range) } else { Ok(epoch) }
+    }
+
     fn version(&mut self) -> Result<(), WireError> {
         let version = self.octet()?;
         if version == VERSION { Ok(()) } else { Err(WireError::Version(version)) }
@@ -386,7 +391,7 @@ impl Reader<'_> {
             value => return Err(WireError::Unknown { what: "address family", value }),
         };
         let addr = SocketAddr::new(ip, self.u16()?);
-        let epoch = Epoch::new(self.number()?);
+        let epoch = self.epoch()?;
         Ok(MemberId { addr, node, epoch, boot, generation: self.number()? })
     }
 

@@ -11,7 +11,7 @@ use crate::gossip::seal::{Gate, KeyError, KeyId};
 use crate::replica::{Key, PutError, Record};
 
 impl Engine {
-    /// Says something of this node: [`Replica::put`].
+    /// Says something of this node: [`Replica::put`](crate::replica::Replica::put).
     ///
     /// # Errors
     ///
@@ -21,13 +21,13 @@ impl Engine {
         self.replica.put(record, now)
     }
 
-    /// Takes back what was said: [`Replica::remove`].
+    /// Takes back what was said: [`Replica::remove`](crate::replica::Replica::remove).
     pub fn remove(&mut self, key: &Key, now: Instant) {
         self.advance(now);
         self.replica.remove(key, now);
     }
 
-    /// Sets the addresses to call while nobody is up or somebody is down: [`Members::set_seeds`].
+    /// Sets the addresses to call while nobody is up or somebody is down: [`Members::set_seeds`](crate::gossip::members::Members::set_seeds).
     pub fn set_seeds(&mut self, seeds: &[SocketAddr]) {
         self.members.set_seeds(seeds);
     }
@@ -40,7 +40,7 @@ impl Engine {
         }
     }
 
-    /// Says goodbye: [`Members::leave`].
+    /// Says goodbye: [`Members::leave`](crate::gossip::members::Members::leave).
     pub fn leave(&mut self, now: Instant) {
         self.advance(now);
         self.members.leave(now);
@@ -60,17 +60,17 @@ impl Engine {
         Ok(())
     }
 
-    /// Tells again all that a node says, as changes: [`Replica::replay`].
+    /// Tells again all that a node says, as changes: [`Replica::replay`](crate::replica::Replica::replay).
     pub fn replay(&mut self, node: NodeId) {
         self.replica.replay(node);
     }
 
-    /// Whether the stream to a node takes no more at present: [`Replica::set_blocked`].
+    /// Whether the stream to a node takes no more at present: [`Replica::set_blocked`](crate::replica::Replica::set_blocked).
     pub fn set_blocked(&mut self, node: NodeId, blocked: bool) {
         self.replica.set_blocked(node, blocked);
     }
 
-    /// A message for the stream to a node was not sent: [`Replica::stream_failed`].
+    /// A message for the stream to a node was not sent: [`Replica::stream_failed`](crate::replica::Replica::stream_failed).
     pub fn stream_failed(&mut self, node: NodeId) {
         self.replica.stream_failed(node);
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rand_core::CryptoRng;
 
-use super::{Engine, Output, READY_AFTER};
+use super::{Engine, Output};
 use crate::gossip::identity::NodeId;
 use crate::gossip::members::MemberId;
 use crate::gossip::seal::Process;
@@ -58,7 +58,7 @@ pub(super) struct Rival {
 impl Engine {
     /// Another process seems to have our id, or a node our name.
     pub(super) fn meet(&mut self, who: Process, conflict: Conflict, alive: bool) {
-        let joining = self.now < self.started + READY_AFTER;
+        let joining = !self.ready;
         if joining && alive {
             self.outputs.push_back(Output::Conflict(conflict));
         } else if self.rival.is_none() && (joining || self.me.boot > who.boot) {

@@ -22,6 +22,7 @@ pub mod ether;
 pub mod flow;
 pub mod geneve;
 pub mod inet;
+pub mod lease;
 pub mod neighbor;
 pub mod relay;
 pub mod segment;

@@ -23,6 +23,7 @@ use encap::{Format, PortId, Span};
 use fdb::Location;
 
 use super::lookup::{Lookup, Place, Sighting};
+use super::neighbor;
 use super::outbound::{self, check_ethernet};
 use super::{Context, Sink};
 use crate::counters::{Direction, DropReason};
@@ -141,6 +142,10 @@ impl<S: Sink> Arrival<'_, '_, S> {
             let sink = &mut *self.sink;
             let sighting = Sighting { vni, mac: src, from, now: self.cx.now, age };
             self.lookup.observe(sighting, |event| sink.tell(event))?;
+        }
+        if network.suppress {
+            let sink = &mut *self.sink;
+            neighbor::note_lease(self.cx, self.lookup, &frame, network, |event| sink.tell(event));
         }
         let to = if dst.is_group() { None } else { self.decide(network, dst)? };
         let headers = Span::new(datagram.start as usize, offset + ether::HEADER_LEN);

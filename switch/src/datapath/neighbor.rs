@@ -6,6 +6,7 @@
 
 use encap::ether::Frame;
 use encap::inet::Layers;
+use encap::lease;
 use encap::neighbor::{FrameBuf, Message};
 
 use super::lookup::{self, Lookup, Place};
@@ -44,4 +45,28 @@ pub(super) fn answer<S: Sink>(
         Place::Lost(_) | Place::Unknown => false,
     };
     (elsewhere && owner.mac != question.asker()).then(|| question.answer(owner.mac, owner.router))
+}
+
+/// Takes note of an address that a DHCP server gives to a host behind a port of this node, if the port may have it.
+///
+/// # Cost
+///
+/// Three comparisons for a frame that is no such thing.
+#[inline]
+pub(super) fn note_lease(
+    cx: &Context<'_>,
+    lookup: &mut Lookup,
+    frame: &Frame<'_>,
+    network: &NetworkView,
+    tell: impl FnOnce(WorkerEvent),
+) {
+    let Some(told) = lease::acknowledged(frame) else { return };
+    let vni = network.vni;
+    let Place::Port(port) = lookup.place(cx.topology, cx.counters, vni, told.mac) else { return };
+    let guard = cx.topology.ports.get(&port).and_then(|view| view.guard.as_ref());
+    let may_have = guard.is_none_or(|guard| guard.addresses.is_empty() || guard.addresses.contains(&told.ip));
+    let refresh = lookup::refresh(network.mac_age);
+    if may_have && lookup.neighbors().is_news(vni, &told, port, cx.now, refresh) {
+        tell(WorkerEvent::Bind { vni, told, port });
+    }
 }

@@ -146,6 +146,9 @@ fn forward<S: Sink>(
         sink.answer(port.id, answer.octets());
         return Ok(());
     }
+    if network.suppress {
+        neighbor::note_lease(cx, lookup, &frame, network, |event| port.tell(cx, event, sink));
+    }
     match decide(cx, lookup, port, &frame, network, sent.frames) {
         Verdict::Local(to) => {
             send_local(to, sent, sink);

@@ -8,7 +8,8 @@ use fdb::Location;
 use super::lab;
 use crate::datapath::frames::mac;
 use crate::datapath::testing::{Lab, encapsulated, frame_to, peer_vtep, vtep};
-use crate::topology::PeerIndex;
+use crate::events::WorkerEvent;
+use crate::topology::{Guard, PeerIndex};
 
 #[test]
 fn the_source_is_learned_behind_the_vtep_of_the_peer() {
@@ -106,4 +107,48 @@ fn a_group_destination_is_not_looked_up() {
     lab.receive_frame(&frame_to(encap::MacAddr::BROADCAST));
     let batching = lab.worker.totals().batching;
     assert_eq!((batching.cache_hits, batching.cache_misses), (0, 0));
+}
+
+/// A DHCP server's acknowledgement that gives 10.0.0.7 to MAC 2.
+fn acknowledgement() -> Vec<u8> {
+    let mut frame = vec![0; 290];
+    frame[..6].copy_from_slice(&mac(2).octets());
+    frame[6..12].copy_from_slice(&mac(1).octets());
+    frame[12..15].copy_from_slice(&[8, 0, 0x45]);
+    frame[23] = 17;
+    frame[34..38].copy_from_slice(&[0, 67, 0, 68]);
+    frame[42..45].copy_from_slice(&[2, 1, 6]);
+    frame[58..62].copy_from_slice(&[10, 0, 0, 7]);
+    frame[70..76].copy_from_slice(&mac(2).octets());
+    frame[278..285].copy_from_slice(&[99, 130, 83, 99, 53, 1, 5]);
+    frame
+}
+
+fn bindings(lab: &mut Lab) -> Vec<(std::net::IpAddr, encap::MacAddr, encap::PortId)> {
+    let events = std::mem::take(&mut lab.worker.sink.events);
+    let bound = events.into_iter().filter_map(|event| match event {
+        WorkerEvent::Bind { told, port, .. } => Some((told.ip, told.mac, port)),
+        _ => None,
+    });
+    bound.collect()
+}
+
+#[test]
+fn an_address_that_a_dhcp_server_gives_to_a_pod_here_is_told_if_the_port_may_have_it() {
+    for (addresses, expected) in
+        [(vec![], true), (vec![[10, 0, 0, 7].into()], true), (vec![[10, 0, 0, 8].into()], false)]
+    {
+        let mut lab = lab();
+        lab.change_network(|network| network.suppress = true);
+        let (port, guard) = (lab.port, Guard { mac: None, addresses });
+        lab.worker.change(|topology| topology.ports.get_mut(&port).unwrap().guard = Some(guard));
+        lab.receive_frame(&acknowledgement());
+        let told: Vec<_> = expected.then_some(([10, 0, 0, 7].into(), mac(2), port)).into_iter().collect();
+        assert_eq!(bindings(&mut lab), told);
+    }
+
+    let mut elsewhere = Lab::with_remote();
+    elsewhere.change_network(|network| network.suppress = true);
+    elsewhere.receive_frame(&acknowledgement());
+    assert_eq!(bindings(&mut elsewhere), []);
 }

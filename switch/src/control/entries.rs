@@ -59,6 +59,27 @@ impl<D: Devices> Control<D> {
         }
     }
 
+    /// Keeps the MAC addresses of ports' own devices known where gossip would drop frames for unknown ones: pods mostly use
+    /// them, also those that have not sent yet or are silent for long. One that lives elsewhere by now stays there.
+    pub(super) fn know_devices(&mut self, now: Instant) {
+        if self.gossip.is_none() {
+            return;
+        }
+        let device = |port: &super::ports::Port| match &port.state {
+            State::Up { id, open, .. } if port.config.mac.is_none() => {
+                Some((self.vni_of(&port.config.network)?, open.mac, Location::Local(*id)))
+            }
+            _ => None,
+        };
+        let devices: Vec<_> = self.ports.values().filter_map(device).collect();
+        for (vni, mac, at) in devices {
+            let entry = self.table.entry(vni, mac);
+            if entry.is_none_or(|entry| entry.origin.is_none() && entry.location == at) {
+                self.learn(vni, mac, at, now);
+            }
+        }
+    }
+
     /// Tells people that an address moved, and with both places when it moved too often.
     pub(super) fn say_moved(&mut self, vni: Vni, mac: MacAddr, from: Location, to: Location, frozen: bool) {
         let (from, to) = (self.describe(from), self.describe(to));

@@ -190,6 +190,7 @@ impl<D: Devices> Control<D> {
         }
         self.next_tick = now + TICK;
         self.retry_ports(now);
+        self.know_devices(now);
         self.look_at_routes(now);
         self.look_at_members(now);
         self.look_at_shared();

@@ -109,6 +109,7 @@ impl<D: Devices> Control<D> {
             port.mtu = spec.mtu;
             port.state = state;
         }
+        self.know_devices(now);
     }
 
     /// Lets a port's device go, if it has one, and forgets who lived behind it. The port itself stays.

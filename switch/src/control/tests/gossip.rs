@@ -558,3 +558,20 @@ fn strays_are_handed_over_for_3_seconds_after_an_address_moved_away() {
     lab.reload(&format!("{}\n{GOSSIP}", BASIC.replace("10.0.0.9", "10.0.0.8"))).unwrap();
     assert!(lab.topology().moved.is_empty());
 }
+
+#[test]
+fn the_address_of_a_ports_own_device_is_told_before_its_pod_speaks_and_kept_while_it_is_silent() {
+    let (mut lab, mut others) = lab(&BASIC.replace("mac = \"02:00:00:00:00:01\"\n", ""));
+    let device = mac(0xffff);
+    let at = Location::Local(lab.id("web"));
+    let entry = |lab: &Lab| lab.control.table.entry(vni(100), device).unwrap();
+    assert_eq!((entry(&lab).location, entry(&lab).mob_seq), (at, 0));
+    (0..400).for_each(|_| lab.tick());
+    assert_eq!(entry(&lab).location, at);
+
+    // Where it lives elsewhere by now, it stays there.
+    others.join(&mut lab, 2);
+    others.claims(&mut lab, 2, device, 1, false);
+    (0..3).for_each(|_| lab.tick());
+    assert!(entry(&lab).origin.is_some());
+}

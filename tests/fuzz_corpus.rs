@@ -20,14 +20,14 @@ fn root() -> &'static Path {
 /// What is in a folder, sorted.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
     files.sort();
     files
 }
 
 fn names(folder: &str) -> Vec<String> {
-    let names = files(&root().join(folder));
-    names.iter().map(|file| file.file_stem().unwrap().to_string_lossy().into_owned()).collect()
+    let stems = files(&root().join(folder)).into_iter().filter_map(|file| file.file_stem().map(Into::into));
+    stems.map(|stem: PathBuf| stem.display().to_string()).collect()
 }
 
 #[test]

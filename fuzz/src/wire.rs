@@ -24,7 +24,7 @@ pub fn vxlan(octets: &[u8]) {
 
 /// Octets: a Geneve datagram, perhaps one that is relayed.
 pub fn geneve(octets: &[u8]) {
-    let options = geneve::options(octets).map(|all| all.collect::<Vec<_>>()).unwrap_or_default();
+    let options = geneve::options(octets).map(Vec::from_iter).unwrap_or_default();
     let decoded = geneve::decode(octets);
     if let Ok((vni, at)) = decoded {
         assert!(octets.len() - at >= HEADER_LEN);

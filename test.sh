@@ -156,7 +156,7 @@ step simulations 600 cargo test $all -q --no-fail-fast --test replica_sim --test
 step benches 300 cargo test $all -q --bench '*'
 # The corpus alone is run by tests/fuzz_corpus.rs above, without either.
 if cargo fuzz --version >/dev/null 2>&1 && command -v c++ >/dev/null; then
-    step fuzz 900 fuzz/run.sh 3
+    step fuzz 1500 fuzz/run.sh 3
 else
     echo "fuzz         skipped: no cargo-fuzz or no C++ compiler (cargo install cargo-fuzz; apt-get install g++)"
 fi

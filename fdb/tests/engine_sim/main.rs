@@ -1,7 +1,8 @@
 //! Whole nodes in virtual time: seal, membership and replication together, with everything that a network and hosts do.
 //!
 //! One thread, and all chance from one seed. `ENGINE_SEEDS=FROM..TO` runs other seeds than CI does, `ENGINE_SEED=N` one of
-//! them, saying what happens. A seed that fails says how to run it again.
+//! them, saying what happens. `ENGINE_NODES=N` makes the quiet cluster of another size than 100. A seed that fails says how
+//! to run it again.
 
 mod world;
 
@@ -95,4 +96,21 @@ fn nobody_dies_by_mistake_at_5_and_20_percent_loss() {
             assert_eq!(world.deaths, 0, "seed {seed}, {loss} % loss");
         }
     }
+}
+
+#[test]
+fn a_node_of_a_quiet_cluster_sends_less_than_a_kilobyte_a_second() {
+    const TIME: Duration = Duration::from_secs(60);
+    let nodes = std::env::var("ENGINE_NODES").map_or(100, |n| n.parse().expect("ENGINE_NODES=N"));
+    let mut world = World::new(1, nodes, Weather::default());
+    world.run(Duration::from_secs(20));
+    // What some say is as good as what all say: a digest has the same size, and the memory here is one for all.
+    (0..nodes.min(5)).for_each(|n| world.say_many(n, 100));
+    world.run(Duration::from_secs(40));
+    assert_eq!(world.problems(), None);
+    let before = world.octets;
+    world.run(TIME);
+    let rate = (world.octets - before) / TIME.as_secs() / nodes as u64;
+    println!("{nodes} nodes: {rate} octets/s a node");
+    assert!(rate <= 1_000, "{rate} octets/s");
 }

@@ -25,6 +25,11 @@ pub(super) struct Weather {
     pub(super) late: f64,
 }
 
+/// Octets of the IPv4 and UDP headers of a datagram.
+const AROUND_DATAGRAM: usize = 28;
+/// Octets around a message of a TCP stream: what opens, seals, acknowledges and ends it, a dozen segments.
+const AROUND_STREAM: usize = 600;
+
 enum Packet {
     Datagram(Vec<u8>),
     Stream(Process, Vec<u8>),
@@ -61,16 +66,23 @@ pub(super) struct World {
     serial: u64,
     /// Times that a host that lived was called down.
     pub(super) deaths: usize,
+    /// Octets that all hosts sent, UDP, TCP and IPv4 headers included.
+    pub(super) octets: u64,
     talk: bool,
 }
 
 fn addr(n: usize) -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, n as u8 + 1], 6786))
+    SocketAddr::from((ip(n), 6786))
+}
+
+fn ip(n: usize) -> [u8; 4] {
+    let [.., high, low] = (n + 1).to_be_bytes();
+    [10, 0, high, low]
 }
 
 fn index(addr: SocketAddr) -> usize {
     match addr {
-        SocketAddr::V4(addr) => usize::from(addr.ip().octets()[3]) - 1,
+        SocketAddr::V4(addr) => (addr.ip().to_bits() & 0xffff) as usize - 1,
         SocketAddr::V6(_) => unreachable!("all hosts have IPv4"),
     }
 }
@@ -92,6 +104,7 @@ impl World {
             packets: BTreeMap::new(),
             serial: 0,
             deaths: 0,
+            octets: 0,
             talk,
         };
         for n in 0..count {
@@ -222,6 +235,30 @@ impl World {
         self.drain(n);
     }
 
+    /// Host `n` says so many addresses.
+    pub(super) fn say_many(&mut self, n: usize, count: u8) {
+        let vni = Vni::from_octets([0, 0, 1]);
+        let now = self.zero + self.now;
+        for last in 0..count {
+            let [.., high, low] = n.to_be_bytes();
+            let mac = MacAddr::new([2, 0, 1, high, low, last]);
+            let record = MacRecord {
+                vni,
+                mac,
+                ips: Vec::new(),
+                dst: None,
+                mob_seq: 0,
+                is_static: false,
+                router: false,
+            };
+            let host = &mut self.hosts[n];
+            let Some(engine) = &mut host.engine else { return };
+            engine.put(&Record::Mac(record.clone()), now).expect("few records");
+            host.says.insert(Key::Mac(vni, mac), Record::Mac(record));
+        }
+        self.drain(n);
+    }
+
     /// The hosts before `at` do not reach the others.
     pub(super) fn split(&mut self, at: usize) {
         self.tell(|| format!("split before {at}"));
@@ -273,7 +310,7 @@ impl World {
         };
         let mut engine = Engine::new(setup, now, &mut self.dice);
         let info = NodeInfo {
-            v4: Some([10, 0, 0, n as u8 + 1].into()),
+            v4: Some(ip(n).into()),
             v6: None,
             vxlan_port: 4789,
             geneve_port: 6081,
@@ -366,6 +403,7 @@ impl World {
             match output {
                 Output::Datagram { to, bytes } => self.send(n, to, &bytes),
                 Output::Stream { node, addr: dial, message } => {
+                    self.octets += (message.len() + AROUND_STREAM) as u64;
                     let by_node = (0..self.hosts.len()).find(|other| Some(self.hosts[*other].id) == node);
                     let to = by_node.unwrap_or_else(|| index(dial));
                     self.put_on_wire(n, to, Duration::from_millis(2), Packet::Stream(me, message));
@@ -401,6 +439,7 @@ impl World {
 
     fn send(&mut self, from: usize, to: SocketAddr, bytes: &[u8]) {
         assert!(bytes.len() <= seal::MAX_DATAGRAM);
+        self.octets += (bytes.len() + AROUND_DATAGRAM) as u64;
         let Weather { loss, duplicate, late } = self.weather;
         let mut percent = |chance: f64| (self.dice.below(10_000) as f64) < chance * 100.0;
         if percent(loss) {

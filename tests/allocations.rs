@@ -18,7 +18,7 @@ use weft::clock;
 use weft::datapath::inbound::Message;
 use weft::datapath::memory::MemoryWorker;
 use weft::io::sender::Sender;
-use weft::io::udp::{SendMessage, Transmit};
+use weft::io::udp::{Returned, SendMessage, Transmit};
 use weft_tests::frames::{Packet, mac, wire_frames};
 
 thread_local! {
@@ -213,7 +213,7 @@ impl Transmit for Swallow {
         Ok(messages.len())
     }
 
-    fn take_error(&mut self, _: u16, _: SocketAddr) -> Option<SocketAddr> {
+    fn take_error(&mut self, _: u16, _: SocketAddr) -> Option<Returned> {
         None
     }
 }

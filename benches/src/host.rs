@@ -60,6 +60,10 @@ pub fn add_peer(topology: &mut Topology, vtep: VtepAddr, networks: Vec<NetworkIn
     topology.by_vtep.insert(vtep, index);
     topology.by_source.insert(vtep.ip(), index);
     topology.peers.push(PeerView {
+        to: vtep,
+        member: false,
+        via: None,
+        activity: Arc::default(),
         name: vtep.to_string().into(),
         vtep,
         format: Format::Vxlan,

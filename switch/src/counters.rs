@@ -154,6 +154,12 @@ counters! {
         icmp_errors,
         /// Frames that were made here and that ports took, such as announcements of addresses: outside the ledger.
         originated,
+        /// Control datagrams that came in on the data ports, such as probes of paths: outside the ledger.
+        control_received,
+        /// Control datagrams that found no room on their way to whoever watches paths.
+        control_lost,
+        /// Control datagrams that left by the data sockets: outside the ledger.
+        control_sent,
     }
 }
 

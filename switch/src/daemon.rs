@@ -22,6 +22,7 @@ use tracing_subscriber::EnvFilter;
 
 use self::devices::HostDevices;
 use self::gossip::{Prepared, Running};
+use self::paths::Paths;
 use crate::clock;
 use crate::control::api::{self, Api, Call};
 use crate::control::config::{Config, LogConfig, LogFormat, Poll, Workers};
@@ -31,11 +32,12 @@ use crate::datapath::worker::{Parts, Polling, Update, Worker};
 use crate::events::WorkerEvent;
 use crate::io::link::{ANYWHERE, Links, source_address_to};
 use crate::io::poll::{Waker, may_run_first};
-use crate::io::udp::{self, BindError, Receiver, SendSockets};
+use crate::io::udp::{self, BindError, Receiver, SendSockets, SharedSockets};
 use crate::io::{owner, tap};
 
 mod devices;
 mod gossip;
+mod paths;
 
 /// Events that may wait for control; learning more addresses than this at once takes another round.
 const EVENTS: usize = 4096;
@@ -58,7 +60,7 @@ pub(crate) fn run(config: Config, path: &Path) -> Result<()> {
         Api::bind(&config.node.socket)?
     };
     let gossip = Prepared::new(&config, &addresses)?;
-    let fabric = Fabric::start(&config, &addresses)?;
+    let fabric = Fabric::start(&config, &addresses, gossip.as_ref())?;
     let result = runtime.block_on(serve(config, path.to_owned(), addresses, (fabric, gossip), &api, &log));
     // What is still in the runtime belongs to clients that are gone.
     runtime.shutdown_background();
@@ -114,12 +116,13 @@ struct Fabric {
     devices: HostDevices,
     shared: Arc<Shared>,
     counters: Vec<Arc<PaddedCounters>>,
+    path_counters: Option<Arc<PaddedCounters>>,
     events: crossbeam_channel::Receiver<WorkerEvent>,
     workers: Vec<JoinHandle<std::io::Result<()>>>,
 }
 
 impl Fabric {
-    fn start(config: &Config, addresses: &[IpAddr]) -> Result<Self> {
+    fn start(config: &Config, addresses: &[IpAddr], gossip: Option<&Prepared>) -> Result<Self> {
         let count = worker_count(config.datapath.workers);
         let gro = config.datapath.udp_gro && udp::probe_gro();
         let own = addresses.first().copied().unwrap_or(IpAddr::from([127, 0, 0, 1]));
@@ -136,6 +139,13 @@ impl Fabric {
         let not_first = why_not_first(config, count);
         let mut devices =
             HostDevices::new(config, addresses, (segments, gro), buffer_size(&receivers), not_first);
+        let paths = gossip.map(|gossip| {
+            let (me, mode) = gossip.seal();
+            let (sockets, counters) = (SharedSockets(Arc::clone(&sockets)), Arc::default());
+            let start = paths::Start { me, mode, sockets, counters: Arc::clone(&counters), events: event_sender.clone() };
+            Paths::start(start).map(|paths| (paths, counters))
+        });
+        let paths = paths.transpose()?;
         let mut counters = Vec::new();
         let mut workers = Vec::new();
         for index in 0..count {
@@ -162,6 +172,7 @@ impl Fabric {
                 run_first: not_first.is_none(),
                 updates,
                 events: event_sender.clone(),
+                control: paths.as_ref().map(|(paths, _)| paths.datagrams()),
                 waker: Arc::clone(&waker),
             })?;
             devices.add_worker(update_sender, waker);
@@ -169,7 +180,11 @@ impl Fabric {
             let thread = std::thread::Builder::new().name(format!("worker-{index}"));
             workers.push(thread.spawn(move || worker.run())?);
         }
-        Ok(Self { devices, shared, counters, events, workers })
+        let path_counters = paths.map(|(paths, own)| {
+            devices.set_paths(paths);
+            own
+        });
+        Ok(Self { devices, shared, counters, path_counters, events, workers })
     }
 }
 
@@ -258,7 +273,7 @@ async fn serve(
     api: &Api,
     log: &LogHandle,
 ) -> Result<()> {
-    let Fabric { devices, shared, counters, events, workers } = fabric;
+    let Fabric { devices, shared, counters, path_counters, events, workers } = fabric;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -272,6 +287,7 @@ async fn serve(
         devices,
         table,
         counters,
+        path_counters,
         addresses,
         gossip: gossip.as_ref().map(Prepared::setup),
     };
@@ -314,6 +330,9 @@ async fn serve(
     control.shutdown();
     control.devices_mut().stop_workers();
     finish(workers)?;
+    if control.devices_mut().stop_paths().is_err() {
+        bail!("the watch over paths panicked; the log has its message. Please report it");
+    }
     left
 }
 

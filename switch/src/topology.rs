@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use encap::{Format, MacAddr, Mtu, PortId, Vni, VtepAddr};
@@ -110,8 +111,10 @@ pub struct Guard {
 pub struct PeerView {
     /// Its name, or its address where it has none.
     pub name: Arc<str>,
-    /// Where datagrams for it go.
+    /// The VTEP that it is known by, in the FDB too.
     pub vtep: VtepAddr,
+    /// Where datagrams for it go: to another port of the VTEP where that is the one that works.
+    pub to: VtepAddr,
     /// The encapsulation it is sent.
     pub format: Format,
     /// The IP MTU of the underlay path to it.
@@ -120,8 +123,46 @@ pub struct PeerView {
     pub up: bool,
     /// Whether addresses are learned from what it sends: a member tells by gossip, and a prefix is never sent to.
     pub learn: bool,
+    /// Whether it is a node of this cluster: it may send control datagrams, and pass frames of others on.
+    pub member: bool,
+    /// Through whom frames for it go, while there is no way straight to it.
+    pub via: Option<ViaView>,
+    /// Where workers note that it is sent frames.
+    pub activity: Arc<Activity>,
     /// The networks it is on.
     pub networks: Vec<NetworkIndex>,
+}
+
+/// The way to a peer through another node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ViaView {
+    /// The VTEP of that node, for Geneve.
+    pub to: VtepAddr,
+    /// The smaller IP MTU of the two underlay paths.
+    pub path_mtu: Mtu,
+}
+
+/// Whether a peer was sent frames lately. Workers set it, whoever watches the path takes it back.
+#[derive(Debug, Default)]
+pub struct Activity(AtomicBool);
+
+impl Activity {
+    /// Notes a frame.
+    ///
+    /// # Cost
+    ///
+    /// A load; the first one after [`Activity::take`] also a store.
+    #[inline]
+    pub fn note(&self) {
+        if !self.0.load(Ordering::Relaxed) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether there were frames since this was asked last.
+    pub fn take(&self) -> bool {
+        self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Relaxed)
+    }
 }
 
 /// What all datagrams have in common.
@@ -131,6 +172,8 @@ pub struct EncapView {
     pub vxlan_strict: bool,
     /// Whether the outer DSCP is the inner one; else it is 0.
     pub dscp_inherit: bool,
+    /// Whether the MSS of TCP connections is lowered to what fits the path.
+    pub clamp_mss: bool,
     /// Our own underlay addresses and tunnel ports: a frame from a port that looks like our datagram is a loop.
     pub own: Vec<VtepAddr>,
 }

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use encap::{Format, Mtu, PortId, Vni, VtepAddr};
 use ipnet::IpNet;
@@ -12,7 +13,9 @@ use super::config::{Dscp, NetworkConfig, PeerAddress, PortConfig, Reserved, Vlan
 use super::devices::Devices;
 use super::peers::Peer;
 use super::ports::{Port, State};
-use crate::topology::{EncapView, Guard, NetworkIndex, NetworkView, PeerIndex, PeerView, PortView, Topology};
+use crate::topology::{
+    Activity, EncapView, Guard, NetworkIndex, NetworkView, PeerIndex, PeerView, PortView, Topology, ViaView,
+};
 
 /// The most networks, and the most peers: their indexes have 16 bits.
 pub(super) const MOST: usize = u16::MAX as usize;
@@ -22,7 +25,11 @@ struct Told<'a> {
     index: PeerIndex,
     name: String,
     vtep: VtepAddr,
+    /// What it is sent, and where.
     format: Format,
+    to: VtepAddr,
+    via: Option<ViaView>,
+    activity: Arc<Activity>,
     path: Option<Mtu>,
     is_on: Box<dyn Fn(Vni) -> bool + 'a>,
     is_member: bool,
@@ -62,11 +69,19 @@ impl<D: Devices> Control<D> {
         let Some(gossip) = &self.gossip else { return Vec::new() };
         let mut all = Vec::new();
         for (node, member) in &gossip.members {
-            let Some((format, vtep)) = member.tunnel else { continue };
-            let index = peer_index(self.peers.len() + all.len());
-            let (name, path) = (member.name(*node), member.path);
-            let is_on = Box::new(|vni| member.vnis.contains(&vni));
-            all.push(Told { index, name, vtep, format, path, is_on, is_member: true });
+            let (Some(vtep), Some((format, to))) = (member.vtep, self.sent_as(member)) else { continue };
+            all.push(Told {
+                index: peer_index(self.peers.len() + all.len()),
+                name: member.name(*node),
+                vtep,
+                format,
+                to,
+                via: self.via(member),
+                activity: Arc::clone(&member.activity),
+                path: self.path_mtu(member),
+                is_on: Box::new(|vni| member.vnis.contains(&vni)),
+                is_member: true,
+            });
         }
         let members: BTreeSet<IpAddr> = all.iter().map(|told| told.vtep.ip()).collect();
         for (&vtep, shared) in &gossip.shared {
@@ -76,10 +91,18 @@ impl<D: Devices> Control<D> {
             {
                 continue;
             }
-            let index = peer_index(self.peers.len() + all.len());
-            let (name, format, path) = (vtep.ip().to_string(), shared.format(), shared.path);
-            let is_on = Box::new(|vni| shared.is_on(vni));
-            all.push(Told { index, name, vtep, format, path, is_on, is_member: false });
+            all.push(Told {
+                index: peer_index(self.peers.len() + all.len()),
+                name: vtep.ip().to_string(),
+                vtep,
+                format: shared.format(),
+                to: vtep,
+                via: None,
+                activity: Arc::default(),
+                path: shared.path,
+                is_on: Box::new(|vni| shared.is_on(vni)),
+                is_member: false,
+            });
         }
         all
     }
@@ -130,7 +153,11 @@ impl<D: Devices> Control<D> {
         PeerView {
             name: peer.config.address.to_string().into(),
             vtep: peer.vtep,
+            to: peer.vtep,
             format: peer.format,
+            member: false,
+            via: None,
+            activity: Arc::default(),
             path_mtu: peer.path.unwrap_or(Mtu::IPV6_MIN),
             up: peer.is_up(),
             learn: !peer.is_prefix(),
@@ -146,7 +173,11 @@ impl<D: Devices> Control<D> {
         PeerView {
             name: told.name.as_str().into(),
             vtep: told.vtep,
+            to: told.to,
             format: told.format,
+            member: told.is_member,
+            via: told.via,
+            activity: Arc::clone(&told.activity),
             path_mtu: told.path.unwrap_or(Mtu::IPV6_MIN),
             up: told.path.is_some(),
             learn: false,
@@ -175,6 +206,7 @@ impl<D: Devices> Control<D> {
         EncapView {
             vxlan_strict: self.config.encap.vxlan_reserved == Reserved::Strict,
             dscp_inherit: self.config.encap.dscp == Dscp::Inherit,
+            clamp_mss: self.config.path.clamp_mss,
             own: self.addresses.iter().flat_map(|&ip| ports.map(|port| VtepAddr::new(ip, port))).collect(),
         }
     }

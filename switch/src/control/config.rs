@@ -21,6 +21,7 @@ mod error;
 mod gossip;
 mod keys;
 mod parse;
+mod path;
 mod peer;
 mod read;
 mod reload;
@@ -31,6 +32,7 @@ mod values;
 pub use error::{ConfigError, Problem};
 pub use gossip::{GossipConfig, JoinAddress, JoinAddressError, JoinHost, MAX_JOIN};
 pub use keys::{KEYS, Section};
+pub use path::{Discovery, PathConfig};
 pub use peer::{PeerAddress, PeerAddressError, PeerConfig};
 
 /// The whole configuration, checked.
@@ -67,6 +69,8 @@ pub struct Config {
     /// `[gossip]`: how nodes find each other; gossip is on exactly when the section exists. Needs a restart, but for
     /// `join`.
     pub gossip: Option<GossipConfig>,
+    /// `[path]`: the ways to other nodes. Reloadable.
+    pub path: PathConfig,
     /// `[[network]]`: the L2 segments. Reloadable.
     pub networks: Vec<NetworkConfig>,
     /// `[[port]]`: the local TAPs. Reloadable.

@@ -1,14 +1,18 @@
 //! What control needs of the world: devices it can open and close, and workers it can tell about it.
 
-use std::net::IpAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use encap::neighbor::FrameBuf;
 use encap::{MacAddr, Mtu, PortId, Vni, VtepAddr};
+use fdb::gossip::identity::NodeId;
+use fdb::gossip::seal::Mode;
 use ipnet::IpNet;
 
 use crate::io::netns::NetnsRef;
-use crate::topology::Topology;
+use crate::path::{self, Target, View};
+use crate::topology::{Activity, Topology};
 
 /// A TAP as the configuration asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +64,15 @@ pub struct UnderlayPath {
     pub mtu: Mtu,
 }
 
+/// A member whose path is watched.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// Who, and where.
+    pub target: Target,
+    /// Where workers note that it is sent frames.
+    pub activity: Arc<Activity>,
+}
+
 /// Devices and workers, as control drives them. The daemon implements it; tests have a twin in memory.
 pub trait Devices {
     /// Makes (or takes over) a TAP, sets it up and keeps it under `spec.id`.
@@ -89,6 +102,21 @@ pub trait Devices {
 
     /// Hands the new topology to every worker.
     fn publish(&mut self, topology: Arc<Topology>);
+
+    /// Says whose paths are to be watched from now on, and how.
+    fn watch_paths(&mut self, config: path::Config, watched: Vec<Watched>);
+
+    /// Takes over the keys that probes are sealed with.
+    fn set_path_keys(&mut self, mode: Mode);
+
+    /// Passes on that somebody on the way called a datagram for a member too big.
+    fn path_too_big(&mut self, to: SocketAddr, mtu: u32);
+
+    /// Begins to find out which ports and sizes pass on the path to a member; its view tells of it.
+    fn examine_path(&mut self, node: NodeId);
+
+    /// What is known of the paths to all members.
+    fn path_views(&self) -> BTreeMap<NodeId, View>;
 
     /// Writes a frame that was made here to all ports of a network but the one it is about; it may be lost.
     fn announce(&mut self, vni: Vni, except: Option<PortId>, frame: &FrameBuf);

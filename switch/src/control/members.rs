@@ -10,23 +10,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use encap::{Format, MacAddr, Mtu, Vni, VtepAddr};
+use encap::{MacAddr, Mtu, Vni, VtepAddr};
 use fdb::gossip::identity::{BootId, NodeId};
 use fdb::gossip::members::{MemberEvent, MemberId, MemberState};
 use fdb::neighbor;
 use fdb::replica::{Key, MAX_IPS, MacRecord, NodeInfo, Record, VtepRecord};
 use fdb::{Claim, ClaimOutcome, Kind, Location, Origin, UnclaimOutcome};
 
-use super::config::Config;
 use super::devices::Devices;
 use super::history::{self, What};
 use super::protocol::FdbEvent;
 use super::shared::Shared;
 use super::{Control, mtu};
 use crate::gossip::{Link, News};
-use crate::topology::Moved;
+use crate::path::Path;
+use crate::topology::{Activity, Moved};
 
 /// How long strays for an address that moved away are handed over.
 const HAND_OVER: Duration = Duration::from_secs(3);
@@ -77,12 +78,16 @@ pub(super) struct Member {
     pub(super) since: Instant,
     /// What it says of itself; kept for people when it is down.
     pub(super) info: Option<NodeInfo>,
-    /// What it is sent, and where that goes; `None` while it is hidden, or has no address of a family of ours.
-    pub(super) tunnel: Option<(Format, VtepAddr)>,
+    /// What it is known by, whatever it is sent; `None` while it is hidden, or has no address of a family of ours.
+    pub(super) vtep: Option<VtepAddr>,
     /// Its networks.
     pub(super) vnis: BTreeSet<Vni>,
-    /// The IP MTU of the path to it; `None` = no route.
+    /// The IP MTU of the link that leads to it; `None` = no route.
     pub(super) path: Option<Mtu>,
+    /// What the watch over paths found out, of this run of it.
+    pub(super) found: Option<Path>,
+    /// Where workers note that it is sent frames.
+    pub(super) activity: Arc<Activity>,
 }
 
 impl Member {
@@ -126,9 +131,11 @@ impl Gossip {
                 state: MemberState::Down,
                 since: now,
                 info: None,
-                tunnel: None,
+                vtep: None,
                 vnis: BTreeSet::new(),
                 path: None,
+                found: None,
+                activity: Arc::default(),
             }
         })
     }
@@ -143,24 +150,20 @@ impl Gossip {
         self.members.iter().find(|(_, member)| member.origin == origin).map(|(node, member)| (*node, member))
     }
 
-    /// The member at a VTEP.
-    pub(super) fn by_vtep(&self, vtep: VtepAddr) -> Option<(NodeId, &Member)> {
-        let at = |member: &Member| member.tunnel.is_some_and(|(_, at)| at == vtep);
+    /// The member at an underlay address.
+    pub(super) fn by_ip(&self, ip: IpAddr) -> Option<(NodeId, &Member)> {
+        let at = |member: &Member| member.vtep.is_some_and(|vtep| vtep.ip() == ip);
         self.members.iter().find(|(_, member)| at(member)).map(|(node, member)| (*node, member))
     }
 }
 
-/// What a member is sent, and where: what this node sends, to its address of a family of ours, IPv4 first.
-pub(super) fn tunnel(config: &Config, own: &[IpAddr], info: &NodeInfo) -> Option<(Format, VtepAddr)> {
+/// What a member is known by: its address of a family of ours, IPv4 first, and its port for VXLAN, also where it is sent
+/// Geneve, so that it stays the same when that changes.
+pub(super) fn vtep(own: &[IpAddr], info: &NodeInfo) -> Option<VtepAddr> {
     let ours = |v4: bool| own.iter().any(|ip| ip.is_ipv4() == v4);
     let v4 = info.v4.map(IpAddr::V4).filter(|_| ours(true));
     let ip = v4.or_else(|| info.v6.map(IpAddr::V6).filter(|_| ours(false)))?;
-    let format = config.encap.format;
-    let port = match format {
-        Format::Vxlan => info.vxlan_port,
-        Format::Geneve => info.geneve_port,
-    };
-    Some((format, VtepAddr::new(ip, port)))
+    Some(VtepAddr::new(ip, info.vxlan_port))
 }
 
 impl<D: Devices> Control<D> {
@@ -224,18 +227,23 @@ impl<D: Devices> Control<D> {
     }
 
     fn member_info(&mut self, node: NodeId, info: NodeInfo, now: Instant) {
-        let tunnel = tunnel(&self.config, &self.addresses, &info);
+        let vtep = vtep(&self.addresses, &info);
         let Some(gossip) = &mut self.gossip else { return };
         let member = gossip.member(node, now);
-        if tunnel.is_none() {
+        if vtep.is_none() {
             tracing::warn!(
                 event = "member_unreachable",
                 node = info.name,
                 "a node has no underlay address of a family of this one's: give both an IPv4 or both an IPv6 address"
             );
         }
-        if member.info.replace(info).is_none() || member.tunnel != tunnel {
-            member.tunnel = tunnel;
+        let boot = info.boot;
+        let before = member.info.replace(info);
+        if before.as_ref().is_none_or(|before| before.boot != boot) {
+            member.found = None;
+        }
+        if before.is_none() || member.vtep != vtep {
+            member.vtep = vtep;
             gossip.link.replay(node);
             self.drop_claims(node, now);
         }
@@ -247,8 +255,9 @@ impl<D: Devices> Control<D> {
     fn hide_member(&mut self, node: NodeId, now: Instant) {
         let member = self.gossip.as_mut().and_then(|gossip| gossip.members.get_mut(&node));
         let Some(member) = member else { return };
-        if let Some((_, vtep)) = member.tunnel.take() {
-            self.fallbacks.retain(|(at, _), _| *at != Some(vtep));
+        member.found = None;
+        if let Some(vtep) = member.vtep.take() {
+            self.fallbacks.retain(|(at, _), _| at.is_none_or(|at| at.ip() != vtep.ip()));
         }
         self.drop_claims(node, now);
         self.dirty = true;
@@ -280,7 +289,7 @@ impl<D: Devices> Control<D> {
 
     fn member_mac(&mut self, node: NodeId, vni: Vni, mac: MacAddr, record: &MacRecord, now: Instant) {
         let Some(member) = self.gossip.as_ref().and_then(|gossip| gossip.members.get(&node)) else { return };
-        let Some((_, vtep)) = member.tunnel else { return };
+        let Some(vtep) = member.vtep else { return };
         let MacRecord { mob_seq, is_static, dst, .. } = *record;
         let claim = Claim { origin: member.origin, at: dst.unwrap_or(vtep), mob_seq, is_static };
         let there = format!("node {}", member.name(node));
@@ -347,13 +356,14 @@ impl<D: Devices> Control<D> {
 
     /// An address moved from here to a node: others that do not know yet still send frames for it here.
     fn hand_over(&mut self, vni: Vni, mac: MacAddr, node: NodeId, now: Instant) {
-        let Some(gossip) = &mut self.gossip else { return };
-        let Some(member) = gossip.members.get(&node) else { return };
-        let (Some((_, vtep)), Some(path_mtu), Some(info)) = (member.tunnel, member.path, &member.info) else {
+        let Some(member) = self.gossip.as_ref().and_then(|gossip| gossip.members.get(&node)) else { return };
+        let (Some(vtep), Some(path_mtu), Some(info)) = (member.vtep, self.path_mtu(member), &member.info) else {
             return;
         };
+        let geneve_port = info.geneve_port;
+        let Some(gossip) = &mut self.gossip else { return };
         if gossip.moved.len() < MAX_MOVED {
-            let to = VtepAddr::new(vtep.ip(), info.geneve_port);
+            let to = VtepAddr::new(vtep.ip(), geneve_port);
             gossip.moved.insert((vni, mac), Moved { to, path_mtu, until: now + HAND_OVER });
             self.dirty = true;
         }
@@ -384,7 +394,7 @@ impl<D: Devices> Control<D> {
         let Some(member) = self.gossip.as_mut().and_then(|gossip| gossip.members.get_mut(&node)) else {
             return;
         };
-        let path = member.tunnel.and_then(|(_, vtep)| self.devices.underlay_path(vtep));
+        let path = member.vtep.and_then(|vtep| self.devices.underlay_path(vtep));
         let path = path.map(|path| mtu::of_underlay(self.config.underlay.mtu, Some(path.mtu)));
         if path != member.path {
             member.path = path;

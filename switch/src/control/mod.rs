@@ -17,6 +17,7 @@
 //! | `requests`, `report` | changes asked for by clients; questions |
 //! | `reload` | from one configuration to the next |
 //! | `ports`, `peers`, `members`, `shared`, `entries` | what is up, what is reachable, who lives where |
+//! | `paths` | what is known of the ways to peers |
 //! | `neighbors` | who has which IP address |
 //! | `history`, `troubles` | what happened to addresses; what does not work of gossip |
 //! | `build` | all of it as a [`Topology`] |
@@ -42,6 +43,7 @@ use self::reload::Kept;
 use self::troubles::Troubles;
 use crate::counters::PaddedCounters;
 use crate::events::WorkerEvent;
+use crate::path::{self, Target};
 use crate::topology::Topology;
 
 pub mod api;
@@ -53,6 +55,7 @@ mod history;
 mod members;
 mod mtu;
 mod neighbors;
+mod paths;
 mod peers;
 mod ports;
 pub mod protocol;
@@ -86,6 +89,8 @@ pub struct Setup<D> {
     pub table: Table,
     /// The counters of each worker.
     pub counters: Vec<Arc<PaddedCounters>>,
+    /// Those of the watch over paths, where there is one.
+    pub path_counters: Option<Arc<PaddedCounters>>,
     /// The underlay addresses of this node, configured or found out.
     pub addresses: Vec<IpAddr>,
     /// The way to gossip, where that is on.
@@ -101,6 +106,9 @@ pub struct Control<D> {
     table: Table,
     neighbors: NeighborTable,
     counters: Vec<Arc<PaddedCounters>>,
+    path_counters: Option<Arc<PaddedCounters>>,
+    /// Whose paths are watched, and how.
+    watched: Option<(path::Config, Vec<Target>)>,
     addresses: Vec<IpAddr>,
     gossip: Option<Gossip>,
     ports: BTreeMap<String, Port>,
@@ -125,7 +133,7 @@ impl<D: Devices> Control<D> {
     ///
     /// A port that cannot be opened is no error: it is shown, and tried again.
     pub fn new(setup: Setup<D>, now: Instant) -> Self {
-        let Setup { config, load, devices, table, counters, addresses, gossip } = setup;
+        let Setup { config, load, devices, table, counters, path_counters, addresses, gossip } = setup;
         let mut control = Self {
             config: Config { networks: Vec::new(), ports: Vec::new(), peers: Vec::new(), ..config.clone() },
             load,
@@ -133,6 +141,8 @@ impl<D: Devices> Control<D> {
             neighbors: NeighborTable::new(Arc::clone(table.shared())),
             table,
             counters,
+            path_counters,
+            watched: None,
             addresses,
             gossip: gossip.map(Gossip::new),
             ports: BTreeMap::new(),
@@ -173,6 +183,8 @@ impl<D: Devices> Control<D> {
             WorkerEvent::Learn { vni, mac, at } => self.learn(vni, mac, at, now),
             WorkerEvent::Bind { vni, told, port } => self.bind(vni, told, port, now),
             WorkerEvent::PortGone { port, error } => self.port_gone(port, &error, now),
+            WorkerEvent::TooBig { to, mtu, vni } => self.too_big(to, mtu, vni, now),
+            WorkerEvent::Path { node, path } => self.path_changed(node, path, now),
             WorkerEvent::Offload { name, peer, refused } => self.offload(name, peer, refused, now),
         }
         self.settle();
@@ -192,6 +204,7 @@ impl<D: Devices> Control<D> {
         self.retry_ports(now);
         self.know_devices(now);
         self.look_at_routes(now);
+        self.forget_reported(now);
         self.look_at_members(now);
         self.look_at_shared();
         self.look_for_troubles(now);
@@ -255,6 +268,7 @@ impl<D: Devices> Control<D> {
     fn settle(&mut self) {
         self.follow_changes(Some(FdbEvent::Deleted), None);
         if std::mem::take(&mut self.dirty) {
+            self.watch_paths();
             self.restore_statics();
             self.follow_changes(None, Some(FdbEvent::Configured));
             self.restore_bindings();

@@ -20,6 +20,8 @@ pub(super) struct Peer {
     pub(super) vtep: VtepAddr,
     /// The IP MTU of the path to it; `None` = no route, or a prefix.
     pub(super) path: Option<Mtu>,
+    /// What the underlay said of that, and when: it holds for some time.
+    pub(super) reported: Option<(Mtu, Instant)>,
     /// Since when `path` says whether there is a route.
     pub(super) since: Instant,
 }
@@ -50,7 +52,7 @@ impl<D: Devices> Control<D> {
     /// Adds a peer and looks for a route to it.
     pub(super) fn add_peer(&mut self, config: PeerConfig, runtime: bool, now: Instant) {
         let (format, vtep) = tunnel(&self.config, &config);
-        let mut peer = Peer { config, runtime, format, vtep, path: None, since: now };
+        let mut peer = Peer { config, runtime, format, vtep, path: None, reported: None, since: now };
         peer.path = self.path_to(&peer);
         say_route(&peer);
         self.peers.push(peer);
@@ -89,7 +91,8 @@ impl<D: Devices> Control<D> {
             return None;
         }
         let path = self.devices.underlay_path(peer.vtep)?;
-        Some(mtu::of_underlay(self.config.underlay.mtu, Some(path.mtu)))
+        let link = mtu::of_underlay(self.config.underlay.mtu, Some(path.mtu));
+        Some(peer.reported.map_or(link, |(reported, _)| reported.min(link)))
     }
 }
 

@@ -57,7 +57,7 @@ impl fmt::Display for Reloaded {
             return f.write_str("reloaded: nothing changed");
         }
         write!(f, "reloaded: {} added, {} removed, {} changed", self.added, self.removed, self.changed)?;
-        if self.settings { f.write_str(", new settings in [encap], [gossip] or [log]") } else { Ok(()) }
+        if self.settings { f.write_str(", new settings in [encap], [gossip], [path] or [log]") } else { Ok(()) }
     }
 }
 
@@ -138,14 +138,15 @@ impl<D: Devices> Control<D> {
     pub(super) fn apply(&mut self, new: Config, kept: &Kept, now: Instant) -> Reloaded {
         let old = std::mem::replace(&mut self.config, new);
         let encap = old.encap != self.config.encap;
-        let others = old.log != self.config.log || old.gossip != self.config.gossip;
+        let others =
+            old.log != self.config.log || old.gossip != self.config.gossip || old.path != self.config.path;
         let mut done = Reloaded { settings: encap || others, ..Reloaded::default() };
         self.apply_join(&old);
         self.apply_networks(&old, &mut done);
         self.apply_peers(kept, &mut done, now);
         self.apply_ports(&old, kept, &mut done, now);
         self.prune_statics();
-        self.dirty |= encap || done.added + done.removed + done.changed > 0;
+        self.dirty |= encap || old.path != self.config.path || done.added + done.removed + done.changed > 0;
         done
     }
 

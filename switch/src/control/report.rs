@@ -1,6 +1,7 @@
 //! Answers to questions, as clients get them; `gossip` has those about members.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use encap::{MacAddr, VtepAddr};
@@ -23,7 +24,7 @@ pub(super) const NO_ROUTE: &str = "no route to its address";
 
 impl<D: Devices> Control<D> {
     fn totals(&self) -> Totals {
-        Totals::of(self.counters.iter().map(|padded| &***padded))
+        Totals::of(self.counters.iter().chain(&self.path_counters).map(|padded| &***padded))
     }
 
     pub(super) fn status(&self, now: Instant) -> Reply {
@@ -161,8 +162,9 @@ impl<D: Devices> Control<D> {
     }
 
     /// The offloads that the kernel refuses on the way to a VTEP.
-    fn fallbacks_of(&self, vtep: VtepAddr, now: Instant) -> Vec<Degraded> {
-        let its_own = self.fallbacks.iter().filter(|((key, _), _)| *key == Some(vtep));
+    fn fallbacks_of(&self, ip: IpAddr, now: Instant) -> Vec<Degraded> {
+        let at = |to: VtepAddr| to.ip() == ip;
+        let its_own = self.fallbacks.iter().filter(|((to, _), _)| to.is_some_and(at));
         let item = |((_, name), (said, since)): (&(_, &'static str), &(String, Instant))| Degraded {
             cause: fallback(name, said),
             since_s: seconds(now, *since),
@@ -177,7 +179,7 @@ impl<D: Devices> Control<D> {
         if !peer.is_up() {
             degraded.push(Degraded { cause: NO_ROUTE.to_owned(), since_s: seconds(now, peer.since) });
         }
-        degraded.extend(self.fallbacks_of(peer.vtep, now));
+        degraded.extend(self.fallbacks_of(peer.vtep.ip(), now));
         PeerEntry {
             name: peer.config.address.to_string(),
             address: peer.config.address.to_string(),

@@ -1,22 +1,26 @@
 //! The host's devices, as control asks for them: TAPs in namespaces, routes, and the workers.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use encap::neighbor::FrameBuf;
 use encap::{MacAddr, Mtu, PortId, Vni, VtepAddr};
+use fdb::gossip::identity::NodeId;
+use fdb::gossip::seal::Mode;
 
+use super::paths::Paths;
 use super::wanted_offloads;
 use crate::control::config::{Config, UnderlayMtu};
-use crate::control::devices::{Devices, OpenPort, PortError, PortSpec, UnderlayPath};
+use crate::control::devices::{Devices, OpenPort, PortError, PortSpec, UnderlayPath, Watched};
 use crate::datapath::worker::Update;
 use crate::io::link::{Link, LinkSetup, Links};
 use crate::io::netns::{Netns, NetnsRef, run_in};
 use crate::io::poll::Waker;
 use crate::io::tap::{Setup, Tap, Wanted};
+use crate::path::{self, View};
 use crate::topology::Topology;
 
 /// How long a worker may take to make room for a new topology; it takes microseconds unless it is stuck.
@@ -34,6 +38,8 @@ pub(super) struct HostDevices {
     not_first: Option<&'static str>,
     ports: HashMap<PortId, Port>,
     workers: Vec<(Sender<Update>, Arc<Waker>)>,
+    /// The watch over paths, where there are members.
+    paths: Option<Paths>,
 }
 
 struct Port {
@@ -66,11 +72,21 @@ impl HostDevices {
             not_first,
             ports: HashMap::new(),
             workers: Vec::new(),
+            paths: None,
         }
     }
 
     pub(super) fn add_worker(&mut self, updates: Sender<Update>, waker: Arc<Waker>) {
         self.workers.push((updates, waker));
+    }
+
+    pub(super) fn set_paths(&mut self, paths: Paths) {
+        self.paths = Some(paths);
+    }
+
+    /// Ends the watch over paths.
+    pub(super) fn stop_paths(&mut self) -> std::thread::Result<()> {
+        self.paths.take().map_or(Ok(()), Paths::end)
     }
 
     /// Tells the workers to end: their channels are closed.
@@ -207,6 +223,26 @@ impl Devices for HostDevices {
             let _ = updates.try_send(Update::Announce { vni, except, frame: *frame });
             waker.wake();
         }
+    }
+
+    fn watch_paths(&mut self, config: path::Config, watched: Vec<Watched>) {
+        self.paths.iter().for_each(|paths| paths.watch(config, watched.clone()));
+    }
+
+    fn set_path_keys(&mut self, mode: Mode) {
+        self.paths.iter().for_each(|paths| paths.set_keys(mode.clone()));
+    }
+
+    fn path_too_big(&mut self, to: SocketAddr, mtu: u32) {
+        self.paths.iter().for_each(|paths| paths.too_big(to, mtu));
+    }
+
+    fn examine_path(&mut self, node: NodeId) {
+        self.paths.iter().for_each(|paths| paths.examine(node));
+    }
+
+    fn path_views(&self) -> BTreeMap<NodeId, View> {
+        self.paths.as_ref().map(Paths::views).unwrap_or_default()
     }
 
     fn offloads(&self) -> Vec<(&'static str, String)> {

@@ -51,6 +51,11 @@ impl Prepared {
         Ok(Some(Self { start, link: Link::default(), node, boot }))
     }
 
+    /// This run of this node, and the keys.
+    pub(super) fn seal(&self) -> (Process, Mode) {
+        (self.start.setup.me, self.start.setup.mode.clone())
+    }
+
     /// What control needs of it.
     pub(super) fn setup(&self) -> GossipSetup {
         GossipSetup { link: self.link.clone(), node: self.node, boot: self.boot }

@@ -2,7 +2,8 @@
 //!
 //! The stages, in order; a datagram that fails one is dropped with its reason.
 //!
-//! 1. [`handle_message`] counts what was received, and asks once a message: is the sender a peer?
+//! 1. [`handle_message`] counts what was received, and asks once a message: is the sender a peer? Control datagrams of
+//!    members are no frames: they go to whoever watches paths.
 //! 2. `open`: is there a frame of one of our networks, and is the peer on that network?
 //! 3. `check_ethernet`: is it a frame that a switch forwards?
 //! 4. `observe`, `decide`: who sends from there (static peers only; members say by gossip what they have), and which
@@ -19,7 +20,7 @@ use encap::ether::{self, Frame};
 use encap::inet::Layers;
 use encap::relay::{RELAY_OPTION_LEN, Relay};
 use encap::tunnel::{self, IpVersion};
-use encap::{Format, PortId, Span};
+use encap::{Format, PortId, Span, control};
 use fdb::Location;
 
 use super::lookup::{Lookup, Place, Sighting};
@@ -27,6 +28,7 @@ use super::neighbor;
 use super::outbound::{self, check_ethernet};
 use super::{Context, Sink};
 use crate::counters::{Direction, DropReason};
+use crate::events::ControlDatagram;
 use crate::topology::{NetworkIndex, NetworkView, PeerIndex};
 
 /// One message of the underlay: one datagram, or several of `stride` octets each (the last may be shorter).
@@ -59,7 +61,7 @@ pub fn handle_message<S: Sink>(
     sink: &mut S,
 ) {
     let datagrams = message.len.div_ceil(message.stride.max(1)).max(1);
-    cx.counters.ledger.received_from_underlay.add(datagrams as u64);
+    let mut frames = datagrams as u64;
     let peer = if cx.topology.stopping {
         Err(DropReason::Shutdown)
     } else {
@@ -67,17 +69,27 @@ pub fn handle_message<S: Sink>(
     };
     let peer = match peer {
         Ok(peer) => peer,
-        Err(reason) => return cx.counters.count_drop(reason, Direction::Inbound, datagrams as u64),
+        Err(reason) => {
+            cx.counters.ledger.received_from_underlay.add(frames);
+            return cx.counters.count_drop(reason, Direction::Inbound, frames);
+        }
     };
     let ecn = Ecn::from_tos(message.tos);
     let mut arrival = Arrival { cx, lookup, coalescer, sink, peer, ecn, way: None };
     for index in 0..datagrams {
         let at = index * message.stride;
         let span = Span::new(message.start + at, message.stride.min(message.len - at));
-        if let Err(reason) = arrival.forward(message.format, span, buffer) {
-            cx.counters.count_drop(reason, Direction::Inbound, 1);
+        match arrival.forward(message.format, span, buffer) {
+            Ok(()) => {}
+            Err(DropReason::VxlanNoVni | DropReason::GeneveControl)
+                if arrival.take_control(message, span.of(buffer)) =>
+            {
+                frames -= 1;
+            }
+            Err(reason) => cx.counters.count_drop(reason, Direction::Inbound, 1),
         }
     }
+    cx.counters.ledger.received_from_underlay.add(frames);
 }
 
 struct Arrival<'a, 'c, S> {
@@ -199,6 +211,20 @@ impl<S: Sink> Arrival<'_, '_, S> {
             Place::Unknown if network.flood_unknown => Ok(None),
             Place::Unknown => Err(DropReason::UnknownUnicast),
         }
+    }
+
+    /// A datagram that holds no frame: whether it is control of a member, which is handed on then.
+    #[cold]
+    fn take_control(&mut self, message: &Message, datagram: &[u8]) -> bool {
+        let sealed = control::open(message.format, datagram).filter(|_| self.cx.topology.peer(self.peer).member);
+        let (from, format, at) = (message.from, message.format, self.cx.now);
+        let taken =
+            sealed.and_then(|part| ControlDatagram::new(from, format, at, datagram.len(), part));
+        if let Some(taken) = taken {
+            self.cx.counters.notices.control_received.add(1);
+            self.sink.control(taken);
+        }
+        taken.is_some()
     }
 
     /// Stage 5.

@@ -23,7 +23,7 @@ use super::outbound::{self, PortState};
 use super::{Context, Sink};
 use crate::batch::{Route, SendBatch};
 use crate::counters::{Direction, DropReason, PaddedCounters, Totals};
-use crate::events::WorkerEvent;
+use crate::events::{ControlDatagram, WorkerEvent};
 use crate::topology::{NetworkIndex, NetworkView, PeerIndex, PeerView, PortView, Topology};
 
 /// A message that left: one group of the send batch.
@@ -66,6 +66,8 @@ pub struct MemorySink {
     pub delivered: Vec<Delivery>,
     /// What control was told, since the caller last took it.
     pub events: Vec<WorkerEvent>,
+    /// Control datagrams that came in, since the caller last took them.
+    pub control: Vec<ControlDatagram>,
     /// Ports whose device takes nothing, and the reason that is counted.
     pub refusing: Vec<(PortId, DropReason)>,
     /// Whether the three lists are filled; without, nothing here allocates once the send batch has its memory.
@@ -84,6 +86,7 @@ impl MemorySink {
             sent: Vec::new(),
             delivered: Vec::new(),
             events: Vec::new(),
+            control: Vec::new(),
             refusing: Vec::new(),
             keep: true,
             counters,
@@ -150,6 +153,12 @@ impl Sink for MemorySink {
         if taken.is_ok() && self.keep {
             let vnet = VnetHeader::default();
             self.delivered.push(Delivery { port, vnet, frame: frame.to_vec(), frames: 1 });
+        }
+    }
+
+    fn control(&mut self, datagram: ControlDatagram) {
+        if self.keep {
+            self.control.push(datagram);
         }
     }
 
@@ -264,6 +273,10 @@ impl MemoryWorker {
             topology.by_vtep.insert(vtep, index);
             topology.by_source.insert(vtep.ip(), index);
             topology.peers.push(PeerView {
+                to: vtep,
+                member: false,
+                via: None,
+                activity: Arc::default(),
                 name: vtep.to_string().into(),
                 vtep,
                 format,

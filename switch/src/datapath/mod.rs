@@ -29,7 +29,7 @@ use encap::{PortId, Span};
 
 use crate::batch::Route;
 use crate::counters::WorkerCounters;
-use crate::events::WorkerEvent;
+use crate::events::{ControlDatagram, WorkerEvent};
 use crate::topology::Topology;
 
 /// What the stages know of the world at one moment.
@@ -56,6 +56,9 @@ pub trait Sink {
 
     /// Writes a frame that was made here to the port that asked for it, as the answer to one wire frame.
     fn answer(&mut self, port: PortId, frame: &[u8]);
+
+    /// Hands a control datagram to whoever watches paths; never waits.
+    fn control(&mut self, datagram: ControlDatagram);
 
     /// Tells control something; never waits.
     fn tell(&mut self, event: WorkerEvent);

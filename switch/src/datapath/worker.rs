@@ -15,7 +15,7 @@ use crossbeam_channel::{Receiver, Sender as EventSender};
 use encap::coalesce::{Coalescer, Offload};
 use encap::neighbor::FrameBuf;
 use encap::vnet::VnetHeader;
-use encap::{Format, PortId, Span, Vni};
+use encap::{Format, PortId, Span, Vni, control, geneve, tunnel};
 use fdb::Shared;
 
 use super::inbound::{self, Message};
@@ -25,11 +25,11 @@ use super::{Context, Sink};
 use crate::batch::{Route, SendBatch};
 use crate::clock;
 use crate::counters::{Direction, DropReason, PaddedCounters};
-use crate::events::WorkerEvent;
+use crate::events::{ControlDatagram, WorkerEvent};
 use crate::io::poll::{self, Poll, Token, Waker};
 use crate::io::sender::Sender;
 use crate::io::tap::{ReadBuffer, Tap};
-use crate::io::udp::{self, RecvBuffer, SendSockets};
+use crate::io::udp::{self, RecvBuffer, SendSockets, SharedSockets};
 use crate::topology::Topology;
 
 /// Frames read from one TAP before others get their turn.
@@ -112,6 +112,8 @@ pub struct Parts {
     pub updates: Receiver<Update>,
     /// What to tell control.
     pub events: EventSender<WorkerEvent>,
+    /// Where control datagrams go; `None` = nobody watches paths.
+    pub control: Option<EventSender<ControlDatagram>>,
     /// Wakes the worker when an update is there.
     pub waker: Arc<Waker>,
 }
@@ -171,22 +173,10 @@ struct Outlet {
     counters: Arc<PaddedCounters>,
     taps: Arc<HashMap<PortId, Arc<Tap>>>,
     batch: SendBatch,
-    sender: Sender<OwnedSockets>,
+    sender: Sender<SharedSockets>,
     events: EventSender<WorkerEvent>,
+    control: Option<EventSender<ControlDatagram>>,
     now: Instant,
-}
-
-/// Send sockets that are shared with the other workers.
-struct OwnedSockets(Arc<SendSockets>);
-
-impl udp::Transmit for OwnedSockets {
-    fn send(&mut self, source: u16, messages: &[udp::SendMessage<'_>]) -> io::Result<usize> {
-        (&*self.0).send(source, messages)
-    }
-
-    fn take_error(&mut self, source: u16, family: std::net::SocketAddr) -> Option<std::net::SocketAddr> {
-        (&*self.0).take_error(source, family)
-    }
 }
 
 impl Worker {
@@ -202,8 +192,9 @@ impl Worker {
             counters: Arc::clone(&parts.counters),
             taps: Arc::default(),
             batch: SendBatch::new(usize::from(parts.segments)),
-            sender: Sender::new(OwnedSockets(parts.sockets), parts.segments > 0),
+            sender: Sender::new(SharedSockets(parts.sockets), parts.segments > 0),
             events: parts.events,
+            control: parts.control,
             now: clock::now(),
         };
         let discarded = parts.receivers.iter().map(|(_, receiver)| u64::from(receiver.discarded())).sum();
@@ -505,6 +496,11 @@ impl Outlet {
         }
         self.counters.notices.send_retried.add(report.retried);
         self.counters.notices.icmp_errors.add(report.icmp_errors);
+        for returned in report.too_big {
+            let vni = returned.quoted.and_then(quoted_vni);
+            let Some(mtu) = returned.mtu else { continue };
+            self.tell(WorkerEvent::TooBig { to: returned.to, mtu, vni });
+        }
         for (peer, refused) in report.offload {
             self.tell(WorkerEvent::Offload { name: "udp_segment", peer: Some(peer.into()), refused });
         }
@@ -517,6 +513,13 @@ impl Outlet {
             _ => DropReason::TapGone,
         })
     }
+}
+
+/// The network of a frame whose tunnel header came back; both formats have it at the same place, control datagrams none.
+fn quoted_vni(header: [u8; tunnel::HEADER_LEN]) -> Option<Vni> {
+    let [_, flags, .., v0, v1, v2, _] = header;
+    let is_control = header[1..4] == control::MAGIC || flags & geneve::CONTROL != 0;
+    (!is_control).then(|| Vni::from_octets([v0, v1, v2]))
 }
 
 impl Sink for Outlet {
@@ -536,6 +539,11 @@ impl Sink for Outlet {
     fn answer(&mut self, port: PortId, frame: &[u8]) {
         let taken = self.write(port, |tap| tap.write(&VnetHeader::default(), frame));
         self.counters.count_answer(taken);
+    }
+
+    fn control(&mut self, datagram: ControlDatagram) {
+        let lost = self.control.as_ref().is_none_or(|control| control.try_send(datagram).is_err());
+        self.counters.notices.control_lost.add(u64::from(lost));
     }
 
     fn tell(&mut self, event: WorkerEvent) {

@@ -272,9 +272,9 @@ impl Thread {
             }
             Command::Forget(node) => self.engine.forget(node, now).map_err(refused)?,
             Command::Keys => return Ok(Reply::Keys(self.keys())),
-            Command::InstallKey(key) => self.change_keys(|engine| engine.gate_mut().install_key(key))?,
-            Command::UseKey(id) => self.change_keys(|engine| engine.gate_mut().use_key(id))?,
-            Command::RemoveKey(id) => self.change_keys(|engine| engine.remove_key(id))?,
+            Command::InstallKey(key) => return self.change_keys(|engine| engine.gate_mut().install_key(key)),
+            Command::UseKey(id) => return self.change_keys(|engine| engine.gate_mut().use_key(id)),
+            Command::RemoveKey(id) => return self.change_keys(|engine| engine.remove_key(id)),
         }
         Ok(Reply::Done)
     }
@@ -298,7 +298,7 @@ impl Thread {
     fn change_keys(
         &mut self,
         change: impl FnOnce(&mut Engine) -> Result<(), KeyError>,
-    ) -> Result<(), CommandError> {
+    ) -> Result<Reply, CommandError> {
         let before = self.engine.gate().mode().clone();
         change(&mut self.engine).map_err(refused)?;
         let mode = self.engine.gate().mode().clone();
@@ -308,8 +308,8 @@ impl Thread {
             self.engine.gate_mut().set_mode(before);
             return Err(refused(error));
         }
-        self.streams.set_mode(mode);
-        Ok(())
+        self.streams.set_mode(mode.clone());
+        Ok(Reply::KeysChanged(mode))
     }
 
     // ---- what is to be done ----

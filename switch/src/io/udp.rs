@@ -4,6 +4,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 use encap::Span;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -11,7 +12,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use crate::batch::{Route, SendBatch};
 use crate::sys::mmsg;
 
-pub use crate::sys::mmsg::{Received, RecvBuffer, SendMessage};
+pub use crate::sys::mmsg::{Received, RecvBuffer, Returned, SendMessage};
 
 /// What is asked of a socket's buffers; the kernel may give less without privilege.
 const BUFFER: usize = 8 << 20;
@@ -261,8 +262,8 @@ pub trait Transmit {
     /// What the kernel says of the first message; none was sent then.
     fn send(&mut self, source: u16, messages: &[SendMessage<'_>]) -> io::Result<usize>;
 
-    /// Takes an error that came back from the underlay for an earlier datagram, and whom that was for.
-    fn take_error(&mut self, source: u16, family: SocketAddr) -> Option<SocketAddr>;
+    /// Takes an error that came back for an earlier datagram.
+    fn take_error(&mut self, source: u16, family: SocketAddr) -> Option<Returned>;
 }
 
 impl Transmit for &SendSockets {
@@ -272,8 +273,22 @@ impl Transmit for &SendSockets {
         mmsg::sendmmsg(socket, messages)
     }
 
-    fn take_error(&mut self, source: u16, family: SocketAddr) -> Option<SocketAddr> {
+    fn take_error(&mut self, source: u16, family: SocketAddr) -> Option<Returned> {
         mmsg::take_error(self.pick(source, family)?).ok()
+    }
+}
+
+/// Send sockets that others send by, too.
+#[derive(Clone, Debug)]
+pub struct SharedSockets(pub Arc<SendSockets>);
+
+impl Transmit for SharedSockets {
+    fn send(&mut self, source: u16, messages: &[SendMessage<'_>]) -> io::Result<usize> {
+        (&*self.0).send(source, messages)
+    }
+
+    fn take_error(&mut self, source: u16, family: SocketAddr) -> Option<Returned> {
+        (&*self.0).take_error(source, family)
     }
 }
 
@@ -377,7 +392,8 @@ mod tests {
         let data = batch.payload(&batch.groups()[0], &[]);
         let message = SendMessage { to, data, segment: None, tos: 0 };
         (&sockets).send(0, &[message]).unwrap();
-        assert_eq!((&sockets).take_error(0, to), Some(to));
+        let returned = (&sockets).take_error(0, to).unwrap();
+        assert_eq!((returned.to, returned.mtu, returned.remote), (to, None, true));
         assert_eq!((&sockets).take_error(0, to), None);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use encap::MacAddr;
+use encap::{MacAddr, VtepAddr};
 use fdb::Origin;
 use fdb::gossip::identity::NodeId;
 use fdb::gossip::members::MemberState;
@@ -13,11 +13,11 @@ use super::seconds;
 use crate::control::config::{NetworkConfig, VlanRule};
 use crate::control::devices::Devices;
 use crate::control::history::Event;
-use crate::control::members::{Gossip, Member, tunnel};
+use crate::control::members::{Gossip, Member, vtep};
 use crate::control::protocol::{
     ErrorReply, FdbHistory, FdbHistoryEntry, GossipStatus, PeerEntry, PeerKind, PeerState, Reply,
 };
-use crate::control::{Control, mtu};
+use crate::control::Control;
 
 impl<D: Devices> Control<D> {
     /// How gossip is; `None` = there is none.
@@ -61,8 +61,7 @@ impl<D: Devices> Control<D> {
         let networks = || self.networks_of(member);
         let vlan = networks().any(|n| n.vlan == VlanRule::Pass);
         let mut degraded = self.member_degraded(node, now);
-        degraded.extend(member.tunnel.iter().flat_map(|(_, vtep)| self.fallbacks_of(*vtep, now)));
-        let through = |path| mtu::through(member.tunnel?.1.ip(), path, vlan);
+        degraded.extend(member.vtep.iter().flat_map(|vtep| self.fallbacks_of(vtep.ip(), now)));
         let rtt = gossip.link.status().members.get(&node).and_then(|m| m.rtt);
         PeerEntry {
             name: member.name(node),
@@ -71,8 +70,8 @@ impl<D: Devices> Control<D> {
             format,
             kind: PeerKind::Member,
             state: member_state(member),
-            path_mtu: member.path,
-            mtu: member.path.and_then(through),
+            path_mtu: self.path_mtu(member),
+            mtu: self.inner_mtu(member, vlan),
             rtt_us: rtt.and_then(|rtt| u64::try_from(rtt.as_micros()).ok()),
             degraded,
             networks: networks().map(|n| n.name.clone()).collect(),
@@ -93,12 +92,12 @@ impl<D: Devices> Control<D> {
 
     /// Where a member is, or was before it was hidden, or would be if it could be reached.
     fn address_of(&self, member: &Member) -> (encap::Format, Option<IpAddr>, u16) {
-        let told = || member.info.as_ref().and_then(|info| tunnel(&self.config, &self.addresses, info));
-        if let Some((format, vtep)) = member.tunnel.or_else(told) {
-            return (format, Some(vtep.ip()), vtep.port());
+        if let Some((format, to)) = self.sent_as(member) {
+            return (format, Some(to.ip()), to.port());
         }
         let info = member.info.as_ref();
-        let ip = info.and_then(|info| info.v4.map(IpAddr::V4).or(info.v6.map(IpAddr::V6)));
+        let told = info.and_then(|info| vtep(&self.addresses, info)).map(VtepAddr::ip);
+        let ip = told.or_else(|| info.and_then(|info| info.v4.map(IpAddr::V4).or(info.v6.map(IpAddr::V6))));
         let format = self.config.encap.format;
         let port = match format {
             encap::Format::Vxlan => info.map_or(self.config.underlay.vxlan_port, |info| info.vxlan_port),

@@ -17,7 +17,7 @@ impl<D: Devices> Control<D> {
         let gossip = self.gossip_on()?;
         let keys = match command(gossip, gossip::Command::Keys)? {
             gossip::Reply::Keys(keys) => keys,
-            gossip::Reply::Done => Vec::new(),
+            gossip::Reply::Done | gossip::Reply::KeysChanged(_) => Vec::new(),
         };
         let entry = |key: &gossip::KeyView| {
             let seals = |node: &NodeId| key.members.contains(node);
@@ -33,24 +33,32 @@ impl<D: Devices> Control<D> {
         Ok(Reply::Keys(Keys { entries: keys.iter().map(entry).collect() }))
     }
 
-    pub(super) fn key_install(&self, key: SecretKey) -> Result<Reply, ErrorReply> {
+    pub(super) fn key_install(&mut self, key: SecretKey) -> Result<Reply, ErrorReply> {
         let key = key.into_key();
         let id = key.id();
-        command(self.gossip_on()?, gossip::Command::InstallKey(key))?;
+        self.change_keys(gossip::Command::InstallKey(key))?;
         Ok(Reply::done(
             format!("key {id} installed: it opens, and does not seal before `weft key use {id}`"),
             1,
         ))
     }
 
-    pub(super) fn key_use(&self, id: &str) -> Result<Reply, ErrorReply> {
-        command(self.gossip_on()?, gossip::Command::UseKey(key_id(id)?))?;
+    pub(super) fn key_use(&mut self, id: &str) -> Result<Reply, ErrorReply> {
+        self.change_keys(gossip::Command::UseKey(key_id(id)?))?;
         Ok(Reply::done(format!("key {id} seals what this node sends from now on"), 1))
     }
 
-    pub(super) fn key_remove(&self, id: &str) -> Result<Reply, ErrorReply> {
-        command(self.gossip_on()?, gossip::Command::RemoveKey(key_id(id)?))?;
+    pub(super) fn key_remove(&mut self, id: &str) -> Result<Reply, ErrorReply> {
+        self.change_keys(gossip::Command::RemoveKey(key_id(id)?))?;
         Ok(Reply::done(format!("key {id} removed"), 1))
+    }
+
+    /// Gossip's keys are those of probes, too.
+    fn change_keys(&mut self, change: gossip::Command) -> Result<(), ErrorReply> {
+        if let gossip::Reply::KeysChanged(mode) = command(self.gossip_on()?, change)? {
+            self.devices.set_path_keys(mode);
+        }
+        Ok(())
     }
 
     pub(super) fn leave(&mut self, now: Instant) -> Result<Reply, ErrorReply> {

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use encap::neighbor::FrameBuf;
+use fdb::gossip::seal::Mode;
 
 use super::*;
-use crate::control::devices::{OpenPort, PortError, PortSpec, UnderlayPath};
+use crate::control::devices::{OpenPort, PortError, PortSpec, UnderlayPath, Watched};
 use crate::io::netns::NetnsRef;
+use crate::path::{self, View};
 
 /// The world of a test.
 pub(super) struct Twin {
@@ -30,6 +32,16 @@ pub(super) struct Twin {
     pub(super) announced: Vec<(Vni, Option<PortId>, FrameBuf)>,
     /// All that was published.
     pub(super) published: Vec<Arc<Topology>>,
+    /// Whose paths are watched, and how.
+    pub(super) watching: Option<(path::Config, Vec<Watched>)>,
+    /// The keys for probes.
+    pub(super) path_keys: Option<Mode>,
+    /// What was passed on of sizes.
+    pub(super) too_big: Vec<(SocketAddr, u32)>,
+    /// Whose paths were to be examined.
+    pub(super) examined: Vec<NodeId>,
+    /// What is known of paths.
+    pub(super) views: BTreeMap<NodeId, View>,
 }
 
 impl Default for Twin {
@@ -45,6 +57,11 @@ impl Default for Twin {
             link: mtu(1500),
             announced: Vec::new(),
             published: Vec::new(),
+            watching: None,
+            path_keys: None,
+            too_big: Vec::new(),
+            examined: Vec::new(),
+            views: BTreeMap::new(),
         }
     }
 }
@@ -104,6 +121,26 @@ impl Devices for Twin {
 
     fn publish(&mut self, topology: Arc<Topology>) {
         self.published.push(topology);
+    }
+
+    fn watch_paths(&mut self, config: path::Config, watched: Vec<Watched>) {
+        self.watching = Some((config, watched));
+    }
+
+    fn set_path_keys(&mut self, mode: Mode) {
+        self.path_keys = Some(mode);
+    }
+
+    fn path_too_big(&mut self, to: SocketAddr, mtu: u32) {
+        self.too_big.push((to, mtu));
+    }
+
+    fn examine_path(&mut self, node: NodeId) {
+        self.examined.push(node);
+    }
+
+    fn path_views(&self) -> BTreeMap<NodeId, View> {
+        self.views.clone()
     }
 
     fn announce(&mut self, vni: Vni, except: Option<PortId>, frame: &FrameBuf) {

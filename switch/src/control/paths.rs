@@ -1,0 +1,170 @@
+//! The ways to peers: whose are watched, what was found out, and what the underlay says of sizes.
+//!
+//! Members answer probes, so an ICMP error is for them only a reason to probe. A static peer does not: there the error
+//! counts, if it quotes a datagram that this node may have sent.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use encap::tunnel::IpVersion;
+use encap::{Format, Mtu, Vni, VtepAddr};
+use fdb::gossip::identity::NodeId;
+
+use super::config::{Config, Discovery};
+use super::devices::{Devices, Watched};
+use super::members::Member;
+use super::{Control, mtu};
+use crate::path::{self, Path, Target};
+use crate::topology::ViaView;
+
+/// How long the word of the underlay about the path to a static peer holds, as in Linux (`mtu_expires`).
+const REPORTED: Duration = Duration::from_secs(600);
+
+/// The least MTU of each family: what claims less is forged, or broken (RFC 791, RFC 8200 §5).
+const fn least(version: IpVersion) -> u32 {
+    match version {
+        IpVersion::V4 => 576,
+        IpVersion::V6 => 1280,
+    }
+}
+
+/// How paths are watched.
+fn settings(config: &Config) -> path::Config {
+    path::Config {
+        probing: config.path.discovery == Discovery::Probe,
+        min: config.path.min,
+        relay: config.path.relay,
+        source_ports: config.underlay.source_ports,
+        raise_every: config.path.raise,
+    }
+}
+
+impl<D: Devices> Control<D> {
+    /// Says whose paths are to be watched, if that changed.
+    pub(super) fn watch_paths(&mut self) {
+        let Some(gossip) = &self.gossip else { return };
+        let config = settings(&self.config);
+        let watched = gossip.members.iter().filter_map(|(node, member)| self.watched(*node, member));
+        let watched: Vec<_> = watched.collect();
+        let targets: Vec<_> = watched.iter().map(|watched| watched.target.clone()).collect();
+        let now = Some((config, targets));
+        if self.watched != now {
+            self.watched = now;
+            self.devices.watch_paths(config, watched);
+        }
+    }
+
+    fn watched(&self, node: NodeId, member: &Member) -> Option<Watched> {
+        let (vtep, info, link_mtu) = (member.vtep?, member.info.as_ref()?, member.path?);
+        let format = self.config.encap.format;
+        let at = |port| VtepAddr::new(vtep.ip(), port);
+        let (vxlan, geneve) = (at(info.vxlan_port), at(info.geneve_port));
+        let target = Target { node, boot: info.boot, vxlan, geneve, format, link_mtu };
+        Some(Watched { target, activity: std::sync::Arc::clone(&member.activity) })
+    }
+
+    /// Takes in what was found out of the way to a member.
+    pub(super) fn path_changed(&mut self, node: NodeId, path: Path, _now: Instant) {
+        let member = self.gossip.as_mut().and_then(|gossip| gossip.members.get_mut(&node));
+        let Some(member) = member.filter(|member| member.vtep.is_some()) else { return };
+        let before = member.found.replace(path);
+        if let Some(found) = &member.found {
+            say_change(&member.name(node), before.as_ref(), found);
+        }
+        self.dirty = true;
+    }
+
+    /// The IP MTU of the underlay path to a member; `None` = no route.
+    pub(super) fn path_mtu(&self, member: &Member) -> Option<Mtu> {
+        let link = member.path?;
+        Some(member.found.as_ref().map_or(link, |found| found.mtu.min(link)))
+    }
+
+    /// What a member is sent, and to which port of its VTEP.
+    pub(super) fn sent_as(&self, member: &Member) -> Option<(Format, VtepAddr)> {
+        let (vtep, info) = (member.vtep?, member.info.as_ref()?);
+        let format = member.found.as_ref().map_or(self.config.encap.format, |found| found.format);
+        let port = match format {
+            Format::Vxlan => info.vxlan_port,
+            Format::Geneve => info.geneve_port,
+        };
+        Some((format, VtepAddr::new(vtep.ip(), port)))
+    }
+
+    /// Through whom a member is reached, while it is not directly.
+    pub(super) fn via(&self, member: &Member) -> Option<ViaView> {
+        let via = member.found.as_ref()?.via.as_ref()?;
+        let relay = self.gossip.as_ref()?.members.get(&via.node)?;
+        let (vtep, info) = (relay.vtep?, relay.info.as_ref()?);
+        Some(ViaView { to: VtepAddr::new(vtep.ip(), info.geneve_port), path_mtu: via.mtu })
+    }
+
+    /// Somebody on the way, or the own kernel, called a datagram too big.
+    pub(super) fn too_big(&mut self, to: SocketAddr, mtu: u32, vni: Option<Vni>, now: Instant) {
+        if mtu < least(to.ip().into()) {
+            return;
+        }
+        if self.gossip.as_ref().is_some_and(|gossip| gossip.by_ip(to.ip()).is_some()) {
+            return self.devices.path_too_big(to, mtu);
+        }
+        let Ok(mtu) = Mtu::new(mtu) else { return };
+        let networks = &self.config.networks;
+        let peer = self.peers.iter_mut().find(|peer| !peer.is_prefix() && peer.vtep.ip() == to.ip());
+        let Some(peer) = peer else { return };
+        let sent_by_us = |vni: Vni| networks.iter().any(|n| n.vni == vni && peer.config.is_on(&n.name));
+        let smaller = peer.path.is_some_and(|path| mtu < path);
+        if to.port() != peer.vtep.port() || !vni.is_none_or(sent_by_us) || !smaller {
+            return;
+        }
+        peer.reported = Some((mtu, now));
+        peer.path = Some(mtu);
+        self.dirty = true;
+        tracing::warn!(
+            event = "path_mtu_reduced",
+            peer = %peer.config.address,
+            path_mtu = mtu.get(),
+            "the underlay says that larger packets do not pass to a peer; tried again in 10 min"
+        );
+    }
+
+    /// Forgets what the underlay said long ago.
+    pub(super) fn forget_reported(&mut self, now: Instant) {
+        for peer in &mut self.peers {
+            peer.reported = peer.reported.filter(|(_, at)| now.saturating_duration_since(*at) < REPORTED);
+        }
+    }
+
+    /// What a pod may send to a member; `None` when the path is too small for any IP packet.
+    pub(super) fn inner_mtu(&self, member: &Member, vlan: bool) -> Option<Mtu> {
+        let vtep = member.vtep?;
+        match self.via(member) {
+            Some(via) => mtu::through_relay(via.to.ip(), via.path_mtu, vlan),
+            None => mtu::through(vtep.ip(), self.path_mtu(member)?, vlan),
+        }
+    }
+}
+
+fn say_change(name: &str, before: Option<&Path>, now: &Path) {
+    let old = before.map(|path| path.mtu);
+    if old.is_some_and(|old| now.mtu < old) {
+        tracing::warn!(
+            event = "path_mtu_reduced",
+            node = name,
+            path_mtu = now.mtu.get(),
+            "packets of the former size do not arrive at a node; pods are told of the smaller one"
+        );
+    } else if old.is_some_and(|old| now.mtu > old) {
+        tracing::info!(event = "path_mtu_raised", node = name, path_mtu = now.mtu.get(), "larger packets pass to a node");
+    }
+    let (was, is) = (before.and_then(|path| path.via.as_ref()), now.via.as_ref());
+    match (was.map(|via| via.node), is.map(|via| via.node)) {
+        (was, Some(node)) if was != Some(node) => tracing::warn!(
+            event = "path_relayed",
+            node = name,
+            via = %node,
+            "a node is not reached directly: frames go through another one"
+        ),
+        (Some(_), None) => tracing::info!(event = "path_direct", node = name, "a node is reached directly again"),
+        _ => {}
+    }
+}

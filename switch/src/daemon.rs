@@ -10,12 +10,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use crossbeam_channel::bounded;
 use encap::Format;
 use encap::coalesce::Offload;
 use fdb::{Limits, Shared, Table};
+use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
@@ -30,7 +32,7 @@ use crate::control::{Control, Setup};
 use crate::counters::PaddedCounters;
 use crate::datapath::worker::{Parts, Polling, Update, Worker};
 use crate::events::WorkerEvent;
-use crate::io::link::{ANYWHERE, Links, source_address_to};
+use crate::io::link::{ANYWHERE, Changes, Links, source_address_to};
 use crate::io::poll::{Waker, may_run_first};
 use crate::io::udp::{self, BindError, Receiver, SendSockets, SharedSockets};
 use crate::io::{owner, tap};
@@ -41,6 +43,8 @@ mod paths;
 
 /// Events that may wait for control; learning more addresses than this at once takes another round.
 const EVENTS: usize = 4096;
+/// How long after a change of the host's network the next one counts as the same.
+const SETTLING: Duration = Duration::from_millis(50);
 /// Topologies that may wait for a worker.
 const UPDATES: usize = 64;
 
@@ -295,6 +299,7 @@ async fn serve(
     // Only now there is something to say.
     let gossip = gossip.map(Prepared::start).transpose()?;
     say_started(&mut control);
+    let changes = AsyncFd::new(Changes::open()?)?;
     let serving = api.serve(calls_in);
     tokio::pin!(serving);
     loop {
@@ -316,6 +321,7 @@ async fn serve(
                 None => break,
             },
             () = told(gossip.as_ref()) => control.handle_gossip(clock::now()),
+            () = changed(&changes) => control.handle_underlay_change(clock::now()),
             () = tick => control.handle_timeout(clock::now()),
             () = &mut serving => {}
         }
@@ -334,6 +340,20 @@ async fn serve(
         bail!("the watch over paths panicked; the log has its message. Please report it");
     }
     left
+}
+
+/// Waits until links, addresses or routes changed, and a moment more: a change seldom comes alone.
+async fn changed(changes: &AsyncFd<Changes>) {
+    loop {
+        let Ok(mut ready) = changes.readable().await else { return std::future::pending().await };
+        ready.clear_ready();
+        if changes.get_ref().take().unwrap_or(false) {
+            break;
+        }
+    }
+    tokio::time::sleep(SETTLING).await;
+    // What came meanwhile is the same change.
+    let _ = changes.get_ref().take();
 }
 
 async fn told(gossip: Option<&Running>) {

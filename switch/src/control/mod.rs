@@ -213,6 +213,12 @@ impl<D: Devices> Control<D> {
         self.settle();
     }
 
+    /// Links, addresses or routes of this host changed: looks at them without waiting for the next tick.
+    pub fn handle_underlay_change(&mut self, now: Instant) {
+        self.next_tick = now;
+        self.handle_timeout(now);
+    }
+
     /// When [`Self::handle_timeout`] is due. Ageing waits for the next look at everything, unless the last one left some.
     pub fn poll_timeout(&self) -> Instant {
         let more = self.table.poll_timeout().filter(|due| *due <= self.last_aged);

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
 use encap::{MacAddr, Mtu};
 use ipnet::IpNet;
@@ -18,7 +18,7 @@ use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteMetric};
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 use super::netns::Netns;
-use crate::sys::netlink::{Rtnetlink, Verb};
+use crate::sys::netlink::{Rtnetlink, Subscription, Verb};
 
 /// A network device as the kernel describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +72,40 @@ pub struct LinkSetup {
 /// ```
 pub struct Links {
     netlink: Rtnetlink,
+}
+
+/// Tells that links, addresses or routes of a namespace changed, not which.
+#[derive(Debug)]
+pub struct Changes {
+    subscription: Subscription,
+}
+
+impl Changes {
+    /// Listens in the calling thread's namespace.
+    ///
+    /// # Errors
+    ///
+    /// The system's refusal of a netlink socket.
+    pub fn open() -> io::Result<Self> {
+        let subscription =
+            Subscription::open().map_err(|e| explain(&e, "cannot listen for changes of links and routes"))?;
+        Ok(Self { subscription })
+    }
+
+    /// Whether anything changed since this was asked last; never waits.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn take(&self) -> io::Result<bool> {
+        self.subscription.drain()
+    }
+}
+
+impl AsRawFd for Changes {
+    fn as_raw_fd(&self) -> RawFd {
+        self.subscription.as_raw_fd()
+    }
 }
 
 impl Links {

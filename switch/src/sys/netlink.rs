@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 
 use rtnetlink::packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
@@ -101,5 +102,51 @@ impl Rtnetlink {
             }
         }
         Ok(false)
+    }
+}
+
+/// A socket that the kernel writes to when links, addresses or routes of a namespace change.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    socket: Socket,
+}
+
+impl Subscription {
+    /// Opens one in the calling thread's network namespace.
+    pub(crate) fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.set_non_blocking(true)?;
+        // It only counts that something was said, so that what found no room is no loss.
+        socket.set_no_enobufs(true)?;
+        for group in [
+            libc::RTNLGRP_LINK,
+            libc::RTNLGRP_IPV4_IFADDR,
+            libc::RTNLGRP_IPV4_ROUTE,
+            libc::RTNLGRP_IPV6_IFADDR,
+            libc::RTNLGRP_IPV6_ROUTE,
+        ] {
+            socket.add_membership(group)?;
+        }
+        Ok(Self { socket })
+    }
+
+    /// Throws away what was said; returns whether anything was.
+    pub(crate) fn drain(&self) -> io::Result<bool> {
+        let mut anything = false;
+        let mut octets = [0; 4096];
+        loop {
+            match self.socket.recv(&mut &mut octets[..], 0) {
+                Ok(_) => anything = true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(anything),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl AsRawFd for Subscription {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }

@@ -10,7 +10,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use crossbeam_channel::bounded;
@@ -43,8 +42,6 @@ mod paths;
 
 /// Events that may wait for control; learning more addresses than this at once takes another round.
 const EVENTS: usize = 4096;
-/// How long after a change of the host's network the next one counts as the same.
-const SETTLING: Duration = Duration::from_millis(50);
 /// Topologies that may wait for a worker.
 const UPDATES: usize = 64;
 
@@ -342,18 +339,15 @@ async fn serve(
     left
 }
 
-/// Waits until links, addresses or routes changed, and a moment more: a change seldom comes alone.
+/// Waits until links, addresses or routes changed. Without the socket they are looked at with each tick.
 async fn changed(changes: &AsyncFd<Changes>) {
     loop {
         let Ok(mut ready) = changes.readable().await else { return std::future::pending().await };
         ready.clear_ready();
         if changes.get_ref().take().unwrap_or(false) {
-            break;
+            return;
         }
     }
-    tokio::time::sleep(SETTLING).await;
-    // What came meanwhile is the same change.
-    let _ = changes.get_ref().take();
 }
 
 async fn told(gossip: Option<&Running>) {

@@ -74,6 +74,9 @@ pub use reload::{ReloadError, Reloaded};
 /// A namespace that was deleted is noticed within a second.
 const TICK: Duration = Duration::from_millis(500);
 
+/// How long after a change of the host's network others are waited for: one seldom comes alone.
+const SETTLING: Duration = Duration::from_millis(50);
+
 /// Reads the configuration that a reload goes over to.
 pub type Loader = Box<dyn FnMut() -> Result<Config, ConfigError> + Send>;
 
@@ -213,10 +216,9 @@ impl<D: Devices> Control<D> {
         self.settle();
     }
 
-    /// Links, addresses or routes of this host changed: looks at them without waiting for the next tick.
+    /// Links, addresses or routes of this host changed: they are looked at soon, with what changes beside them.
     pub fn handle_underlay_change(&mut self, now: Instant) {
-        self.next_tick = now;
-        self.handle_timeout(now);
+        self.next_tick = self.next_tick.min(now + SETTLING);
     }
 
     /// When [`Self::handle_timeout`] is due. Ageing waits for the next look at everything, unless the last one left some.

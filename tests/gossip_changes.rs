@@ -77,7 +77,11 @@ fn keys_change_on_all_nodes_without_losing_a_frame_or_a_member() {
         wait::until(wait::secs(5), "the old key to seal nowhere", || node.cli(&["key", "remove", &old]).ok());
         assert_eq!(in_use(node), new);
     }
-    assert!(!pings.log().contains("packet loss"), "the pings ended before the keys were changed: {}", pings.log());
+    assert!(
+        !pings.log().contains("packet loss"),
+        "the pings ended before the keys were changed: {}",
+        pings.log()
+    );
     // The rest of them runs, and the nodes probe each other, under the new key.
     wait::until(wait::secs(15), "the pings to end", || pings.log().contains("packet loss"));
     let said = pings.log();

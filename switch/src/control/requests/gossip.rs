@@ -7,6 +7,7 @@ use fdb::gossip::seal::KeyId;
 
 use super::no_such;
 use crate::control::Control;
+use crate::control::config::PeerAddress;
 use crate::control::devices::Devices;
 use crate::control::members::{Gossip, Member};
 use crate::control::protocol::{ErrorReply, KeyEntry, Keys, Reply, SecretKey};
@@ -82,6 +83,14 @@ impl<D: Devices> Control<D> {
         command(gossip, gossip::Command::Forget(node))?;
         self.forget_member(node, now);
         Ok(Reply::done(format!("node {name} ({node}) forgotten, with all that it said"), 1))
+    }
+
+    /// The name of the member at an address.
+    pub(super) fn member_at(&self, address: PeerAddress) -> Option<String> {
+        let PeerAddress::Host(ip) = address else { return None };
+        let members = &self.gossip.as_ref()?.members;
+        let at = |member: &Member| member.tunnel.is_some_and(|(_, vtep)| vtep.ip() == ip);
+        members.iter().find(|(_, member)| at(member)).map(|(node, member)| member.name(*node))
     }
 
     fn gossip_on(&self) -> Result<&Gossip, ErrorReply> {

@@ -11,8 +11,8 @@ use fdb::replica::{Key, MacRecord, NodeInfo, Record, VtepRecord};
 
 use super::*;
 use crate::control::protocol::{
-    FdbEvent, FdbHistoryEntry, FdbState, FdbTarget, GossipStatus, Health, KeyEntry, PeerKind, PeerState,
-    SecretKey,
+    FdbEvent, FdbHistoryEntry, FdbState, FdbTarget, GossipStatus, Health, KeyEntry, PeerAdd, PeerKind,
+    PeerState, SecretKey,
 };
 use crate::gossip::{Command, CommandError, KeyView, Link, MemberStatus, Reply as Answer, SeedStatus};
 

@@ -156,3 +156,19 @@ fn names_come_in_order_whatever_the_ids() {
     let refused = lab.refused(Request::Forget { node: "nobody".into() });
     assert!(refused.message.contains("there is node-b, node-z"), "{}", refused.message);
 }
+
+#[test]
+fn who_takes_a_member_for_a_static_peer_is_told_that_it_is_one() {
+    let (mut lab, mut others) = lab(BASIC);
+    others.join(&mut lab, 2);
+    let refused = lab.refused(Request::PeerDel { address: "10.0.0.2".into() });
+    assert!(refused.message.contains("node node-2, a member of gossip"), "{}", refused.message);
+    let at = FdbTarget::Dst([10, 0, 0, 2].into());
+    let refused = lab.refused(Request::FdbAdd { mac: mac(40), network: "pods".into(), at });
+    assert!(refused.message.contains("add the entry on that node"), "{}", refused.message);
+    let networks = vec!["pods".to_owned()];
+    let add = PeerAdd { address: "10.0.0.2".into(), networks, format: None, port: None };
+    let said = lab.done(Request::PeerAdd(add));
+    assert!(said.contains("also node node-2"), "{said}");
+    lab.done(Request::PeerDel { address: "10.0.0.2".into() });
+}

@@ -34,7 +34,7 @@ impl Prepared {
         let (udp, tcp) = bind(listen)?;
         let identity = Identity::start(&config.node.state_dir)?;
         if let Some(damage) = identity.damage() {
-            tracing::warn!(event = "state_damaged", "{damage}; the other copy of the identity is used");
+            tracing::warn!(event = "state_damaged", "{damage}");
         }
         let (node, boot) = (identity.node(), BootId::new(random::random_u128()?));
         let setup = Setup {

@@ -229,6 +229,13 @@ fn a_node_whose_name_is_taken_stops_and_the_other_goes_on() {
     wait::until(wait::secs(8), "the second of the name to be hidden", || {
         cluster.nodes.iter().all(|node| !places(node).contains_key(&9))
     });
+    let left = |node: &Node| {
+        let peers = node.json("peer")["entries"].as_array().cloned().unwrap_or_default();
+        peers.iter().any(|peer| peer["address"] == host.v4.to_string() && peer["left"] == true)
+    };
+    wait::until(wait::secs(2), "the second to have left, not died", || cluster.nodes.iter().all(left));
+    let downs: Vec<_> = cluster.nodes.iter().flat_map(|node| events(node, "member_down")).collect();
+    assert_eq!(downs, [0; 0], "a dead node is shown for a day");
     cluster.assert_all_reach(&[0, 1, 2]);
     cluster.finish();
 }

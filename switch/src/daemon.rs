@@ -17,7 +17,7 @@ use encap::Format;
 use encap::coalesce::Offload;
 use fdb::{Limits, Shared, Table};
 use tokio::io::unix::AsyncFd;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 
@@ -56,13 +56,15 @@ pub(crate) fn run(config: Config, path: &Path) -> Result<()> {
     let log = start_log(&config.log)?;
     let addresses = underlay_addresses(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let api = {
+    let (signals, api) = {
         let _inside = runtime.enter();
-        Api::bind(&config.node.socket)?
+        // First: who is stopped while it starts is to take its socket away, too.
+        (Signals::catch()?, Api::bind(&config.node.socket)?)
     };
     let gossip = Prepared::new(&config, &addresses)?;
     let fabric = Fabric::start(&config, &addresses, gossip.as_ref())?;
-    let result = runtime.block_on(serve(config, path.to_owned(), addresses, (fabric, gossip), &api, &log));
+    let result =
+        runtime.block_on(serve(config, path.to_owned(), addresses, (fabric, gossip), (&api, signals), &log));
     // What is still in the runtime belongs to clients that are gone.
     runtime.shutdown_background();
     result
@@ -265,19 +267,33 @@ fn buffer_size(receivers: &[Vec<(Format, Receiver)>]) -> usize {
     receivers.iter().flatten().map(|(_, receiver)| receiver.buffer_size()).min().unwrap_or(0)
 }
 
+/// What the daemon is told by signals.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Control's own loop.
 async fn serve(
     config: Config,
     path: PathBuf,
     addresses: Vec<IpAddr>,
     (fabric, gossip): (Fabric, Option<Prepared>),
-    api: &Api,
+    (api, mut signals): (&Api, Signals),
     log: &LogHandle,
 ) -> Result<()> {
     let Fabric { devices, shared, counters, path_counters, events, workers } = fabric;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
     let (calls_in, mut calls) = mpsc::channel::<Call>(api::QUEUE);
     let mut events = forward(events)?;
     let load = Box::new(move || Config::load(&path));
@@ -302,9 +318,9 @@ async fn serve(
     loop {
         let tick = tokio::time::sleep_until(control.poll_timeout().into());
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hangup.recv() => {
+            _ = signals.terminate.recv() => break,
+            _ = signals.interrupt.recv() => break,
+            _ = signals.hangup.recv() => {
                 // A refusal is logged where it is made, and the old configuration stays.
                 let _ = control.reload_file(clock::now());
             }

@@ -107,7 +107,7 @@ pub(super) fn run(global: &Global, args: PeerArgs) -> Outcome {
 
 pub(super) fn render(peers: &Peers) -> String {
     if peers.entries.is_empty() {
-        return "No peers: add one with `weft peer add`, or [[peer]] to the configuration.\n".to_owned();
+        return "No peers: [gossip] `join` finds other nodes, `weft peer add` or [[peer]] adds a static peer.\n".to_owned();
     }
     let with_members = peers.entries.iter().any(|p| p.kind == PeerKind::Member);
     let mut text = if with_members { render_members(peers) } else { render_static(peers) };

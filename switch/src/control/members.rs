@@ -74,6 +74,8 @@ pub(super) struct Member {
     /// Its number in the FDB.
     pub(super) origin: Origin,
     pub(super) gossip: Option<SocketAddr>,
+    /// It came up, and nobody was told yet, because its name was not known.
+    unsaid: Option<MemberId>,
     pub(super) state: MemberState,
     pub(super) since: Instant,
     /// What it says of itself; kept for people when it is down.
@@ -128,6 +130,7 @@ impl Gossip {
             Member {
                 origin: Origin::new(*next),
                 gossip: None,
+                unsaid: None,
                 state: MemberState::Down,
                 since: now,
                 info: None,
@@ -200,7 +203,10 @@ impl<D: Devices> Control<D> {
         member.gossip = Some(id.addr());
         if member.state != state {
             (member.state, member.since) = (state, now);
-            say_state(&member.name(id.node()), &id, event);
+            member.unsaid = (member.info.is_none() && state == MemberState::Up).then_some(id);
+            if member.unsaid.is_none() {
+                say_state(&member.name(id.node()), &id, event);
+            }
             self.dirty = true;
         }
     }
@@ -236,6 +242,9 @@ impl<D: Devices> Control<D> {
                 node = info.name,
                 "a node has no underlay address of a family of this one's: give both an IPv4 or both an IPv6 address"
             );
+        }
+        if let Some(id) = member.unsaid.take() {
+            say_state(&info.name, &id, MemberEvent::Up(id));
         }
         let boot = info.boot;
         let before = member.info.replace(info);

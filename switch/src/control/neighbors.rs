@@ -12,7 +12,7 @@ use super::Control;
 use super::devices::Devices;
 use super::ports::State;
 use super::protocol::{ErrorReply, Neigh, NeighEntry, Reply};
-use super::report::seconds;
+use super::report::{Owners, seconds};
 
 /// Announcements of one round: the workers have frames of others to move. The rest waits for the next round, half a
 /// second at most.
@@ -76,11 +76,17 @@ impl<D: Devices> Control<D> {
         let mut bindings = self.neighbors.bindings();
         bindings.retain(|binding| only.is_none_or(|vni| binding.vni == vni));
         bindings.sort_unstable_by_key(|binding| (binding.vni, binding.ip));
-        let entries = bindings.iter().map(|binding| self.neigh_entry(binding, now)).collect();
+        let owners = self.owners();
+        let entries = bindings.iter().map(|binding| self.neigh_entry(binding, &owners, now)).collect();
         Ok(Reply::Neigh(Neigh { entries }))
     }
 
-    fn neigh_entry(&self, &BindingView { vni, ip, owner, port }: &BindingView, now: Instant) -> NeighEntry {
+    fn neigh_entry(
+        &self,
+        &BindingView { vni, ip, owner, port }: &BindingView,
+        owners: &Owners,
+        now: Instant,
+    ) -> NeighEntry {
         let network = self.config.networks.iter().find(|network| network.vni == vni);
         let entry = self.table.entry(vni, owner.mac);
         let dst = match entry.map(|entry| entry.location) {
@@ -96,12 +102,10 @@ impl<D: Devices> Control<D> {
             network: network.map_or_else(String::new, |network| network.name.clone()),
             port: port.map(|(id, _)| name(id)),
             dst,
-            owner: match (port, entry.and_then(|entry| entry.origin), &self.gossip) {
-                (Some(_), ..) => Some(self.config.node.name.clone()),
-                (None, Some(origin), Some(gossip)) => {
-                    gossip.by_origin(origin).map(|(node, member)| member.name(node))
-                }
-                _ => None,
+            owner: match (port, entry.and_then(|entry| entry.origin)) {
+                (Some(_), _) => Some(self.config.node.name.clone()),
+                (None, Some(origin)) => owners.get(&origin).map(|(_, name)| name.clone()),
+                (None, None) => None,
             },
             router: owner.router,
             age_s: seen.map(|seen| seconds(now, seen)),

@@ -20,6 +20,8 @@ use crate::counters::{DropReason, Totals};
 
 mod gossip;
 
+pub(super) use self::gossip::Owners;
+
 pub(super) const NO_ROUTE: &str = "no route to its address";
 
 impl<D: Devices> Control<D> {

@@ -121,15 +121,26 @@ impl<D: Devices> Control<D> {
         self.config = next;
         self.add_peer(config, true, now);
         let up = self.peers.last().is_some_and(super::peers::Peer::is_up);
-        let note = if up { "" } else { "; there is no route to it yet: see `ip route get`" };
+        let note = match self.member_at(address) {
+            Some(name) => {
+                format!("; it is also node {name}, a member of gossip, and used as that while it is one")
+            }
+            None if up => String::new(),
+            None => "; there is no route to it yet: see `ip route get`".to_owned(),
+        };
         Ok(Reply::done(format!("peer {address} added{note}"), 1))
     }
 
     fn peer_del(&mut self, address: &str) -> Result<Reply, ErrorReply> {
         let wanted = peer_address(address)?;
         let Some(peer) = self.peers.iter().find(|p| p.config.address == wanted) else {
+            if let Some(name) = self.member_at(wanted) {
+                return Err(ErrorReply::usage(format!(
+                    "{address} is no static peer but node {name}, a member of gossip: `weft leave` there takes it away"
+                )));
+            }
             let known: Vec<_> = self.peers.iter().map(|p| p.config.address.to_string()).collect();
-            return Err(no_such("peer", address, known.iter().map(String::as_str), "weft peer list"));
+            return Err(no_such("static peer", address, known.iter().map(String::as_str), "weft peer list"));
         };
         let note = if peer.runtime { "" } else { IN_THE_FILE };
         self.remove_peer(wanted);
@@ -180,6 +191,12 @@ impl<D: Devices> Control<D> {
         let hosts = || self.peers.iter().filter(|p| !p.is_prefix());
         match hosts().find(|p| p.vtep.ip() == ip) {
             None => {
+                if let Some(name) = self.member_at(PeerAddress::Host(ip)) {
+                    return Err(ErrorReply::usage(format!(
+                        "{ip} is node {name}, a member of gossip, which tells itself who lives there: add the entry on that \
+                         node, with --port"
+                    )));
+                }
                 let known: Vec<_> = hosts().map(|p| p.config.address.to_string()).collect();
                 Err(no_such("peer", &ip.to_string(), known.iter().map(String::as_str), "weft peer list"))
             }

@@ -34,7 +34,7 @@ impl Prepared {
         let (udp, tcp) = bind(listen)?;
         let identity = Identity::start(&config.node.state_dir)?;
         if let Some(damage) = identity.damage() {
-            tracing::warn!(event = "state_damaged", "{damage}; the other copy of the identity is used");
+            tracing::warn!(event = "state_damaged", "{damage}");
         }
         let (node, boot) = (identity.node(), BootId::new(random::random_u128()?));
         let setup = Setup {
@@ -124,6 +124,10 @@ fn explain(error: &std::io::Error, listen: SocketAddr, transport: &str) -> anyho
             let owner = owner.map_or_else(|| "another program".to_owned(), |owner| owner.name);
             anyhow!("{transport} {listen} is in use by {owner}: stop it, or choose another port in {key}")
         }
+        std::io::ErrorKind::AddrInUse => anyhow!(
+            "{transport} {listen} is in use by another program: stop it (as root, `ss -ltnp` names it), or choose another \
+             port in {key}"
+        ),
         _ => anyhow!("cannot listen for gossip on {transport} {listen}: {error}; look at {key}"),
     }
 }

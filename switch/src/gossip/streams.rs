@@ -27,6 +27,9 @@ use tokio::time::timeout;
 use crate::clock;
 use crate::io::random::os_rng;
 
+#[cfg(test)]
+mod tests;
+
 /// Callers that have not proved yet that they have the key; more are turned away.
 const MAX_HALF_OPEN: usize = 64;
 
@@ -48,12 +51,21 @@ pub(super) enum Event {
     Opened(Process),
     /// A message came.
     Message(Process, Vec<u8>),
-    /// The queue of a node has room again.
-    Drained(NodeId),
-    /// A stream ended, or none came about; whose it was.
-    Ended(Option<NodeId>),
-    /// A caller was turned away, or did not prove that it has the key.
+    /// The queue of a stream has room again.
+    Drained(u64),
+    /// A stream ended, or none came about.
+    Ended(u64),
+    /// A caller did not prove that it has the key.
     Refused(SocketAddr, String),
+}
+
+/// Why a message was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unsent {
+    /// The queue of this stream is full; [`Event::Drained`] or [`Event::Ended`] will come for it.
+    Full(u64),
+    /// There is no stream, and no room for one.
+    NoStream,
 }
 
 /// All streams of this node.
@@ -95,16 +107,25 @@ impl Streams {
         self.mode.send_replace(Rc::new(mode));
     }
 
-    /// Sends a message over the stream to a node, or calls whoever is at the address. False: its queue is full, so nothing
-    /// was sent.
-    pub(super) fn send(&mut self, node: Option<NodeId>, addr: SocketAddr, message: Vec<u8>) -> bool {
+    /// Sends a message over the stream to a node, or calls whoever is at the address.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsent`]: nothing was sent.
+    pub(super) fn send(
+        &mut self,
+        node: Option<NodeId>,
+        addr: SocketAddr,
+        message: Vec<u8>,
+    ) -> Result<(), Unsent> {
         let stands = node.and_then(|node| self.nodes.get(&node)).or_else(|| self.calls.get(&addr)).copied();
         let id = match stands.filter(|id| self.queues.get(id).is_some_and(|queue| !queue.is_closed())) {
             Some(id) => id,
-            None if addr == self.own || self.queues.len() >= MAX_STREAMS => return false,
+            None if addr == self.own || self.queues.len() >= MAX_STREAMS => return Err(Unsent::NoStream),
             None => self.call(addr),
         };
-        self.queues.get(&id).is_some_and(|queue| queue.try_send(message).is_ok())
+        let queue = self.queues.get(&id).ok_or(Unsent::NoStream)?;
+        queue.try_send(message).map_err(|_| Unsent::Full(id))
     }
 
     fn open(&mut self) -> (u64, mpsc::Receiver<Vec<u8>>) {
@@ -129,15 +150,15 @@ impl Streams {
                 Err(_) => "no answer".to_owned(),
             };
             tracing::debug!(event = "gossip_call_failed", %addr, why, "a node cannot be called over TCP");
-            let _ = events.send((id, Event::Ended(None))).await;
+            let _ = events.send((id, Event::Ended(id))).await;
         });
         id
     }
 
-    /// Takes a caller in, if there is room.
-    pub(super) fn accept(&mut self, tcp: TcpStream, from: SocketAddr) {
+    /// Takes a caller in; false: there is no room for it.
+    pub(super) fn accept(&mut self, tcp: TcpStream, from: SocketAddr) -> bool {
         if self.half_open.len() >= MAX_HALF_OPEN || self.queues.len() >= MAX_STREAMS {
-            return;
+            return false;
         }
         let (id, queue) = self.open();
         self.half_open.insert(id);
@@ -154,6 +175,7 @@ impl Streams {
             };
             let _ = events.send((id, Event::Refused(from, why))).await;
         });
+        true
     }
 
     /// The next event.
@@ -242,7 +264,7 @@ async fn carry(
             tracing::debug!(event = "gossip_stream_ended", node = %peer.node, %error, "a stream to a node ended");
         }
     }
-    line.tell(Event::Ended(Some(peer.node))).await;
+    line.tell(Event::Ended(id)).await;
 }
 
 async fn write_all(
@@ -264,7 +286,7 @@ async fn write_all(
         sealer.seal(&framed, &mut octets).map_err(io::Error::other)?;
         timeout(IDLE, write.write_all(&octets)).await??;
         if queue.is_empty() {
-            line.tell(Event::Drained(line.peer.node)).await;
+            line.tell(Event::Drained(line.id)).await;
         }
     }
     octets.clear();

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle as Task;
 
 use super::link::{Command, CommandError, KeyView, Link, MemberStatus, Orders, Reply, SeedStatus, Status};
 use super::seeds::{self, Found};
-use super::streams::{self, Event, Streams};
+use super::streams::{self, Event, Streams, Unsent};
 use crate::clock;
 use crate::control::config::JoinAddress;
 use crate::io::keyfile;
@@ -110,7 +110,8 @@ struct Thread {
     seeds: Vec<Found>,
     dropped: BTreeMap<&'static str, u64>,
     later_version: Option<(SocketAddr, u8, Instant)>,
-    blocked: BTreeSet<NodeId>,
+    /// Nodes that wait for a stream which takes no more at present.
+    blocked: BTreeMap<NodeId, u64>,
     lag: Lag,
     status_at: Instant,
     leaving: bool,
@@ -136,7 +137,7 @@ impl Thread {
             seeds: Vec::new(),
             dropped: BTreeMap::new(),
             later_version: None,
-            blocked: BTreeSet::new(),
+            blocked: BTreeMap::new(),
             lag: Lag::new(now),
             status_at: now,
             leaving: false,
@@ -155,7 +156,7 @@ impl Thread {
             tokio::select! {
                 readable = self.udp.readable() => readable?,
                 Some(event) = self.streams.next() => self.handle_stream(event),
-                Some((tcp, from)) = streams::next_caller(&self.tcp) => self.streams.accept(tcp, from),
+                Some((tcp, from)) = streams::next_caller(&self.tcp) => self.handle_caller(tcp, from),
                 () = self.link.ordered() => {
                     let orders = self.link.take_orders();
                     self.obey(orders);
@@ -209,17 +210,25 @@ impl Thread {
                     tracing::debug!(event = "gossip_dropped", reason = why.name(), node = %who.node, "{why}");
                 }
             }
-            Event::Drained(node) => self.unblock(node),
-            Event::Ended(node) => node.into_iter().for_each(|node| self.unblock(node)),
-            Event::Refused(from, why) => {
-                *self.dropped.entry("stream_refused").or_default() += 1;
-                tracing::debug!(event = "gossip_caller_refused", %from, why, "a caller was turned away");
-            }
+            Event::Drained(stream) | Event::Ended(stream) => self.unblock(stream),
+            Event::Refused(from, why) => self.refuse(from, &why),
         }
     }
 
-    fn unblock(&mut self, node: NodeId) {
-        if self.blocked.remove(&node) {
+    fn handle_caller(&mut self, tcp: tokio::net::TcpStream, from: SocketAddr) {
+        if !self.streams.accept(tcp, from) {
+            self.refuse(from, "there are too many already");
+        }
+    }
+
+    fn refuse(&mut self, from: SocketAddr, why: &str) {
+        *self.dropped.entry("stream_refused").or_default() += 1;
+        tracing::debug!(event = "gossip_caller_refused", %from, why, "a caller was turned away");
+    }
+
+    /// Who waited for this stream waits no longer.
+    fn unblock(&mut self, stream: u64) {
+        for (node, _) in self.blocked.extract_if(.., |_, at| *at == stream) {
             self.engine.set_blocked(node, false);
         }
     }
@@ -336,18 +345,38 @@ impl Thread {
                     );
                     self.identity.raise(epoch)?;
                 }
-                Output::Conflict(conflict) => return Err(conflict.into()),
+                Output::Conflict(conflict) => {
+                    self.say_goodbye(&conflict);
+                    return Err(conflict.into());
+                }
             }
         }
         Ok(())
     }
 
+    /// Of two with one name the one that stops was seen by others by now, and would be a dead node to them. The id of a
+    /// copy is that of a node that stays.
+    fn say_goodbye(&mut self, conflict: &Conflict) {
+        if matches!(conflict, Conflict::Id { .. }) {
+            return;
+        }
+        self.engine.leave(clock::now());
+        while let Some(output) = self.engine.poll_output(&mut self.rng) {
+            if let Output::Datagram { to, bytes } = output {
+                // The goodbye is a courtesy: without it the others find out in some seconds.
+                let _: io::Result<usize> = self.udp.try_send_to(&bytes, to);
+            }
+        }
+    }
+
     fn send(&mut self, node: Option<NodeId>, addr: SocketAddr, message: Vec<u8>) {
         let sent = self.streams.send(node, addr, message);
-        if let (false, Some(node)) = (sent, node) {
+        if let (Err(unsent), Some(node)) = (sent, node) {
             self.engine.stream_failed(node);
-            self.blocked.insert(node);
-            self.engine.set_blocked(node, true);
+            if let Unsent::Full(stream) = unsent {
+                self.blocked.insert(node, stream);
+                self.engine.set_blocked(node, true);
+            }
         }
     }
 

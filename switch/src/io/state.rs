@@ -55,9 +55,7 @@ pub struct Identity {
 
 /// A copy of the identity that was unusable, and has been replaced.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "{path} was unusable and has been written anew from the other copy: {flaw}; look whether the disk is sound"
-)]
+#[error("{path} {flaw}, and has been written anew from the other copy: look whether the disk is sound")]
 pub struct Damage {
     /// The copy.
     pub path: PathBuf,

@@ -19,6 +19,9 @@ use crate::control::protocol::{
 };
 use crate::control::Control;
 
+/// Id and name of each member, by its number in the FDB.
+pub(in crate::control) type Owners = BTreeMap<Origin, (String, String)>;
+
 impl<D: Devices> Control<D> {
     /// How gossip is; `None` = there is none.
     pub(super) fn gossip_status(&self) -> Option<GossipStatus> {
@@ -111,14 +114,16 @@ impl<D: Devices> Control<D> {
     }
 
     /// The names of the members that have a network and can be sent to, as far as gossip knows.
-    pub(super) fn members_on(&self, network: &NetworkConfig) -> impl Iterator<Item = String> {
+    pub(super) fn members_on(&self, network: &NetworkConfig) -> Vec<String> {
         let members = self.gossip.iter().flat_map(|gossip| &gossip.members);
         let on_it = members.filter(|(_, m)| m.is_alive() && m.vnis.contains(&network.vni));
-        on_it.map(|(node, member)| member.name(*node))
+        let mut names: Vec<_> = on_it.map(|(node, member)| member.name(*node)).collect();
+        names.sort_unstable();
+        names
     }
 
     /// The members by the number that they have in the FDB: id and name.
-    pub(super) fn owners(&self) -> BTreeMap<Origin, (String, String)> {
+    pub(in crate::control) fn owners(&self) -> Owners {
         let members = self.gossip.iter().flat_map(|gossip| &gossip.members);
         members.map(|(node, member)| (member.origin, (node.to_string(), member.name(*node)))).collect()
     }

@@ -7,6 +7,7 @@ use fdb::gossip::seal::KeyId;
 
 use super::no_such;
 use crate::control::Control;
+use crate::control::config::PeerAddress;
 use crate::control::devices::Devices;
 use crate::control::members::{Gossip, Member};
 use crate::control::protocol::{ErrorReply, KeyEntry, Keys, Reply, SecretKey};
@@ -26,8 +27,8 @@ impl<D: Devices> Control<D> {
             KeyEntry {
                 id: key.id.to_string(),
                 in_use: key.in_use,
-                members: key.members.iter().map(|node| gossip.name_of(*node)).collect(),
-                others: others.collect(),
+                members: sorted(key.members.iter().map(|node| gossip.name_of(*node))),
+                others: sorted(others),
             }
         };
         Ok(Reply::Keys(Keys { entries: keys.iter().map(entry).collect() }))
@@ -79,10 +80,25 @@ impl<D: Devices> Control<D> {
 
     pub(super) fn forget(&mut self, text: &str, now: Instant) -> Result<Reply, ErrorReply> {
         let gossip = self.gossip_on()?;
+        let (own, own_id) = (&self.config.node.name, gossip.node.to_string());
+        let others = || gossip.members.iter().any(|(node, member)| member.name(*node) == text);
+        if text == own_id || (text == own && !others()) {
+            return Err(ErrorReply::usage(format!(
+                "{text} is this node itself: `weft leave` says goodbye to the others; name another node to forget"
+            )));
+        }
         let (node, name) = find_member(gossip, text).map(|(node, member)| (node, member.name(node)))?;
         command(gossip, gossip::Command::Forget(node))?;
         self.forget_member(node, now);
         Ok(Reply::done(format!("node {name} ({node}) forgotten, with all that it said"), 1))
+    }
+
+    /// The name of the member at an address.
+    pub(super) fn member_at(&self, address: PeerAddress) -> Option<String> {
+        let PeerAddress::Host(ip) = address else { return None };
+        let members = &self.gossip.as_ref()?.members;
+        let at = |member: &Member| member.tunnel.is_some_and(|(_, vtep)| vtep.ip() == ip);
+        members.iter().find(|(_, member)| at(member)).map(|(node, member)| member.name(*node))
     }
 
     fn gossip_on(&self) -> Result<&Gossip, ErrorReply> {
@@ -96,6 +112,12 @@ impl<D: Devices> Control<D> {
             Some(gossip) => Ok(gossip),
         }
     }
+}
+
+fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
+    names
 }
 
 /// Gives a command; a refusal names nodes as people call them.
@@ -121,7 +143,7 @@ fn find_member<'a>(gossip: &'a Gossip, text: &str) -> Result<(NodeId, &'a Member
     };
     let [one] = found[..] else {
         if found.is_empty() {
-            let names: Vec<_> = members().map(|(node, member)| member.name(node)).collect();
+            let names = sorted(members().map(|(node, member)| member.name(node)));
             return Err(no_such("node", text, names.iter().map(String::as_str), "weft peer list"));
         }
         let ids: Vec<_> = found.iter().map(|(node, _)| node.to_string()).collect();

@@ -51,9 +51,6 @@ use crate::gossip::seal::Process;
 /// Seeds that are kept at most.
 pub const MAX_SEEDS: usize = 64;
 
-/// The most starts that a predecessor at the own address may be ahead; more are no honest count.
-const MAX_JUMP: u64 = 1 << 32;
-
 /// Looking for new suspects.
 const SURVEY: Duration = Duration::from_millis(100);
 
@@ -269,11 +266,9 @@ impl Members {
     /// Counts on from the epoch of a predecessor at the own address.
     fn handle_outranked(&mut self, tag: u32, epoch: Epoch) -> Result<(), Refused> {
         let own = self.own();
-        let ahead = epoch.get().checked_sub(own.epoch.get()).is_some_and(|by| by <= MAX_JUMP);
-        if tag != wire::tag(&own) || !ahead || epoch == Epoch::MAX {
-            return Err(Refused::Unexpected);
-        }
-        let raised = MemberId { epoch: Epoch::new(epoch.get() + 1), generation: 0, ..own };
+        let next = epoch.next().filter(|next| *next > own.epoch && !next.is_absurd_after(own.epoch));
+        let Some(next) = next.filter(|_| tag == wire::tag(&own)) else { return Err(Refused::Unexpected) };
+        let raised = MemberId { epoch: next, generation: 0, ..own };
         // First of all, as it is to be on the disk before it is told.
         self.shell.event(MemberEvent::Outranked(raised.epoch));
         let _ = self.foca.change_identity(raised, &mut self.shell);

@@ -252,13 +252,23 @@ impl Members {
 
     /// Who is known at the address of a newcomer, and would be kept instead: a node that lost its state, or has an older copy
     /// of it, counts its starts from there. There is one process at an address, so the newcomer is told to count on from
-    /// that of the other; whatever was said of that one, it cannot come back.
+    /// that of the other; whatever was said of that one, it cannot come back. One that no count of starts leads to is
+    /// forgotten instead.
     fn outrank(&mut self, newcomer: &MemberId) -> Result<(), Refused> {
-        let known = self.foca.iter_membership_state().map(Member::id);
-        let mut kept =
-            known.filter(|id| id.addr == newcomer.addr && !id.same_start(newcomer) && id.beats(newcomer));
-        let Some(kept) = kept.next() else { return Ok(()) };
+        let kept =
+            |id: &&MemberId| id.addr == newcomer.addr && !id.same_start(newcomer) && id.beats(newcomer);
+        let kept = self.foca.iter_membership_state().map(Member::id).find(kept).copied();
+        let Some(kept) = kept else { return Ok(()) };
         let epoch = kept.epoch;
+        if epoch.is_absurd_after(newcomer.epoch) {
+            // It was told of and never was: the newcomer could not count on from there.
+            self.apply(Member::down(kept));
+            self.remove(kept);
+            if kept.node != newcomer.node {
+                self.table.replaced(&kept, &mut self.shell);
+            }
+            return Ok(());
+        }
         self.shell.send(newcomer.addr, wire::outranked(newcomer, epoch));
         Err(Refused::Outranked { epoch })
     }

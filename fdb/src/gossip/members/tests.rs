@@ -184,6 +184,24 @@ fn another_node_takes_the_address_of_a_dead_one_however_often_that_had_started()
 }
 
 #[test]
+fn a_claim_of_an_absurd_epoch_at_its_address_does_not_silence_a_member() {
+    for node in [2, 8] {
+        let mut net = Net::joined(3);
+        let never = MemberId::new(addr(2), NodeId::new(node), Epoch::MAX, BootId::new(66));
+        let roster = wire::roster(&[Member::alive(never)]);
+        let now = net.now;
+        net.nodes[0].apply_roster(id(9, 1, 1).process(), &roster, now).expect("it is whole");
+        net.run(30 * SECOND);
+        for at in [0, 2] {
+            let views = net.nodes[at].members().filter(|view| view.id.addr() == addr(2));
+            let seen: Vec<_> = views.map(|view| (view.id, view.state)).collect();
+            let [(seen, MemberState::Up)] = seen[..] else { panic!("{seen:?}") };
+            assert!(seen.same_start(&id(2, 1, 1)), "{seen}");
+        }
+    }
+}
+
+#[test]
 fn a_seed_that_left_is_found_when_it_is_back_though_it_calls_nobody() {
     let mut net = Net::joined(3);
     let now = net.now;

@@ -146,16 +146,7 @@ impl Replica {
         let Rumour { origin, mut from, to, .. } = rumour;
         let Some(stream) = self.origins.get(&origin).map(|origin| &origin.stream) else { return };
         loop {
-            let empty = Section {
-                origin,
-                epoch: stream.epoch,
-                max: stream.max_seen,
-                floor: stream.floor,
-                from,
-                to,
-                replace: false,
-                entries: Vec::new(),
-            };
+            let empty = stream.section(origin, from, to);
             if from > to {
                 sections.push(Section { to: from - 1, ..empty });
                 return;

@@ -21,6 +21,7 @@ use encap::{PortId, VtepAddr};
 mod cache;
 pub mod gossip;
 pub mod neighbor;
+mod octets;
 pub mod replica;
 mod shared;
 pub mod sim;

@@ -152,6 +152,8 @@ pub struct Counters {
     pub bad_messages: u64,
     /// Sections of an epoch that is over.
     pub stale: u64,
+    /// What others said of an epoch that no count of starts leads to.
+    pub absurd: u64,
     /// Keys of others that were refused because of `max_records`, and streams beyond [`MAX_ORIGINS`].
     pub refused: u64,
     /// Streams that differed though both sides knew all of them; never, unless a node is at fault.

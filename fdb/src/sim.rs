@@ -6,6 +6,7 @@
 mod cluster;
 mod dice;
 mod join;
+mod node;
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use encap::{MacAddr, Vni};
 pub use self::cluster::{Cluster, News, Weather};
 pub use self::dice::Dice;
 pub use self::join::Join;
+pub use self::node::node_info;
 use crate::gossip::identity::{Epoch, NodeId};
 use crate::gossip::seal;
 use crate::replica::{Config, Key, MacRecord, Output, Record};

@@ -1,9 +1,8 @@
 //! What an entry weighs at a node that joined a cluster of 100,000: what is known of it, the table that forwards by it, and
 //! its IP address, everything that was allocated counted.
-//!
-//! A binary of its own with one test, because its allocator counts for the whole process.
 
-use std::alloc::System;
+mod allocated;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,15 +13,8 @@ use fdb::neighbor::{self, NeighborTable};
 use fdb::replica::Record;
 use fdb::sim::Join;
 use fdb::{Claim, ClaimOutcome, Limits, Origin, Shared, Table};
-use stats_alloc::{INSTRUMENTED_SYSTEM, Stats, StatsAlloc};
 
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
-
-fn allocated() -> usize {
-    let Stats { bytes_allocated, bytes_deallocated, .. } = ALLOCATOR.stats();
-    bytes_allocated - bytes_deallocated
-}
+use self::allocated::allocated;
 
 #[test]
 fn an_entry_takes_at_most_250_octets_in_all() {

@@ -1,8 +1,7 @@
 //! What an entry weighs: all that the table, the map and what ages and evicts have allocated.
-//!
-//! A binary of its own with one test, because its allocator counts for the whole process.
 
-use std::alloc::System;
+mod allocated;
+
 use std::fs;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -10,10 +9,8 @@ use std::time::{Duration, Instant};
 
 use encap::{MacAddr, PortId, Vni};
 use fdb::{Claim, ClaimOutcome, LearnOutcome, Limits, Location, Origin, Shared, Table};
-use stats_alloc::{INSTRUMENTED_SYSTEM, Stats, StatsAlloc};
 
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+use self::allocated::allocated;
 
 const AGE: Duration = Duration::from_secs(300);
 
@@ -34,11 +31,6 @@ fn place(n: u32) -> Location {
         last @ 200..225 => Location::Remote(SocketAddr::from(([10, 0, 0, last as u8], 4789)).into()),
         _ => Location::Remote(SocketAddr::from((ip, 4789)).into()),
     }
-}
-
-fn allocated() -> usize {
-    let Stats { bytes_allocated, bytes_deallocated, .. } = ALLOCATOR.stats();
-    bytes_allocated - bytes_deallocated
 }
 
 /// Octets of the process that are in memory.

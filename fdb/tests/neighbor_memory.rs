@@ -1,23 +1,15 @@
 //! What a claimed binding weighs, everything that was allocated for it counted.
-//!
-//! A binary of its own with one test, because its allocator counts for the whole process.
 
-use std::alloc::System;
+mod allocated;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use encap::{MacAddr, Vni};
 use fdb::Shared;
 use fdb::neighbor::{Claim, NeighborTable};
-use stats_alloc::{INSTRUMENTED_SYSTEM, Stats, StatsAlloc};
 
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
-
-fn allocated() -> usize {
-    let Stats { bytes_allocated, bytes_deallocated, .. } = ALLOCATOR.stats();
-    bytes_allocated - bytes_deallocated
-}
+use self::allocated::allocated;
 
 /// Numbers below `of`, each once, in an order that is none.
 fn scattered(n: u32, of: u32) -> u32 {

@@ -1,20 +1,12 @@
 //! What a record weighs at a node that joined: all that its replica has allocated. And what joining costs.
-//!
-//! A binary of its own with one test, because its allocator counts for the whole process.
 
-use std::alloc::System;
+mod allocated;
+
 use std::time::{Duration, Instant};
 
 use fdb::sim::Join;
-use stats_alloc::{INSTRUMENTED_SYSTEM, Stats, StatsAlloc};
 
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
-
-fn allocated() -> usize {
-    let Stats { bytes_allocated, bytes_deallocated, .. } = ALLOCATOR.stats();
-    bytes_allocated - bytes_deallocated
-}
+use self::allocated::allocated;
 
 #[test]
 fn a_record_takes_at_most_100_octets_and_100000_of_them_are_known_in_no_time() {

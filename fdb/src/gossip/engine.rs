@@ -294,12 +294,19 @@ impl Engine {
         self.replica.handle_timeout(now, rng);
         self.gate.expire(now);
         if now >= self.roster_at {
+            self.forget_strangers();
             self.compare_rosters(rng);
         }
         if self.rival.as_ref().is_some_and(|rival| rival.ask_at <= now) {
             self.ask_rival(rng);
         }
         self.ready |= now >= self.started + READY_AFTER;
+    }
+
+    /// Whoever is no member, not even a dead one, is not kept: nodes that come and go for months must not fill the gate.
+    fn forget_strangers(&mut self) {
+        self.known.retain(|node, _| self.members.member(*node).is_some());
+        self.gate.retain(|node| self.members.member(node).is_some());
     }
 
     /// Compares rosters with a random member, so that what gossip missed is told.

@@ -34,6 +34,9 @@ impl Epoch {
     /// The latest that messages can tell of; nobody starts so often.
     pub const MAX: Self = Self((1 << 62) - 1);
 
+    /// The most that an epoch rises at once: more is no count of starts, but a lie or a damaged disk.
+    const MAX_JUMP: u64 = 1 << 32;
+
     /// An epoch out of its number.
     #[must_use]
     pub const fn new(value: u64) -> Self {
@@ -44,6 +47,17 @@ impl Epoch {
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
+    }
+
+    /// The next one; `None` after the last.
+    #[must_use]
+    pub fn next(self) -> Option<Self> {
+        (self < Self::MAX).then_some(Self(self.0 + 1))
+    }
+
+    /// Whether no count of starts leads from `before` to this one.
+    pub(crate) const fn is_absurd_after(self, before: Self) -> bool {
+        self.0.saturating_sub(before.0) > Self::MAX_JUMP
     }
 }
 

@@ -22,6 +22,7 @@
 mod config;
 mod direct;
 mod id;
+mod packets;
 mod roster;
 mod shell;
 mod table;
@@ -29,11 +30,10 @@ mod table;
 mod tests;
 mod wire;
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use foca::{Foca, Member, Message, NoCustomBroadcast, State, Timer};
+use foca::{Foca, Member, NoCustomBroadcast, State, Timer};
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -44,15 +44,12 @@ pub use self::id::MemberId;
 use self::shell::{News, Shell};
 use self::table::Table;
 pub use self::wire::{MAX_PAYLOAD, VERSION, WireError};
-use self::wire::{Packet, Swim, Wire};
-use crate::gossip::identity::{Epoch, NodeId};
+use self::wire::{Packet, Wire};
+use crate::gossip::identity::NodeId;
 use crate::gossip::seal::Process;
 
 /// Seeds that are kept at most.
 pub const MAX_SEEDS: usize = 64;
-
-/// The most starts that a predecessor at the own address may be ahead; more are no honest count.
-const MAX_JUMP: u64 = 1 << 32;
 
 /// Looking for new suspects.
 const SURVEY: Duration = Duration::from_millis(100);
@@ -70,9 +67,6 @@ const LATE: Duration = Duration::from_millis(200);
 
 /// Members that are told goodbye, each twice; they tell the others.
 const FAREWELLS: usize = 12;
-
-/// The least time between two generations that others' calling us dead leads to.
-const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// The incarnation that says goodbye. `foca` never lets a member reach it.
 const FAREWELL: u16 = u16::MAX;
@@ -202,82 +196,6 @@ impl Members {
             }
         }
         self.settle();
-        Ok(())
-    }
-
-    fn handle_swim(&mut self, tag: u32, swim: &Swim, body: &[u8]) -> Result<(), Refused> {
-        let own = self.own();
-        self.check_sender(&swim.from)?;
-        let called = tag == wire::ANYBODY && swim.message == Message::Announce;
-        if !called && tag != wire::tag(&own) {
-            return Err(Refused::NotForUs);
-        }
-        // Where a predecessor at our address outranks us, no generation of ours is taken in before that one is dead; two
-        // nodes would tell each other so as fast as the network carries it.
-        let renewed = self.shell.renewed.is_some_and(|at| self.shell.now < at + RENEW_EVERY);
-        if swim.message == Message::TurnUndead && renewed {
-            return Err(Refused::Unexpected);
-        }
-        self.check_room(&swim.updates)?;
-        self.outrank(&swim.from)?;
-        for id in swim.updates.iter().map(Member::id).chain([&swim.from]) {
-            self.hunt_clone(id);
-        }
-        if let Message::Ack(number) = swim.message
-            && let Some(ping) = self.shell.ping.take_if(|ping| (number, swim.from) == (ping.number, ping.to))
-            && let (Some(rtt), Some(row)) =
-                (ping.rtt(self.shell.now), self.table.rows.get_mut(&swim.from.node))
-        {
-            row.sample(rtt);
-        }
-        let packet = wire::swim_for(&own, swim.from.process(), body);
-        self.foca.handle_data(&packet, &mut self.shell).map_err(|_| Refused::Unexpected)
-    }
-
-    /// Somebody else, for whom there is room.
-    fn check_sender(&self, from: &MemberId) -> Result<(), Refused> {
-        if from.addr == self.own().addr {
-            return Err(Refused::FromOurselves);
-        }
-        self.check_room(&[Member::alive(*from)])
-    }
-
-    fn check_room(&self, updates: &[Member<MemberId>]) -> Result<(), Refused> {
-        let known = self.foca.iter_membership_state();
-        let max = self.config.max_members;
-        if known.len() + updates.len() < max {
-            return Ok(());
-        }
-        let known: BTreeSet<_> = known.map(|member| member.id().addr).collect();
-        let new = updates.iter().filter(|member| !known.contains(&member.id().addr)).count();
-        if known.len() + new > max { Err(Refused::Full { max }) } else { Ok(()) }
-    }
-
-    /// Who is known at the address of a newcomer, and would be kept instead: a node that lost its state, or has an older copy
-    /// of it, counts its starts from there. There is one process at an address, so the newcomer is told to count on from
-    /// that of the other; whatever was said of that one, it cannot come back.
-    fn outrank(&mut self, newcomer: &MemberId) -> Result<(), Refused> {
-        let known = self.foca.iter_membership_state().map(Member::id);
-        let mut kept =
-            known.filter(|id| id.addr == newcomer.addr && !id.same_start(newcomer) && id.beats(newcomer));
-        let Some(kept) = kept.next() else { return Ok(()) };
-        let epoch = kept.epoch;
-        self.shell.send(newcomer.addr, wire::outranked(newcomer, epoch));
-        Err(Refused::Outranked { epoch })
-    }
-
-    /// Counts on from the epoch of a predecessor at the own address.
-    fn handle_outranked(&mut self, tag: u32, epoch: Epoch) -> Result<(), Refused> {
-        let own = self.own();
-        let ahead = epoch.get().checked_sub(own.epoch.get()).is_some_and(|by| by <= MAX_JUMP);
-        if tag != wire::tag(&own) || !ahead || epoch == Epoch::MAX {
-            return Err(Refused::Unexpected);
-        }
-        let raised = MemberId { epoch: Epoch::new(epoch.get() + 1), generation: 0, ..own };
-        // First of all, as it is to be on the disk before it is told.
-        self.shell.event(MemberEvent::Outranked(raised.epoch));
-        let _ = self.foca.change_identity(raised, &mut self.shell);
-        self.next_call = self.shell.now;
         Ok(())
     }
 

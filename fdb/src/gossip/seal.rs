@@ -340,6 +340,12 @@ impl Gate {
         self.opener.forget(node)
     }
 
+    /// Forgets all nodes but those to keep, and this one: room for others. One that is there nevertheless is a stranger
+    /// once more.
+    pub fn retain(&mut self, keep: impl Fn(NodeId) -> bool) {
+        self.opener.retain(keep);
+    }
+
     /// Ends challenges that have no answer for [`CHALLENGE_LIFE`], and drops what waited for them; says how many.
     pub fn expire(&mut self, now: Instant) -> usize {
         self.opener.expire(now)

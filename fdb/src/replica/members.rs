@@ -30,6 +30,13 @@ impl Origin {
         Self { stream: Stream::new(epoch), before: None, down: None, behind: false, digest: 0 }
     }
 
+    /// Begins the stream of another epoch; what is shown stays so for a while.
+    fn begin(&mut self, epoch: Epoch, now: Instant) {
+        let before = std::mem::replace(&mut self.stream, Stream::new(epoch));
+        self.before.get_or_insert_with(|| Box::new((before, now + KEEP_OLD_EPOCH)));
+        self.behind = false;
+    }
+
     /// What is to be seen of it.
     pub(super) fn shown(&self) -> Option<&Stream> {
         let stream = self.before.as_ref().map_or(&self.stream, |before| &before.0);
@@ -70,6 +77,7 @@ impl Replica {
             return;
         }
         match self.find_peer(node) {
+            Ok(at) if self.peers[at].1.is_absurd_after(epoch) => self.peers[at].1 = epoch,
             Ok(at) => self.peers[at].1 = self.peers[at].1.max(epoch),
             Err(_) if self.peers.len() >= MAX_ORIGINS => {
                 self.counters.refused += 1;
@@ -77,10 +85,11 @@ impl Replica {
             }
             Err(at) => self.peers.insert(at, (node, epoch)),
         }
-        // Membership knows that this start lives, whatever was said of its end.
-        if self.graves.get(&node).is_some_and(|grave| grave.0 <= epoch) {
+        // Membership knows that this start lives, whatever was said of its end, and that there was none far beyond it.
+        if self.graves.get(&node).is_some_and(|grave| grave.0 <= epoch || grave.0.is_absurd_after(epoch)) {
             self.graves.remove(&node);
         }
+        self.check_claims(node, node, epoch, now);
         // There is no stream of a node before something is heard of it.
         if !self.origins.contains_key(&node) {
             return;
@@ -201,6 +210,30 @@ impl Replica {
         }
     }
 
+    /// Whether `from` says of another node that it is in an epoch that no count of starts leads to, from what membership or
+    /// its stream tell. The node itself is believed: it may have come so far in steps that were not seen here.
+    pub(super) fn is_absurd(&mut self, from: NodeId, node: NodeId, epoch: Epoch) -> bool {
+        let stream = self.origins.get(&node).map(|origin| origin.stream.epoch);
+        let peer = self.find_peer(node).map(|at| self.peers[at].1).ok();
+        let absurd = from != node && stream.max(peer).is_some_and(|known| epoch.is_absurd_after(known));
+        self.counters.absurd += u64::from(absurd);
+        absurd
+    }
+
+    /// A node, or membership, says in which epoch it is: if what others said of it is far beyond that, they said what
+    /// never was. It is forgotten; else nobody would hear the node any more.
+    pub(super) fn check_claims(&mut self, from: NodeId, node: NodeId, epoch: Epoch, now: Instant) {
+        let Some(origin) = self.origins.get_mut(&node).filter(|_| from == node && node != self.own) else {
+            return;
+        };
+        if !origin.stream.epoch.is_absurd_after(epoch) {
+            return;
+        }
+        origin.begin(epoch, now);
+        self.rumours.retain(|rumour| rumour.origin != node);
+        self.refresh(node);
+    }
+
     /// Makes `epoch` the one whose stream is built; false if it is over, or there is no room for the node.
     pub(super) fn adopt(&mut self, node: NodeId, epoch: Epoch, now: Instant) -> bool {
         let grave = self.graves.get(&node).filter(|_| !self.config.has(Fault::GraveIgnored));
@@ -231,9 +264,7 @@ impl Replica {
             self.counters.stale += 1;
             return false;
         }
-        let before = std::mem::replace(&mut origin.stream, Stream::new(epoch));
-        origin.before.get_or_insert_with(|| Box::new((before, now + KEEP_OLD_EPOCH)));
-        origin.behind = false;
+        origin.begin(epoch, now);
         self.rumours.retain(|rumour| rumour.origin != node);
         self.refresh(node);
         true

@@ -20,8 +20,12 @@ impl Replica {
             self.hear_of_self(section.epoch, section.max);
             return;
         }
+        self.check_claims(from, node, section.epoch, now);
         let stale = self.origins.get(&node).is_some_and(|origin| section.epoch < origin.stream.epoch);
-        if (stale && !self.config.has(Fault::ArrivalOrder)) || !self.adopt(node, section.epoch, now) {
+        let adopted = (!stale || self.config.has(Fault::ArrivalOrder))
+            && !self.is_absurd(from, node, section.epoch)
+            && self.adopt(node, section.epoch, now);
+        if !adopted {
             self.counters.stale += u64::from(stale);
             if stale && from == node {
                 self.tell_of_itself(node);
@@ -75,21 +79,29 @@ impl Replica {
 
     /// This node goes on in a later epoch, and says all anew.
     pub fn raise_epoch(&mut self, epoch: Epoch) {
-        self.hear_of_self(Epoch::new(epoch.get().saturating_sub(1)), u64::MAX);
+        if epoch > self.epoch() {
+            self.begin_anew(epoch);
+        }
     }
 
     /// Others know more of this node than it said: it said so in a start that it has forgotten. It takes an epoch
-    /// beyond, and says all anew.
+    /// beyond, and says all anew. What no start of it can have said is not followed: who says it is at fault, and the
+    /// others do not believe it either.
     pub(super) fn hear_of_self(&mut self, epoch: Epoch, max: u64) {
-        let Some(origin) = self.origins.get_mut(&self.own) else { return };
+        let Some(origin) = self.origins.get(&self.own) else { return };
         let own = origin.stream.epoch;
-        let later = epoch > own || (epoch == own && max > origin.stream.max_seen);
-        // Beyond the last there is none: who claims that one cannot be outbid.
-        if !later || epoch >= Epoch::MAX {
+        if epoch < own || (epoch == own && max <= origin.stream.max_seen) {
             return;
         }
-        let raised = Epoch::new(epoch.get() + u64::from(!self.config.has(Fault::NumbersReused)));
-        let before = std::mem::replace(&mut origin.stream, Stream::new(raised));
+        let next = if self.config.has(Fault::NumbersReused) { Some(epoch) } else { epoch.next() };
+        if let Some(next) = next.filter(|next| !next.is_absurd_after(own)) {
+            self.begin_anew(next);
+        }
+    }
+
+    fn begin_anew(&mut self, epoch: Epoch) {
+        let Some(origin) = self.origins.get_mut(&self.own) else { return };
+        let before = std::mem::replace(&mut origin.stream, Stream::new(epoch));
         for item in before.items() {
             origin.stream.append(Item::new(item.key(), item.value()));
         }
@@ -98,6 +110,6 @@ impl Replica {
         self.rumours.retain(|rumour| rumour.origin != own);
         self.refresh(own);
         self.told = told;
-        self.outputs.push_back(Output::EpochRaised(raised));
+        self.outputs.push_back(Output::EpochRaised(epoch));
     }
 }

@@ -1,4 +1,4 @@
-//! Numbers in octets: what all messages and records are written with and read by.
+//! Octets of messages and records as they are read: bounds of their numbers, and why they are none.
 
 use thiserror::Error;
 
@@ -50,21 +50,6 @@ pub enum WireError {
     /// A record of a known kind is none.
     #[error("replication message with a bad record: {0}")]
     Record(#[from] RecordError),
-}
-
-/// The octets that [`put_varint`] takes for `n`.
-pub(super) const fn varint_len(n: u64) -> usize {
-    (64 - (n | 1).leading_zeros() as usize).div_ceil(7)
-}
-
-/// Appends a number, seven bits an octet, the lowest first.
-#[allow(clippy::cast_possible_truncation)] // masked
-pub(super) fn put_varint(out: &mut Vec<u8>, mut n: u64) {
-    while n > 0x7f {
-        out.push(n as u8 | 0x80);
-        n >>= 7;
-    }
-    out.push(n as u8);
 }
 
 /// What is left to read.

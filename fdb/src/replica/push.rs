@@ -10,10 +10,8 @@ use crate::gossip::identity::NodeId;
 
 /// Nodes that are told in each round.
 const FANOUT: usize = 3;
-/// Up to so many nodes a rumour has [`ROUNDS_SMALL`] rounds: there each loss counts more, and bytes less.
-const SMALL: usize = 128;
-const ROUNDS_SMALL: u8 = 5;
-const ROUNDS_LARGE: u8 = 5;
+/// Rounds of a rumour.
+const ROUNDS: u8 = 5;
 /// Who hears a rumour so often again stops telling it.
 const ENOUGH: u8 = 9;
 /// Time between the rounds of a rumour.
@@ -90,8 +88,7 @@ impl Replica {
         if self.rumours.len() == MAX_RUMOURS {
             self.rumours.swap_remove(0);
         }
-        let rounds = if self.peers.len() <= SMALL { ROUNDS_SMALL } else { ROUNDS_LARGE };
-        self.rumours.push(Rumour { origin, from, to, rounds, heard: 0, next });
+        self.rumours.push(Rumour { origin, from, to, rounds: ROUNDS, heard: 0, next });
     }
 
     /// A rumour came again: most know it by now.
@@ -146,16 +143,7 @@ impl Replica {
         let Rumour { origin, mut from, to, .. } = rumour;
         let Some(stream) = self.origins.get(&origin).map(|origin| &origin.stream) else { return };
         loop {
-            let empty = Section {
-                origin,
-                epoch: stream.epoch,
-                max: stream.max_seen,
-                floor: stream.floor,
-                from,
-                to,
-                replace: false,
-                entries: Vec::new(),
-            };
+            let empty = stream.section(origin, from, to);
             if from > to {
                 sections.push(Section { to: from - 1, ..empty });
                 return;

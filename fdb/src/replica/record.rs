@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use encap::{Format, MacAddr, Vni, VtepAddr};
 use thiserror::Error;
 
-use super::octets::{Reader, WireError, put_varint};
+use super::octets::{Reader, WireError};
 use crate::gossip::identity::BootId;
+use crate::octets::{put_ip, put_varint};
 
 /// The octets of a key, its kind not counted.
 pub const MAX_KEY: usize = 64;
@@ -350,19 +351,6 @@ fn vtep(reader: &mut Reader<'_>) -> Result<VtepAddr, WireError> {
         return Err(WireError::Value { what: "address" });
     }
     Ok(VtepAddr::new(ip, port))
-}
-
-fn put_ip(out: &mut Vec<u8>, ip: IpAddr) {
-    match ip {
-        IpAddr::V4(ip) => {
-            out.push(4);
-            out.extend(ip.octets());
-        }
-        IpAddr::V6(ip) => {
-            out.push(6);
-            out.extend(ip.octets());
-        }
-    }
 }
 
 fn ip(reader: &mut Reader<'_>) -> Result<IpAddr, WireError> {

@@ -111,16 +111,8 @@ impl Replica {
 fn next_section(stream: &super::stream::Stream, want: &mut Want, room: usize) -> Option<Section> {
     let at = if want.replace { want.ranges.len().checked_sub(1)? } else { 0 };
     let (from, to) = *want.ranges.get(at)?;
-    let empty = Section {
-        origin: want.origin,
-        epoch: stream.epoch,
-        max: stream.max_seen,
-        floor: stream.floor,
-        from,
-        to: to.min(stream.max_seen),
-        replace: want.replace,
-        entries: Vec::new(),
-    };
+    let to_known = to.min(stream.max_seen);
+    let empty = Section { replace: want.replace, ..stream.section(want.origin, from, to_known) };
     let filled = if empty.to < from || room < 128 {
         return None;
     } else if want.replace {

@@ -15,7 +15,7 @@ use super::coverage::Coverage;
 use super::faults::Fault;
 use super::item::Item;
 use super::wire::{Entry, Section};
-use crate::gossip::identity::Epoch;
+use crate::gossip::identity::{Epoch, NodeId};
 
 /// A key whose value is another now.
 #[derive(Clone, Debug)]
@@ -112,6 +112,12 @@ impl Stream {
     pub(super) fn range(&self, from: u64, to: u64) -> impl DoubleEndedIterator<Item = (u64, &Item)> {
         let range = (from <= to).then(|| self.items.range(from..=to));
         range.into_iter().flatten().map(|(seq, item)| (*seq, item))
+    }
+
+    /// The listing of `from..=to`, to be filled.
+    pub(super) const fn section(&self, origin: NodeId, from: u64, to: u64) -> Section {
+        let (epoch, max, floor) = (self.epoch, self.max_seen, self.floor);
+        Section { origin, epoch, max, floor, from, to, replace: false, entries: Vec::new() }
     }
 
     /// The owner says something: gives its number.

@@ -6,6 +6,7 @@
 //!  A ── heads of buckets ──> B    both ask for what they lack, and name what the other lacks
 //! ```
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rand_core::Rng;
@@ -88,7 +89,9 @@ impl Replica {
             }
         }
         if differ.0 != [0; 32] {
-            self.verdicts.insert(from, false);
+            if self.is_up(from) {
+                self.verdicts.insert(from, false);
+            }
             self.send_heads(from, true, differ, rng);
         }
     }
@@ -167,13 +170,16 @@ impl Replica {
     }
 
     /// Asks for what `from` has more of a stream; true if this node has more, or other things.
-    fn compare_head(&mut self, from: NodeId, head: &Head, now: Instant) -> bool {
+    pub(super) fn compare_head(&mut self, from: NodeId, head: &Head, now: Instant) -> bool {
         let node = head.origin;
         if node == self.own {
             self.hear_of_self(head.epoch, head.max);
         }
+        self.check_claims(from, node, head.epoch, now);
         let Some(epoch) = self.epoch_of(node) else { return false };
-        if head.epoch < epoch && !self.config.has(Fault::ArrivalOrder) {
+        if (head.epoch < epoch && !self.config.has(Fault::ArrivalOrder))
+            || self.is_absurd(from, node, head.epoch)
+        {
             return true;
         }
         if node == self.own || !self.adopt(node, head.epoch, now) {
@@ -205,10 +211,7 @@ impl Replica {
     /// Lets a node know how far its own stream is known here: it may have forgotten.
     pub(super) fn tell_of_itself(&mut self, node: NodeId) {
         if let Some(head) = self.head_of(node).filter(|_| self.is_up(node)) {
-            let heads = vec![head];
-            let all =
-                Heads { ask: false, more: false, first: node, last: node, buckets: Buckets::ALL, heads };
-            self.send_head_messages(node, &all);
+            self.send_heads_of(node, head);
         }
     }
 
@@ -232,7 +235,7 @@ impl Replica {
     pub(super) fn pull(&mut self, now: Instant) {
         let due: Vec<NodeId> =
             self.pulls.iter().filter(|(_, p)| p.at <= now).map(|(node, _)| *node).collect();
-        let mut wants: std::collections::BTreeMap<NodeId, Vec<Want>> = std::collections::BTreeMap::new();
+        let mut wants: BTreeMap<NodeId, Vec<Want>> = BTreeMap::new();
         for node in due {
             let want = self.wanted(node);
             let Some(pull) = self.pulls.get_mut(&node) else { continue };
@@ -242,7 +245,13 @@ impl Replica {
                     pull.at = now + RETRY;
                     wants.entry(pull.from).or_default().push(want);
                 }
-                _ => drop(self.pulls.remove(&node)),
+                missing => {
+                    self.pulls.remove(&node);
+                    // If it never said so much, it goes on in another epoch, and nobody waits for what does not exist.
+                    if missing.is_some() {
+                        self.tell_of_itself(node);
+                    }
+                }
             }
         }
         for (to, wants) in wants {

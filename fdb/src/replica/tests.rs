@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::coverage::Coverage;
 use super::item::Item;
 use super::stream::Stream;
-use super::wire::{Entry, Message, Section, Want};
+use super::wire::{Entry, Head, Message, Section, Want};
 use super::*;
 use crate::gossip::identity::BootId;
 
@@ -341,16 +341,115 @@ fn the_last_number_of_others_leads_to_nothing_that_cannot_be_read() {
     assert_eq!(refused, Err(WireError::Value { what: "range" }));
 }
 
+/// Node `from` says that node 1 is in an epoch and said so many things in it.
+fn claim_of_1(b: &mut Replica, from: u128, epoch: u64, max: u64, t: Instant) {
+    let told = Section { epoch: Epoch::new(epoch), ..section(max, max, &[max]) };
+    let bytes = Message::Delta(vec![told]).encode();
+    b.handle_message(NodeId::new(from), &bytes, t, &mut Zero).unwrap();
+}
+
 #[test]
-fn nobody_makes_a_node_go_on_beyond_the_last_epoch() {
+fn nobody_makes_a_node_go_on_in_an_epoch_that_no_count_of_starts_leads_to() {
     let t = now();
-    for (claimed, goes_on_in) in [(Epoch::MAX.get() - 1, Epoch::MAX.get()), (Epoch::MAX.get(), 1)] {
+    let (far, last) = (1 << 32, Epoch::MAX.get());
+    for (claimed, goes_on_in) in [(far, far + 1), (far + 1, 1), (last - 1, 1), (last, 1)] {
         let mut a = origin_of(1, &[2], t);
-        let told = Section { epoch: Epoch::new(claimed), ..section(1, 9, &[9]) };
-        a.handle_message(NodeId::new(2), &Message::Delta(vec![told]).encode(), t, &mut Zero).unwrap();
+        claim_of_1(&mut a, 2, claimed, 9, t);
         assert_eq!(a.epoch(), Epoch::new(goes_on_in));
         assert!(all_can_be_read(&mut a, t));
     }
+}
+
+#[test]
+fn a_claim_of_an_absurd_epoch_of_another_node_does_not_silence_it() {
+    let t = now();
+    let (one, three) = (NodeId::new(1), NodeId::new(3));
+    // Before anything was heard of the node, after that, and before it was a member.
+    for (heard, member) in [(false, true), (true, true), (false, false)] {
+        let (mut a, mut b) = (origin_of(3, &[2], t), replica(2, t));
+        b.member_up(three, Epoch::new(1), t);
+        if member {
+            b.member_up(one, Epoch::new(1), t);
+        }
+        a.handle_timeout(t + Duration::from_millis(50), &mut Zero);
+        if heard {
+            bring(&mut a, &mut b, t);
+        }
+        claim_of_1(&mut b, 3, Epoch::MAX.get(), 9, t);
+        let head = Head { origin: one, epoch: Epoch::MAX, have: 9, max: 9, hash: 9, refused: false };
+        b.compare_head(three, &head, t);
+        b.member_up(one, Epoch::new(1), t);
+        a.handle_timeout(t + Duration::from_millis(100), &mut Zero);
+        bring(&mut a, &mut b, t);
+        assert_eq!(b.records(one).count(), 3, "heard {heard}, member {member}");
+        assert_eq!(b.counters().absurd > 0, member);
+    }
+}
+
+#[test]
+fn a_node_that_speaks_for_itself_is_heard_though_all_believed_an_absurd_claim() {
+    let (t, one) = (now(), NodeId::new(1));
+    let (mut a, mut b) = (origin_of(3, &[2], t), replica(2, t));
+    b.member_up(one, Epoch::new(1), t);
+    // With the seal of the node: who has the key can make one.
+    claim_of_1(&mut b, 1, Epoch::MAX.get(), 9, t);
+    a.handle_timeout(t + Duration::from_millis(50), &mut Zero);
+    bring(&mut a, &mut b, t);
+    assert_eq!(b.records(one).count(), 3);
+}
+
+#[test]
+fn the_grave_of_an_absurd_claim_keeps_nobody_out() {
+    let (t, one) = (now(), NodeId::new(1));
+    let (mut a, mut b) = (origin_of(3, &[2], t), replica(2, t));
+    claim_of_1(&mut b, 3, Epoch::MAX.get(), 9, t);
+    b.member_leave(one, t);
+    b.member_up(one, Epoch::new(1), t);
+    a.handle_timeout(t + Duration::from_millis(50), &mut Zero);
+    bring(&mut a, &mut b, t);
+    assert_eq!(b.records(one).count(), 3);
+}
+
+#[test]
+fn a_stream_of_which_nobody_has_the_end_is_begun_anew_by_its_node() {
+    let (mut t, one, two) = (now(), NodeId::new(1), NodeId::new(2));
+    let (mut a, mut b, mut dice) = (origin_of(3, &[2], t), replica(2, t), crate::sim::Dice::new(1));
+    b.member_up(one, Epoch::new(1), t);
+    b.member_up(NodeId::new(3), Epoch::new(1), t);
+    let told = Section { max: octets::MAX_SEQ, ..section(1, 0, &[]) };
+    for step in 0..100 {
+        t += Duration::from_millis(50);
+        a.handle_timeout(t, &mut Zero);
+        bring(&mut a, &mut b, t);
+        if step == 10 {
+            let bytes = Message::Delta(vec![told.clone()]).encode();
+            b.handle_message(NodeId::new(3), &bytes, t, &mut Zero).unwrap();
+            assert!(!b.origins[&one].stream.is_complete());
+            assert_eq!(a.root(), b.root(), "no comparison finds it");
+        }
+        b.handle_timeout(t, &mut dice);
+        let sent: Vec<_> = std::iter::from_fn(|| b.poll_output()).collect();
+        for output in sent {
+            if let Output::Send { to, bytes } = output
+                && to == one
+            {
+                a.handle_message(two, &bytes, t, &mut Zero).unwrap();
+            }
+        }
+    }
+    assert!(b.origins[&one].stream.is_complete());
+    assert_eq!((a.epoch(), b.records(one).count()), (Epoch::new(2), 3));
+}
+
+#[test]
+fn no_verdict_is_kept_of_a_node_that_is_not_up() {
+    let t = now();
+    let mut a = origin_of(1, &[2], t);
+    let bytes = Message::Buckets { first: 0, digests: vec![1; 128] }.encode();
+    for node in 2..100 {
+        a.handle_message(NodeId::new(node), &bytes, t, &mut Zero).unwrap();
+    }
+    assert_eq!(a.verdicts.len(), 1);
 }
 
 #[test]

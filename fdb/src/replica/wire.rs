@@ -12,10 +12,11 @@
 //! A message of a kind that is not known is an error that changes nothing; records of unknown kinds are carried.
 
 use super::item::Item;
-use super::octets::{MAX_SEQ, Reader, WireError, put_varint, varint_len};
+use super::octets::{MAX_SEQ, Reader, WireError};
 use super::record::Record;
 use crate::gossip::identity::{Epoch, NodeId};
 use crate::gossip::seal::MAX_PAYLOAD;
+use crate::octets::{put_varint, varint_len};
 
 /// Octets of the largest message that fits a datagram.
 pub const MAX_DATAGRAM: usize = MAX_PAYLOAD;
@@ -234,20 +235,10 @@ impl Section {
     /// A listing of `from..=to` out of `items`, ascending, in at most `room` octets: it may end before `to`.
     pub(super) fn fill<'a>(self, items: impl Iterator<Item = (u64, &'a Item)>, room: usize) -> Self {
         let mut section = self;
-        let span = section.to - section.from + 1;
-        let mut left = room.saturating_sub(SECTION_HEAD);
-        for (seq, item) in items {
-            let len = entry_len(span, item);
-            if len > left {
-                if section.entries.is_empty() {
-                    section.to = section.from - 1;
-                } else {
-                    section.to = seq - 1;
-                }
-                break;
-            }
-            left -= len;
-            section.entries.push(Entry { seq, item: item.clone() });
+        match section.take(items, room) {
+            Some(_) if section.entries.is_empty() => section.to = section.from - 1,
+            Some(seq) => section.to = seq - 1,
+            None => {}
         }
         section
     }
@@ -255,19 +246,26 @@ impl Section {
     /// The same, filled from the end, out of `items` descending: it may begin after `from`.
     pub(super) fn fill_back<'a>(self, items: impl Iterator<Item = (u64, &'a Item)>, room: usize) -> Self {
         let mut section = self;
-        let span = section.to - section.from + 1;
+        if let Some(seq) = section.take(items, room) {
+            section.from = seq + 1;
+        }
+        section.entries.reverse();
+        section
+    }
+
+    /// Appends what fits; gives the number of the first that does not.
+    fn take<'a>(&mut self, items: impl Iterator<Item = (u64, &'a Item)>, room: usize) -> Option<u64> {
+        let span = self.to - self.from + 1;
         let mut left = room.saturating_sub(SECTION_HEAD);
         for (seq, item) in items {
             let len = entry_len(span, item);
             if len > left {
-                section.from = seq + 1;
-                break;
+                return Some(seq);
             }
             left -= len;
-            section.entries.push(Entry { seq, item: item.clone() });
+            self.entries.push(Entry { seq, item: item.clone() });
         }
-        section.entries.reverse();
-        section
+        None
     }
 
     fn encode(&self, out: &mut Vec<u8>) {

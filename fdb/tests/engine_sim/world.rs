@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use encap::{Format, MacAddr, Vni};
+use encap::{MacAddr, Vni};
 use fdb::gossip::engine::{Engine, Output, Setup};
 use fdb::gossip::identity::{BootId, Epoch, NodeId};
 use fdb::gossip::members::{MemberEvent, MemberState};
 use fdb::gossip::seal::{Key as Secret, Keyring, Mode, Process};
 use fdb::gossip::{members, seal};
-use fdb::replica::{self, Key, MacRecord, NodeInfo, Record};
-use fdb::sim::Dice;
+use fdb::replica::{self, Key, MacRecord, Record};
+use fdb::sim::{Dice, node_info};
 
 /// What the network does to datagrams, in per cent of them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -309,16 +309,7 @@ impl World {
             replica: replica::Config::default(),
         };
         let mut engine = Engine::new(setup, now, &mut self.dice);
-        let info = NodeInfo {
-            v4: Some(ip(n).into()),
-            v6: None,
-            vxlan_port: 4789,
-            geneve_port: 6081,
-            format: Format::Vxlan,
-            name: host.name.clone(),
-            version: "1".to_owned(),
-            boot: BootId::new(boot),
-        };
+        let info = node_info(ip(n).into(), &host.name, BootId::new(boot));
         engine.put(&Record::NodeInfo(info), now).expect("the first record");
         // All are told the same two, themselves included.
         let seeds = [addr(0), addr(1)];

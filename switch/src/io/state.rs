@@ -157,8 +157,8 @@ impl Identity {
                 node: NodeId::new(random::random_u128().map_err(StateError::Random)?),
                 epoch: Epoch::new(1),
             },
-            Some(Record { node, epoch }) => match epoch.get().checked_add(1) {
-                Some(next) => Record { node, epoch: Epoch::new(next) },
+            Some(Record { node, epoch }) => match epoch.next() {
+                Some(epoch) => Record { node, epoch },
                 None => return Err(StateError::NoEpochLeft { directory: directory.to_owned(), node }),
             },
         };

@@ -40,6 +40,25 @@ fn nodes_that_were_told_one_address_know_all_that_all_say() {
 }
 
 #[test]
+fn a_node_that_is_no_member_any_more_takes_no_room_at_the_gate() {
+    let mut lab = Lab::new(3);
+    (1..3).for_each(|n| lab.join(n, 0));
+    lab.run(Duration::from_secs(3));
+    lab.leave(2);
+    lab.run(Duration::from_secs(1));
+    let [one, two] = [2, 3].map(NodeId::new);
+    let engine = &mut lab.nodes[0].engine;
+    assert!(engine.gate.known(two).is_some(), "it may be back");
+    // As after a day.
+    engine.members.forget(two).unwrap();
+    lab.nodes[1].engine.members.forget(two).unwrap();
+    lab.run(2 * ROSTER_EVERY);
+    let engine = &lab.nodes[0].engine;
+    assert_eq!((engine.gate.known(two), engine.known.contains_key(&two)), (None, false));
+    assert!(engine.gate.known(one).is_some() && engine.known.contains_key(&one));
+}
+
+#[test]
 fn nodes_that_start_at_once_know_each_other_in_a_moment() {
     for order in [[1, 2], [2, 1]] {
         let mut lab = Lab::new(3);

@@ -18,14 +18,17 @@
 //! 3. `n` is a number of as many octets as it needs, 7 bits in each, the lowest first; all but the last have the top bit.
 //! 4. Without updates there is no count.
 
+mod codec;
+
 use std::net::{IpAddr, SocketAddr};
 
-use bytes::{Buf, BufMut};
-use foca::{Codec, Header, Member, Message, State};
+use foca::{Member, Message, State};
 
+pub(super) use self::codec::Wire;
 use super::id::MemberId;
 use crate::gossip::identity::{BootId, Epoch, NodeId};
 use crate::gossip::seal::{self, Process};
+use crate::octets::{put_ip, put_varint};
 
 /// The version of these layouts; another one is refused.
 pub const VERSION: u8 = 1;
@@ -194,7 +197,7 @@ pub(super) fn probe(tag: u32, probe: &Probe) -> Vec<u8> {
     out.extend(tag.to_be_bytes());
     out.extend(probe.nonce.to_be_bytes());
     out.push(state_octet(probe.state));
-    put_number(&mut out, probe.incarnation);
+    put_varint(&mut out, probe.incarnation.into());
     put_place(&mut out, &probe.from);
     out
 }
@@ -203,7 +206,7 @@ pub(super) fn answer(nonce: u64, from: &MemberId, incarnation: u16) -> Vec<u8> {
     let mut out = vec![VERSION, ANSWER];
     out.extend(nonce.to_be_bytes());
     put_place(&mut out, from);
-    put_number(&mut out, incarnation);
+    put_varint(&mut out, incarnation.into());
     out
 }
 
@@ -216,7 +219,7 @@ pub(super) fn leave(from: &MemberId) -> Vec<u8> {
 pub(super) fn outranked(to: &MemberId, epoch: Epoch) -> Vec<u8> {
     let mut out = vec![VERSION, OUTRANKED];
     out.extend(tag(to).to_be_bytes());
-    put_number(&mut out, epoch.get());
+    put_varint(&mut out, epoch.get());
     out
 }
 
@@ -261,33 +264,15 @@ fn put_process(out: &mut Vec<u8>, process: Process) {
 }
 
 fn put_place(out: &mut Vec<u8>, id: &MemberId) {
-    match id.addr.ip() {
-        IpAddr::V4(ip) => {
-            out.push(4);
-            out.extend(ip.octets());
-        }
-        IpAddr::V6(ip) => {
-            out.push(6);
-            out.extend(ip.octets());
-        }
-    }
+    put_ip(out, id.addr.ip());
     out.extend(id.addr.port().to_be_bytes());
-    put_number(out, id.epoch.get());
-    put_number(out, id.generation);
-}
-
-fn put_number(out: &mut Vec<u8>, number: impl Into<u64>) {
-    let mut rest = number.into();
-    while rest > LOW_BITS {
-        out.push((rest & LOW_BITS) as u8 | MORE);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
+    put_varint(out, id.epoch.get());
+    put_varint(out, id.generation.into());
 }
 
 fn put_update(out: &mut Vec<u8>, member: &Member<MemberId>) {
     put_identity(out, member.id());
-    put_number(out, member.incarnation());
+    put_varint(out, member.incarnation().into());
     out.push(state_octet(member.state()));
 }
 
@@ -445,65 +430,4 @@ impl Reader<'_> {
         self.end()?;
         Ok(Swim { from, incarnation, message, updates })
     }
-}
-
-// ---- foca's own calls ----
-
-/// Writes and reads for `foca`, the whole target first.
-#[derive(Debug)]
-pub(super) struct Wire;
-
-impl Codec<MemberId> for Wire {
-    type Error = WireError;
-
-    fn encode_header(&mut self, header: &Header<MemberId>, buf: impl BufMut) -> Result<(), WireError> {
-        let mut out = Vec::with_capacity(192);
-        put_identity(&mut out, &header.dst);
-        put_identity(&mut out, &header.src);
-        put_number(&mut out, header.src_incarnation);
-        put_message(&mut out, &header.message);
-        write_whole(&out, buf)
-    }
-
-    fn decode_header(&mut self, buf: impl Buf) -> Result<Header<MemberId>, WireError> {
-        read_one(buf, |input| {
-            let dst = input.identity()?;
-            let (src, src_incarnation, message) = input.header()?;
-            Ok(Header { src, src_incarnation, dst, message })
-        })
-    }
-
-    fn encode_member(&mut self, member: &Member<MemberId>, buf: impl BufMut) -> Result<(), WireError> {
-        let mut out = Vec::with_capacity(66);
-        put_update(&mut out, member);
-        write_whole(&out, buf)
-    }
-
-    fn decode_member(&mut self, buf: impl Buf) -> Result<Member<MemberId>, WireError> {
-        read_one(buf, read_update)
-    }
-}
-
-fn read_update(input: &mut Reader<'_>) -> Result<Member<MemberId>, WireError> {
-    input.update()
-}
-
-fn write_whole(octets: &[u8], mut buf: impl BufMut) -> Result<(), WireError> {
-    if buf.remaining_mut() < octets.len() {
-        return Err(WireError::NoRoom);
-    }
-    buf.put_slice(octets);
-    Ok(())
-}
-
-fn read_one<T>(
-    mut buf: impl Buf,
-    read: impl FnOnce(&mut Reader<'_>) -> Result<T, WireError>,
-) -> Result<T, WireError> {
-    let before = buf.chunk().len();
-    let mut input = Reader(buf.chunk());
-    let value = read(&mut input)?;
-    let read = before - input.0.len();
-    buf.advance(read);
-    Ok(value)
 }

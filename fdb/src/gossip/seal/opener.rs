@@ -13,7 +13,7 @@ use super::window::Window;
 use super::wire::{self, Datagram};
 use super::{BootId, KeyId, Kind, Message, Mode, NewBoot, NodeId, Process};
 
-/// Nodes that are known at most, the local one included: four times what a cluster may have, some 500 octets each.
+/// Nodes that are known at most, the local one included: as many as a cluster may have, some 500 octets each.
 pub const MAX_NODES: usize = 16_384;
 
 /// Challenges without an answer at most; the datagrams that wait for them take some 1.2 MB.
@@ -319,6 +319,11 @@ impl Opener {
         }
         self.pending.retain(|(pending, _), _| *pending != node);
         self.nodes.remove(&node).is_some()
+    }
+
+    pub(super) fn retain(&mut self, keep: impl Fn(NodeId) -> bool) {
+        let own = self.me.node;
+        self.nodes.retain(|node, _| *node == own || keep(*node));
     }
 
     /// Ends challenges that are too old, with what waited for them.

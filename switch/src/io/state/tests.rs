@@ -128,7 +128,7 @@ fn copies_of_two_nodes_are_refused() {
 fn after_the_highest_epoch_there_is_no_start() {
     let directory = directory();
     let mut identity = Identity::start(directory.path()).unwrap();
-    identity.raise(Epoch::new(u64::MAX)).unwrap();
+    identity.raise(Epoch::MAX).unwrap();
     drop(identity);
     assert!(matches!(Identity::start(directory.path()), Err(StateError::NoEpochLeft { .. })));
 }

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use encap::Format;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::super::*;
 use crate::gossip::identity::BootId;
 use crate::gossip::seal::{Key as Secret, Keyring};
-use crate::replica::NodeInfo;
+use crate::sim::node_info;
 
 const DELAY: Duration = Duration::from_millis(1);
 
@@ -88,16 +87,7 @@ impl Lab {
             replica: replica::Config::default(),
         };
         let mut engine = Engine::new(parts, self.now, &mut self.rng);
-        let info = NodeInfo {
-            v4: Some([10, 0, 0, n as u8 + 1].into()),
-            v6: None,
-            vxlan_port: 4789,
-            geneve_port: 6081,
-            format: Format::Vxlan,
-            name,
-            version: "1".to_owned(),
-            boot: BootId::new(boot),
-        };
+        let info = node_info([10, 0, 0, n as u8 + 1].into(), &name, BootId::new(boot));
         engine.put(&Record::NodeInfo(info), self.now).unwrap();
         Node { engine, setup, running: true, conflict: None, heard: BTreeMap::new(), received: 0, dropped: 0 }
     }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use encap::checksum::Sum;
-use encap::relay::Relay;
+use encap::relay::{Hops, Relay};
 use encap::vnet::{Gso, Unfinished, VnetHeader};
 use encap::{MacAddr, Vni, geneve, neighbor, vxlan};
 use fdb::gossip::frame::encode;
@@ -25,7 +25,7 @@ fn datagrams() -> Vec<Seed> {
     let vni = Vni::from_octets([0, 0, 100]);
     let frame = tcp(40);
     let origin = SocketAddr::from(([10, 0, 0, 1], 4789)).into();
-    let relay = Relay { origin, to: "fd00::3".parse().expect("an address") };
+    let relay = Relay { origin, to: "fd00::3".parse().expect("an address"), hops: Hops::One };
     let option = [1, 2, 3, 1, b'a', b'b', b'c', b'd'];
     let mut optional = [&geneve::encode(vni)[..], &option, &frame].concat();
     optional[0] = 2;

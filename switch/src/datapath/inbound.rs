@@ -18,7 +18,7 @@ use encap::coalesce::{Coalescer, Pushed};
 use encap::ecn::{self, Ecn};
 use encap::ether::{self, Frame};
 use encap::inet::Layers;
-use encap::relay::{RELAY_OPTION_LEN, Relay};
+use encap::relay::{Hops, RELAY_OPTION_LEN, Relay};
 use encap::tunnel::{self, IpVersion};
 use encap::{Format, PortId, Span, control};
 use fdb::Location;
@@ -183,7 +183,7 @@ impl<S: Sink> Arrival<'_, '_, S> {
             return Err(DropReason::PktTooBig);
         }
         let origin = topology.peer(self.peer).vtep;
-        let header = Relay { origin, to: moved.to.ip() }.encode(vni);
+        let header = Relay { origin, to: moved.to.ip(), hops: Hops::Zero }.encode(vni);
         let route = outbound::route(self.cx, moved.to, span.of(buffer), &layers);
         self.sink.datagram(route, header.len(), span, buffer).copy_from_slice(&header);
         Ok(())

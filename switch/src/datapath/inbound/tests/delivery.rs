@@ -1,7 +1,7 @@
 //! Where frames of the underlay go, and what they look like there.
 
 use encap::coalesce::Offload;
-use encap::relay::Relay;
+use encap::relay::{Hops, Relay};
 use encap::vnet::{Gso, VnetHeader};
 use encap::{Format, MacAddr, Mtu};
 use fdb::Location;
@@ -240,7 +240,7 @@ fn a_stray_for_an_address_that_moved_away_is_handed_over_once() {
     lab.worker.add_peer(other, Format::Vxlan, lab.network);
     lab.receive_from(other, Format::Vxlan, &encapsulated(Format::Vxlan, &frame_to(mac(2))));
     let sent = lab.datagrams();
-    let relay = Relay { origin: other, to: [192, 0, 2, 3].into() };
+    let relay = Relay { origin: other, to: [192, 0, 2, 3].into(), hops: Hops::Zero };
     assert_eq!(sent, [[&relay.encode(vni())[..], &frame_to(mac(2))].concat()]);
     assert_eq!(lab.drops(), []);
 
@@ -252,7 +252,7 @@ fn a_stray_for_an_address_that_moved_away_is_handed_over_once() {
 #[test]
 fn a_frame_that_was_handed_over_is_delivered_as_any_other() {
     let mut lab = lab();
-    let relay = Relay { origin: vtep("192.0.2.9:4789"), to: [192, 0, 2, 1].into() };
+    let relay = Relay { origin: vtep("192.0.2.9:4789"), to: [192, 0, 2, 1].into(), hops: Hops::Zero };
     lab.receive(Format::Geneve, &[&relay.encode(vni())[..], &frame_to(mac(2))].concat());
     assert_eq!(lab.deliveries()[0].frame, frame_to(mac(2)));
 }

@@ -95,6 +95,12 @@ pub fn open(format: Format, datagram: &[u8]) -> Option<&[u8]> {
     }
 }
 
+/// Whether the first octets of a datagram are those of control, on either port.
+#[must_use]
+pub fn is_head(octets: &[u8]) -> bool {
+    octets.starts_with(&MARK) || octets.starts_with(&GENEVE)
+}
+
 /// The octets of padding with which the outer IP packet has exactly `packet` octets; `None` when it has more without any.
 ///
 /// # Examples

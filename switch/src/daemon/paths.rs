@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use crossbeam_channel::{Receiver, Sender, bounded, never, select_biased};
 use encap::tunnel::{self, IpVersion};
-use encap::{Span, VtepAddr, control};
+use encap::{Format, Mtu, Span, control};
 use fdb::gossip::identity::NodeId;
 use fdb::gossip::seal::{Mode, Process};
 
@@ -227,8 +227,7 @@ impl Watch {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Send { to, format, source, sealed, size } => {
-                    let head = control::write_head(format, sealed.len());
-                    self.send(to, source, &[head.as_ref(), &sealed].concat(), size);
+                    self.send(Route { to, source, tos: 0 }, format, &sealed, size);
                 }
                 Output::Path { node, path } => {
                     if self.events.try_send(WorkerEvent::Path { node, path }).is_err() {
@@ -239,12 +238,14 @@ impl Watch {
         }
     }
 
-    /// Sends one datagram, which makes an IP packet of `size` octets.
-    fn send(&mut self, to: VtepAddr, source: u16, head: &[u8], size: usize) {
-        let around = IpVersion::from(to.ip()).header_len() + tunnel::UDP_HEADER_LEN + head.len();
-        let padding = Span::new(0, size.saturating_sub(around).min(self.padding.len()));
-        let route = Route { to, source, tos: 0 };
-        self.batch.datagram(route, head.len(), padding, &self.padding).copy_from_slice(head);
+    /// Sends one datagram, which makes an IP packet of `size` octets, or of more where the sealed part needs them.
+    fn send(&mut self, route: Route, format: Format, sealed: &[u8], size: usize) {
+        let (to, Ok(sealed_len)) = (route.to, u16::try_from(sealed.len())) else { return };
+        let head = [control::write_head(format, sealed_len).octets(), sealed].concat();
+        let packet = u32::try_from(size).ok().and_then(|size| Mtu::new(size).ok());
+        let padding = packet.and_then(|packet| control::padding(format, sealed_len, to.ip().into(), packet));
+        let padding = Span::new(0, padding.unwrap_or(0).min(self.padding.len()));
+        self.batch.datagram(route, head.len(), padding, &self.padding).copy_from_slice(&head);
         let now = clock::now();
         let report = self.sender.send(&self.batch, &self.padding, now);
         self.batch.clear();

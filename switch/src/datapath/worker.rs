@@ -15,7 +15,7 @@ use crossbeam_channel::{Receiver, Sender as EventSender};
 use encap::coalesce::{Coalescer, Offload};
 use encap::neighbor::FrameBuf;
 use encap::vnet::VnetHeader;
-use encap::{Format, PortId, Span, Vni, control, geneve, tunnel};
+use encap::{Format, PortId, Span, Vni, control, tunnel};
 use fdb::Shared;
 
 use super::inbound::{self, Message};
@@ -517,9 +517,8 @@ impl Outlet {
 
 /// The network of a frame whose tunnel header came back; both formats have it at the same place, control datagrams none.
 fn quoted_vni(header: [u8; tunnel::HEADER_LEN]) -> Option<Vni> {
-    let [_, flags, .., v0, v1, v2, _] = header;
-    let is_control = header[1..4] == control::MAGIC || flags & geneve::CONTROL != 0;
-    (!is_control).then(|| Vni::from_octets([v0, v1, v2]))
+    let [.., v0, v1, v2, _] = header;
+    (!control::is_head(&header)).then(|| Vni::from_octets([v0, v1, v2]))
 }
 
 impl Sink for Outlet {

@@ -175,6 +175,37 @@ impl Cluster {
         self.fault(&format!("numgen random mod 100 < {percent} drop"));
     }
 
+    /// Cuts the underlay between two hosts, by number from 1; both go on with the others.
+    #[track_caller]
+    pub fn cut(&self, one: u8, two: u8) {
+        self.fault(&format!(
+            "iifname \"h{one}\" oifname \"h{two}\" drop\n  iifname \"h{two}\" oifname \"h{one}\" drop"
+        ));
+    }
+
+    /// Cuts the underlay from one host to another, and not back.
+    #[track_caller]
+    pub fn cut_one_way(&self, from: u8, to: u8) {
+        self.fault(&format!("iifname \"h{from}\" oifname \"h{to}\" drop"));
+    }
+
+    /// Drops datagrams to a UDP port on the underlay.
+    #[track_caller]
+    pub fn filter_port(&self, port: u16) {
+        self.fault(&format!("udp dport {port} drop"));
+    }
+
+    /// Drops IP packets of more octets than this on the underlay, and says nothing of it.
+    ///
+    /// Hosts cut what they send before the wire, as a NIC does: on a veth pair it would pass in one piece.
+    #[track_caller]
+    pub fn shrink(&self, octets: u32) {
+        for node in &self.nodes {
+            node.host.ns.exec("ethtool -K u0 tx-udp-segmentation off");
+        }
+        self.fault(&format!("meta length > {octets} drop"));
+    }
+
     fn fault(&self, rules: &str) {
         let hook = "type filter hook forward priority 0";
         self.lab.hub().nft(&format!("table bridge fault {{\n chain wire {{\n  {hook}\n  {rules}\n }}\n}}\n"));

@@ -1,0 +1,110 @@
+//! Paths that get smaller, break and mend, with real pods and real traffic on them.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use weft_tests::cluster::{Cluster, events};
+use weft_tests::node::count;
+use weft_tests::pair::{pod_v4, pod_v6};
+use weft_tests::stream::Stream;
+use weft_tests::traffic::{assert_pings, ping_sized, ping_with};
+use weft_tests::{Node, wait};
+
+/// What a node shows of the peer with this name.
+#[track_caller]
+fn peer(node: &Node, name: &str) -> Value {
+    node.entry("peer list", "name", name).unwrap_or_else(|| panic!("{name} is a peer of {}", node.host.name))
+}
+
+/// The MTU of the underlay path to a peer, as a node shows it.
+fn path_mtu(node: &Node, name: &str) -> u64 {
+    count(&peer(node, name)["path_mtu"])
+}
+
+/// Whether a ping of 10,000 octets, in fragments, is answered.
+fn large_ping(cluster: &Cluster, to: u8) -> bool {
+    ping_with(&cluster.pods[0], pod_v4(to), "-c 1 -W 1 -s 10000").all()
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_path_that_shrinks_without_a_word_is_found_and_used_again_when_it_grows() {
+    let cluster = Cluster::start(2);
+    let stream = Stream::start(&cluster.pods[0], (&cluster.pods[1], pod_v4(2)), 5201, None);
+    wait::sleep_ms(1000);
+    assert_eq!(path_mtu(&cluster.nodes[0], "n2"), 1500);
+
+    let start = wait::now();
+    cluster.shrink(1280);
+    let found = wait::until(wait::secs(3), "the smaller path to be found", || {
+        path_mtu(&cluster.nodes[0], "n2") == 1280
+    });
+    let large = wait::until(wait::secs(3), "a large ping to be answered", || large_ping(&cluster, 2));
+    let octets = stream.octets();
+    wait::until(wait::secs(3), "the stream to flow again", || stream.octets() > octets + 1_000_000);
+    let pause = stream.longest_pause_since(start);
+    println!("shrunk: found after {found:?}, large ping {large:?} later, the stream stood for {pause:?}");
+    assert!(pause <= wait::secs(3), "{pause:?}");
+    assert!(!ping_sized(&cluster.pods[0], pod_v4(2), 1231));
+    assert!(ping_sized(&cluster.pods[0], pod_v4(2), 1230));
+
+    cluster.heal();
+    let grown = wait::until(wait::secs(30), "the larger path to be used", || {
+        path_mtu(&cluster.nodes[0], "n2") == 1500
+    });
+    println!("grown back: used after {grown:?}");
+    stream.finish().expect("a stream without a fault");
+    cluster.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn without_a_direct_way_frames_go_through_a_third_node_and_back_to_the_direct_one() {
+    let cluster = Cluster::start(3);
+    let stream = Stream::start(&cluster.pods[0], (&cluster.pods[1], pod_v4(2)), 5201, None);
+    wait::sleep_ms(500);
+    let start = wait::now();
+    cluster.cut(1, 2);
+    let relayed = |node: usize, of: &str| {
+        let causes = peer(&cluster.nodes[node], of)["degraded"].to_string();
+        causes.contains("n3")
+    };
+    let found = wait::until(wait::secs(2), "both to go through the third", || relayed(0, "n2") && relayed(1, "n1"));
+    wait::sleep_ms(1500);
+    let pause = stream.longest_pause_since(start);
+    println!("relayed after {found:?}, the stream stood for {pause:?}");
+    assert!(stream.lives());
+    assert_pings(&cluster.pods[0], pod_v4(2));
+    assert_pings(&cluster.pods[1], pod_v6(1));
+
+    cluster.heal();
+    let direct =
+        wait::until(wait::secs(2), "both to go straight again", || !relayed(0, "n2") && !relayed(1, "n1"));
+    println!("direct after {direct:?}");
+    let octets = stream.octets();
+    wait::until(wait::secs(3), "the stream to flow", || stream.octets() > octets + 1_000_000);
+    stream.finish().expect("a stream without a fault");
+    for node in &cluster.nodes {
+        assert_eq!(events(node, "member_down").len(), 0, "{}", node.host.name);
+    }
+    cluster.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_port_that_is_filtered_is_gone_around() {
+    let cluster = Cluster::start(2);
+    let stream = Stream::start(&cluster.pods[0], (&cluster.pods[1], pod_v4(2)), 5201, None);
+    cluster.filter_port(4789);
+    let other = || peer(&cluster.nodes[0], "n2")["format"] == "geneve";
+    let found = wait::until(wait::secs(3), "the other port to be used", other);
+    let octets = stream.octets();
+    wait::until(wait::secs(3), "the stream to flow", || stream.octets() > octets + 1_000_000);
+    println!("the other port after {found:?}");
+    let status = cluster.nodes[0].cli(&["status"]);
+    assert!(status.code == 4 && status.out.contains("4789"), "{}", status.out);
+    cluster.heal();
+    wait::until(Duration::from_secs(15), "the usual port to be used again", || !other());
+    stream.finish().expect("a stream without a fault");
+    cluster.finish();
+}

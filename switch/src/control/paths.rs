@@ -14,7 +14,7 @@ use super::config::{Config, Discovery};
 use super::devices::{Devices, Watched};
 use super::members::Member;
 use super::{Control, mtu};
-use crate::path::{self, Path, Target};
+use crate::path::{self, Cause, Health, Path, Target};
 use crate::topology::ViaView;
 
 /// How long the word of the underlay about the path to a static peer holds, as in Linux (`mtu_expires`).
@@ -134,6 +134,59 @@ impl<D: Devices> Control<D> {
         }
     }
 
+    /// What is wrong with the path to a member, for a person, and since when.
+    pub(super) fn path_causes(&self, member: &Member) -> Vec<(String, Instant)> {
+        let Some(found) = &member.found else { return Vec::new() };
+        found.health.causes().iter().map(|item| (self.explain_cause(member, found, item.cause), item.since)).collect()
+    }
+
+    fn explain_cause(&self, member: &Member, found: &Path, cause: Cause) -> String {
+        let ports = member.info.as_ref().map_or((0, 0), |info| (info.vxlan_port, info.geneve_port));
+        let (own, other) = match self.config.encap.format {
+            Format::Vxlan => ports,
+            Format::Geneve => (ports.1, ports.0),
+        };
+        match cause {
+            Cause::SmallMtu => format!(
+                "IP packets of more than {} octets do not arrive, though the link takes {}: pods are told, and their TCP is \
+                 cut to fit; mend the MTU on the way, or give [underlay] mtu = {} on all nodes",
+                found.mtu,
+                member.path.map_or(0, Mtu::get),
+                found.mtu
+            ),
+            Cause::BelowIpv6Minimum => format!(
+                "IP packets of more than {} octets do not arrive, which leaves pods less than the 1280 that IPv6 needs: of \
+                 IPv6 only TCP passes; mend the MTU on the way",
+                found.mtu
+            ),
+            Cause::Loss => "3 % or more of what is sent there or back are lost: look at the network between the hosts \
+                            (`weft path show` tells which way)"
+                .to_owned(),
+            Cause::OneWay => format!(
+                "what it sends arrives here, what is sent to it does not arrive there: let UDP {} and {} pass to it",
+                ports.0, ports.1
+            ),
+            Cause::Relayed => {
+                let via = found.via.as_ref().map(|via| via.node);
+                let name = via.zip(self.gossip.as_ref()).map(|(node, gossip)| gossip.name_of(node));
+                let through = name.unwrap_or_else(|| "another node".to_owned());
+                format!(
+                    "there is no direct way to it, so frames go through {through}: let UDP {} and {} pass between the hosts",
+                    ports.0, ports.1
+                )
+            }
+            Cause::OtherFormat => {
+                let format = found.format;
+                format!("UDP {own} does not pass to it, {other} does, so frames go as {format}: let UDP {own} pass")
+            }
+            Cause::Unanswered => format!(
+                "it does not answer on UDP {} and {}, though gossip says that it is alive: let both ports pass between the \
+                 hosts, both ways",
+                ports.0, ports.1
+            ),
+        }
+    }
+
     /// What a pod may send to a member; `None` when the path is too small for any IP packet.
     pub(super) fn inner_mtu(&self, member: &Member, vlan: bool) -> Option<Mtu> {
         let vtep = member.vtep?;
@@ -145,6 +198,14 @@ impl<D: Devices> Control<D> {
 }
 
 fn say_change(name: &str, before: Option<&Path>, now: &Path) {
+    let causes = |path: &Path| path.health.causes().iter().map(|item| item.cause).collect::<Vec<_>>();
+    let was = before.map(causes).unwrap_or_default();
+    for cause in causes(now).into_iter().filter(|cause| !was.contains(cause)) {
+        tracing::warn!(event = "path_degraded", node = name, %cause, "the path to a node is not as it should be");
+    }
+    if now.health == Health::Up && !was.is_empty() {
+        tracing::info!(event = "path_good", node = name, "the path to a node is good again");
+    }
     let old = before.map(|path| path.mtu);
     if old.is_some_and(|old| now.mtu < old) {
         tracing::warn!(

@@ -15,9 +15,10 @@ use crate::control::devices::Devices;
 use crate::control::history::Event;
 use crate::control::members::{Gossip, Member, vtep};
 use crate::control::protocol::{
-    ErrorReply, FdbHistory, FdbHistoryEntry, GossipStatus, PeerEntry, PeerKind, PeerState, Reply,
+    Degraded, ErrorReply, FdbHistory, FdbHistoryEntry, GossipStatus, PeerEntry, PeerKind, PeerState, Reply,
 };
 use crate::control::Control;
+use crate::path::Health;
 
 /// Id and name of each member, by its number in the FDB.
 pub(in crate::control) type Owners = BTreeMap<Origin, (String, String)>;
@@ -64,6 +65,8 @@ impl<D: Devices> Control<D> {
         let networks = || self.networks_of(member);
         let vlan = networks().any(|n| n.vlan == VlanRule::Pass);
         let mut degraded = self.member_degraded(node, now);
+        let item = |(cause, since)| Degraded { cause, since_s: seconds(now, since) };
+        degraded.extend(self.path_causes(member).into_iter().map(item));
         degraded.extend(member.vtep.iter().flat_map(|vtep| self.fallbacks_of(vtep.ip(), now)));
         let rtt = gossip.link.status().members.get(&node).and_then(|m| m.rtt);
         PeerEntry {
@@ -153,6 +156,7 @@ fn member_state(member: &Member) -> PeerState {
     match member.state {
         MemberState::Down | MemberState::Left => PeerState::Down,
         _ if member.info.is_some() && member.path.is_none() => PeerState::Down,
+        _ if member.found.as_ref().is_some_and(|found| matches!(found.health, Health::Down(_))) => PeerState::Down,
         MemberState::Suspect => PeerState::Suspect,
         MemberState::Up => PeerState::Up,
     }

@@ -189,6 +189,12 @@ impl Cluster {
         self.fault(&format!("iifname \"h{from}\" oifname \"h{to}\" drop"));
     }
 
+    /// Marks congestion on every VXLAN datagram of the underlay that can carry the mark.
+    #[track_caller]
+    pub fn mark_congestion(&self) {
+        self.fault("udp dport 4789 ip ecn { ect0, ect1 } ip ecn set ce");
+    }
+
     /// Drops datagrams to a UDP port on the underlay.
     #[track_caller]
     pub fn filter_port(&self, port: u16) {

@@ -7,7 +7,7 @@ use weft_tests::cluster::{Cluster, events};
 use weft_tests::node::count;
 use weft_tests::pair::{pod_v4, pod_v6};
 use weft_tests::stream::Stream;
-use weft_tests::traffic::{assert_pings, count_frames, counted, ping_sized, ping_with};
+use weft_tests::traffic::{assert_pings, count_frames, counted, ping_sized, ping_with, reaches};
 use weft_tests::{Node, wait};
 
 /// What a node shows of the peer with this name.
@@ -162,5 +162,23 @@ fn dscp_follows_the_configuration_and_congestion_marks_come_through() {
     count_frames(&cluster.pods[1], "eth0", "ip dscp ef ip ecn ce");
     assert!(ping_with(&cluster.pods[0], pod_v4(2), "-c 10 -i 0.02 -W 1 -Q 0xba").all());
     assert_eq!(counted(&cluster.pods[1]), 10);
+    cluster.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_node_whose_address_changes_is_found_again_without_a_restart() {
+    let cluster = Cluster::start_with(2, "interface = \"u0\"");
+    let (node, pid) = (&cluster.nodes[0], cluster.nodes[0].pid());
+    let start = wait::now();
+    node.host.ns.ip("addr del 10.99.0.1/24 dev u0");
+    node.host.ns.ip("addr add 10.99.0.101/24 dev u0");
+    wait::until(wait::secs(4), "the pods to reach each other again", || {
+        reaches(&cluster.pods[0], pod_v4(2)) && reaches(&cluster.pods[1], pod_v4(1))
+    });
+    println!("followed {:?} after the change", wait::now() - start);
+    assert_eq!(peer(&cluster.nodes[1], "n1")["address"], "10.99.0.101");
+    assert_eq!((node.pid(), events(node, "address_changed").len()), (pid, 1));
+    assert_pings(&cluster.pods[0], pod_v6(2));
     cluster.finish();
 }

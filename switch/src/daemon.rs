@@ -331,7 +331,7 @@ impl Host<'_> {
     async fn live(&mut self, carried: Carried) -> Result<End> {
         let config = carried.config().clone();
         let addresses = underlay_addresses(&config)?;
-        let gossip = Prepared::new(&config, &addresses)?;
+        let gossip = Prepared::new(&config, &addresses, carried.members())?;
         let fabric = Fabric::start(&config, &addresses, gossip.as_ref())?;
         let Fabric { devices, shared, counters, path_counters, events, workers } = fabric;
         let path = self.path.to_owned();

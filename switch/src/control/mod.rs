@@ -23,7 +23,7 @@
 //! | `build` | all of it as a [`Topology`] |
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ use encap::{MacAddr, PortId, Vni, VtepAddr};
 use fdb::Table;
 use fdb::neighbor::NeighborTable;
 
-use self::config::{Config, ConfigError};
+use self::config::{Config, ConfigError, MAX_JOIN};
 use self::devices::Devices;
 use self::entries::StaticAt;
 use self::history::History;
@@ -85,6 +85,7 @@ pub struct Carried {
     config: Config,
     kept: Kept,
     statics: BTreeMap<(Vni, MacAddr), StaticAt>,
+    members: Vec<SocketAddr>,
     started: Instant,
 }
 
@@ -92,13 +93,19 @@ impl Carried {
     /// A daemon that starts with this configuration.
     #[must_use]
     pub fn new(config: Config, now: Instant) -> Self {
-        Self { config, kept: Kept::default(), statics: BTreeMap::new(), started: now }
+        Self { config, kept: Kept::default(), statics: BTreeMap::new(), members: Vec::new(), started: now }
     }
 
     /// The configuration, with what the command line added.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Where the gossip of the other nodes is heard: the join addresses may all have been this node's own.
+    #[must_use]
+    pub fn members(&self) -> &[SocketAddr] {
+        &self.members
     }
 }
 
@@ -159,7 +166,7 @@ impl<D: Devices> Control<D> {
     /// A port that cannot be opened is no error: it is shown, and tried again.
     pub fn new(setup: Setup<D>, now: Instant) -> Self {
         let Setup { carried, load, devices, table, counters, path_counters, addresses, gossip } = setup;
-        let Carried { config, kept, statics, started } = carried;
+        let Carried { config, kept, statics, started, .. } = carried;
         let mut control = Self {
             config: Config { networks: Vec::new(), ports: Vec::new(), peers: Vec::new(), ..config.clone() },
             load,
@@ -260,7 +267,9 @@ impl<D: Devices> Control<D> {
         let kept = Kept::of(&self.ports, &self.peers);
         self.let_go(true);
         let (config, statics) = (self.config.clone(), std::mem::take(&mut self.statics));
-        Carried { config, kept, statics, started: self.started }
+        let members = self.gossip.iter().flat_map(|gossip| gossip.members.values());
+        let members = members.filter(|member| member.is_alive()).filter_map(|member| member.gossip);
+        Carried { config, kept, statics, members: members.take(MAX_JOIN).collect(), started: self.started }
     }
 
     fn let_go(&mut self, keep: bool) {

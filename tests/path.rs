@@ -7,7 +7,7 @@ use weft_tests::cluster::{Cluster, events};
 use weft_tests::node::count;
 use weft_tests::pair::{pod_v4, pod_v6};
 use weft_tests::stream::Stream;
-use weft_tests::traffic::{assert_pings, ping_sized, ping_with};
+use weft_tests::traffic::{assert_pings, count_frames, counted, ping_sized, ping_with, reaches};
 use weft_tests::{Node, wait};
 
 /// What a node shows of the peer with this name.
@@ -106,5 +106,79 @@ fn a_port_that_is_filtered_is_gone_around() {
     cluster.heal();
     wait::until(Duration::from_secs(15), "the usual port to be used again", || !other());
     stream.finish().expect("a stream without a fault");
+    cluster.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_cluster_changes_its_format_without_losing_a_frame() {
+    let cluster = Cluster::start(2);
+    let line = format!("ping -n -q -i 0.005 -c 800 -W 1 {}", pod_v4(2));
+    let words: Vec<_> = line.split(' ').collect();
+    let pings = cluster.pods[0].start(&words, &[], &cluster.lab.dir().join("pings.txt"));
+    for (node, config) in cluster.nodes.iter().zip(&cluster.configs) {
+        wait::sleep_ms(500);
+        node.rewrite(&config.clone().with("[encap]\nformat = \"geneve\""));
+        let done = node.cli(&["reload"]);
+        assert!(done.ok(), "{}", done.err);
+    }
+    assert!(!pings.log().contains("packet loss"), "the pings ended before the change: {}", pings.log());
+    wait::until(wait::secs(10), "the pings to end", || pings.log().contains("packet loss"));
+    assert!(pings.log().contains(" 0% packet loss"), "{}", pings.log());
+    for (node, other) in cluster.nodes.iter().zip(["n2", "n1"]) {
+        assert_eq!(peer(node, other)["format"], "geneve");
+        assert_eq!(peer(node, other)["port"], 6081);
+    }
+    cluster.finish();
+}
+
+/// Pings with DSCP EF and ECT(0) arrive so, with this DSCP outside; and with CE once the underlay marked congestion.
+fn marks_travel(policy: &str, outside: &str) {
+    let cluster = Cluster::start(2);
+    for (node, config) in cluster.nodes.iter().zip(&cluster.configs) {
+        node.rewrite(&config.clone().with(&format!("[encap]\ndscp = \"{policy}\"")));
+        assert!(node.cli(&["reload"]).ok());
+    }
+    let (hub, pod) = (cluster.lab.hub(), &cluster.pods[1]);
+    count_frames(hub, "h1", &format!("udp dport 4789 ip dscp {outside} ip ecn ect0"));
+    count_frames(pod, "eth0", "ip dscp ef ip ecn ect0");
+    let pings = || ping_with(&cluster.pods[0], pod_v4(2), "-c 10 -i 0.02 -W 1 -Q 0xba");
+    assert!(pings().all());
+    assert_eq!((counted(hub), counted(pod)), (10, 10), "{policy}");
+    cluster.mark_congestion();
+    assert!(pings().all());
+    assert_eq!(counted(pod), 10, "{policy}: marked frames are another kind");
+    cluster.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn dscp_follows_the_configuration_and_congestion_marks_come_through() {
+    marks_travel("0", "cs0");
+    marks_travel("inherit", "ef");
+    // A mark inside, where the frame can carry it.
+    let cluster = Cluster::start(2);
+    cluster.mark_congestion();
+    count_frames(&cluster.pods[1], "eth0", "ip dscp ef ip ecn ce");
+    assert!(ping_with(&cluster.pods[0], pod_v4(2), "-c 10 -i 0.02 -W 1 -Q 0xba").all());
+    assert_eq!(counted(&cluster.pods[1]), 10);
+    cluster.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_node_whose_address_changes_is_found_again_without_a_restart() {
+    let cluster = Cluster::start_with(2, "interface = \"u0\"");
+    let (node, pid) = (&cluster.nodes[0], cluster.nodes[0].pid());
+    let start = wait::now();
+    node.host.ns.ip("addr del 10.99.0.1/24 dev u0");
+    node.host.ns.ip("addr add 10.99.0.101/24 dev u0");
+    wait::until(wait::secs(4), "the pods to reach each other again", || {
+        reaches(&cluster.pods[0], pod_v4(2)) && reaches(&cluster.pods[1], pod_v4(1))
+    });
+    println!("followed {:?} after the change", wait::now() - start);
+    assert_eq!(peer(&cluster.nodes[1], "n1")["address"], "10.99.0.101");
+    assert_eq!((node.pid(), events(node, "address_changed").len()), (pid, 1));
+    assert_pings(&cluster.pods[0], pod_v6(2));
     cluster.finish();
 }

@@ -175,6 +175,39 @@ pub struct Overhead {
 }
 
 impl Overhead {
+    /// What is in front of the inner IP packet, in the order of the wire, each with its name and its octets.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use encap::Format;
+    /// use encap::tunnel::{IpVersion, Overhead};
+    ///
+    /// let overhead = Overhead { outer: IpVersion::V4, option_octets: 0, vlan: false };
+    /// let sum: u16 = overhead.terms(Format::Vxlan).iter().map(|(_, octets)| octets).sum();
+    /// assert_eq!(usize::from(sum), overhead.octets());
+    /// ```
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation)] // some octets each
+    pub const fn terms(self, format: Format) -> [(&'static str, u16); 6] {
+        let ip = match self.outer {
+            IpVersion::V4 => "IPv4",
+            IpVersion::V6 => "IPv6",
+        };
+        let tunnel = match format {
+            Format::Vxlan => "VXLAN",
+            Format::Geneve => "Geneve",
+        };
+        [
+            (ip, self.outer.header_len() as u16),
+            ("UDP", UDP_HEADER_LEN as u16),
+            (tunnel, HEADER_LEN as u16),
+            ("Geneve options", self.option_octets as u16),
+            ("Ethernet", ether::HEADER_LEN as u16),
+            ("VLAN tag", if self.vlan { ether::TAG_LEN as u16 } else { 0 }),
+        ]
+    }
+
     /// The octets in front of the inner IP packet: 50 for VXLAN over IPv4, 70 over IPv6.
     #[must_use]
     pub const fn octets(self) -> usize {

@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use crossbeam_channel::bounded;
@@ -27,7 +28,7 @@ use self::paths::Paths;
 use crate::clock;
 use crate::control::api::{self, Api, Call};
 use crate::control::config::{Config, LogConfig, LogFormat, Poll, Workers};
-use crate::control::{Control, Setup};
+use crate::control::{Carried, Control, Setup};
 use crate::counters::PaddedCounters;
 use crate::datapath::worker::{Parts, Polling, Update, Worker};
 use crate::events::WorkerEvent;
@@ -42,6 +43,8 @@ mod paths;
 
 /// Events that may wait for control; learning more addresses than this at once takes another round.
 const EVENTS: usize = 4096;
+/// How long the host must have another underlay address: one that comes and goes is not followed.
+const STEADY: Duration = Duration::from_secs(1);
 /// Topologies that may wait for a worker.
 const UPDATES: usize = 64;
 
@@ -54,20 +57,59 @@ type LogHandle = tracing_subscriber::reload::Handle<EnvFilter, tracing_subscribe
 /// What kept it from starting, or from going on, with the next step for a person.
 pub(crate) fn run(config: Config, path: &Path) -> Result<()> {
     let log = start_log(&config.log)?;
-    let addresses = underlay_addresses(&config)?;
+    // Before anything is touched.
+    underlay_addresses(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (signals, api) = {
         let _inside = runtime.enter();
         // First: who is stopped while it starts is to take its socket away, too.
         (Signals::catch()?, Api::bind(&config.node.socket)?)
     };
-    let gossip = Prepared::new(&config, &addresses)?;
-    let fabric = Fabric::start(&config, &addresses, gossip.as_ref())?;
-    let result =
-        runtime.block_on(serve(config, path.to_owned(), addresses, (fabric, gossip), (&api, signals), &log));
+    let mut host = Host { path, api: &api, signals, log: &log };
+    let mut carried = Carried::new(config, clock::now());
+    let result = loop {
+        match runtime.block_on(host.live(carried)) {
+            Ok(End::Moved(goes_on)) => carried = *goes_on,
+            Ok(End::Stopped) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
     // What is still in the runtime belongs to clients that are gone.
     runtime.shutdown_background();
     result
+}
+
+/// What stays the same when the underlay address of this host changes.
+struct Host<'a> {
+    path: &'a Path,
+    api: &'a Api,
+    signals: Signals,
+    log: &'a LogHandle,
+}
+
+/// Why the daemon does not go on as it was.
+enum End {
+    /// It was told to end.
+    Stopped,
+    /// The host has another underlay address, so that all sockets are opened anew. The TAPs stay, and what the command line
+    /// added.
+    Moved(Box<Carried>),
+}
+
+/// The underlay addresses, where they are found out and not configured.
+struct Addresses {
+    now: Vec<IpAddr>,
+    differ_since: Option<Instant>,
+}
+
+impl Addresses {
+    /// Whether the host has had other addresses for a while. One that has none at all may get them back.
+    fn moved(&mut self, config: &Config, now: Instant) -> bool {
+        let found = underlay_addresses(config).ok().filter(|found| *found != self.now);
+        let since = found.map(|_| *self.differ_since.get_or_insert(now));
+        self.differ_since = since;
+        since.is_some_and(|since| now.saturating_duration_since(since) >= STEADY)
+    }
 }
 
 fn start_log(config: &LogConfig) -> Result<LogHandle> {
@@ -284,75 +326,101 @@ impl Signals {
     }
 }
 
-/// Control's own loop.
-async fn serve(
-    config: Config,
-    path: PathBuf,
-    addresses: Vec<IpAddr>,
-    (fabric, gossip): (Fabric, Option<Prepared>),
-    (api, mut signals): (&Api, Signals),
-    log: &LogHandle,
-) -> Result<()> {
-    let Fabric { devices, shared, counters, path_counters, events, workers } = fabric;
-    let (calls_in, mut calls) = mpsc::channel::<Call>(api::QUEUE);
-    let mut events = forward(events)?;
-    let load = Box::new(move || Config::load(&path));
-    let table = Table::new(Limits::default(), shared);
-    let setup = Setup {
-        config,
-        load,
-        devices,
-        table,
-        counters,
-        path_counters,
-        addresses,
-        gossip: gossip.as_ref().map(Prepared::setup),
-    };
-    let mut control = Control::new(setup, clock::now());
-    // Only now there is something to say.
-    let gossip = gossip.map(Prepared::start).transpose()?;
-    say_started(&mut control);
-    let changes = AsyncFd::new(Changes::open()?)?;
-    let serving = api.serve(calls_in);
-    tokio::pin!(serving);
-    loop {
-        let tick = tokio::time::sleep_until(control.poll_timeout().into());
-        tokio::select! {
-            _ = signals.terminate.recv() => break,
-            _ = signals.interrupt.recv() => break,
-            _ = signals.hangup.recv() => {
-                // A refusal is logged where it is made, and the old configuration stays.
-                let _ = control.reload_file(clock::now());
-            }
-            Some(call) = calls.recv() => {
-                let reply = control.handle_request(call.request, clock::now());
-                // The client may have gone away meanwhile.
-                let _ = call.reply.send(reply);
-            }
-            event = events.recv() => match event {
-                Some(event) => control.handle_event(event, clock::now()),
-                None => break,
-            },
-            () = told(gossip.as_ref()) => control.handle_gossip(clock::now()),
-            () = changed(&changes) => control.handle_underlay_change(clock::now()),
-            () = tick => control.handle_timeout(clock::now()),
-            () = &mut serving => {}
+impl Host<'_> {
+    /// Everything from the sockets to the end, with the addresses that the host has now.
+    async fn live(&mut self, carried: Carried) -> Result<End> {
+        let config = carried.config().clone();
+        let addresses = underlay_addresses(&config)?;
+        let gossip = Prepared::new(&config, &addresses, carried.members())?;
+        let fabric = Fabric::start(&config, &addresses, gossip.as_ref())?;
+        let Fabric { devices, shared, counters, path_counters, events, workers } = fabric;
+        let path = self.path.to_owned();
+        let setup = Setup {
+            carried,
+            load: Box::new(move || Config::load(&path)),
+            devices,
+            table: Table::new(Limits::default(), shared),
+            counters,
+            path_counters,
+            addresses: addresses.clone(),
+            gossip: gossip.as_ref().map(Prepared::setup),
+        };
+        let events = forward(events)?;
+        let mut control = Control::new(setup, clock::now());
+        // Only now there is something to say.
+        let gossip = gossip.map(Prepared::start).transpose()?;
+        say_started(&mut control);
+        let moved = self.serve(&mut control, (events, gossip.as_ref(), &workers), addresses.clone()).await?;
+        if moved {
+            tracing::warn!(
+                event = "address_changed",
+                was = ?addresses,
+                "this host has another underlay address: sockets are opened anew and other nodes told; pods keep theirs"
+            );
+        } else {
+            tracing::info!(event = "stopping", "weft ends");
         }
-        follow_log(log, &control.config().log);
-        if workers.iter().any(JoinHandle::is_finished) || gossip_failed(gossip.as_ref()) {
-            break;
+        // First, so that nobody sends here any more when the ports go.
+        let left = gossip.map_or(Ok(()), Running::end);
+        let carried = moved.then(|| control.move_out());
+        if !moved {
+            control.shutdown();
+        }
+        control.devices_mut().stop_workers();
+        finish(workers)?;
+        if control.devices_mut().stop_paths().is_err() {
+            bail!("the watch over paths panicked; the log has its message. Please report it");
+        }
+        left?;
+        Ok(carried.map_or(End::Stopped, |carried| End::Moved(Box::new(carried))))
+    }
+
+    /// Control's own loop; whether it ends because the host moved.
+    async fn serve(
+        &mut self,
+        control: &mut Control<HostDevices>,
+        (mut events, gossip, workers): (mpsc::Receiver<WorkerEvent>, Option<&Running>, &[JoinHandle<std::io::Result<()>>]),
+        addresses: Vec<IpAddr>,
+    ) -> Result<bool> {
+        let (calls_in, mut calls) = mpsc::channel::<Call>(api::QUEUE);
+        let mut addresses = Addresses { now: addresses, differ_since: None };
+        let changes = AsyncFd::new(Changes::open()?)?;
+        let serving = self.api.serve(calls_in);
+        tokio::pin!(serving);
+        loop {
+            let tick = tokio::time::sleep_until(control.poll_timeout().into());
+            tokio::select! {
+                _ = self.signals.terminate.recv() => return Ok(false),
+                _ = self.signals.interrupt.recv() => return Ok(false),
+                _ = self.signals.hangup.recv() => {
+                    // A refusal is logged where it is made, and the old configuration stays.
+                    let _ = control.reload_file(clock::now());
+                }
+                Some(call) = calls.recv() => {
+                    let reply = control.handle_request(call.request, clock::now());
+                    // The client may have gone away meanwhile.
+                    let _ = call.reply.send(reply);
+                }
+                event = events.recv() => match event {
+                    Some(event) => control.handle_event(event, clock::now()),
+                    None => return Ok(false),
+                },
+                () = told(gossip) => control.handle_gossip(clock::now()),
+                () = changed(&changes) => control.handle_underlay_change(clock::now()),
+                () = tick => {
+                    control.handle_timeout(clock::now());
+                    if addresses.moved(control.config(), clock::now()) {
+                        return Ok(true);
+                    }
+                }
+                () = &mut serving => {}
+            }
+            follow_log(self.log, &control.config().log);
+            if workers.iter().any(JoinHandle::is_finished) || gossip_failed(gossip) {
+                return Ok(false);
+            }
         }
     }
-    tracing::info!(event = "stopping", "weft ends");
-    // First, so that nobody sends here any more when the ports go.
-    let left = gossip.map_or(Ok(()), Running::end);
-    control.shutdown();
-    control.devices_mut().stop_workers();
-    finish(workers)?;
-    if control.devices_mut().stop_paths().is_err() {
-        bail!("the watch over paths panicked; the log has its message. Please report it");
-    }
-    left
 }
 
 /// Waits until links, addresses or routes changed. Without the socket they are looked at with each tick.

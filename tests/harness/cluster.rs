@@ -89,11 +89,22 @@ impl Cluster {
     #[must_use]
     #[track_caller]
     pub fn start(nodes: u8) -> Self {
+        Self::start_with(nodes, "")
+    }
+
+    /// The same, with these keys under `[underlay]` instead of the hosts' addresses, unless there are none.
+    #[must_use]
+    #[track_caller]
+    pub fn start_with(nodes: u8, underlay: &str) -> Self {
         let lab = Lab::new();
         let hosts: Vec<Host> = (1..=nodes).map(|n| lab.host(&format!("n{n}"))).collect();
         let pods: Vec<_> = (1..=nodes).map(|n| lab.pod(&format!("pod{n}"))).collect();
         let join = hosts[0].v4.into();
-        let configs: Vec<_> = (1..=nodes).zip(&pods).map(|(n, pod)| member(&lab, join, pod, n)).collect();
+        let config = |(n, pod): (u8, &Arc<Netns>)| match underlay {
+            "" => member(&lab, join, pod, n),
+            keys => member(&lab, join, pod, n).underlay(keys),
+        };
+        let configs: Vec<_> = (1..=nodes).zip(&pods).map(config).collect();
         let mut nodes: Vec<_> =
             hosts.iter().zip(&configs).map(|(h, config)| Node::spawn(h, config)).collect();
         nodes.iter_mut().for_each(Node::wait_ready);
@@ -187,6 +198,12 @@ impl Cluster {
     #[track_caller]
     pub fn cut_one_way(&self, from: u8, to: u8) {
         self.fault(&format!("iifname \"h{from}\" oifname \"h{to}\" drop"));
+    }
+
+    /// Marks congestion on every VXLAN datagram of the underlay that can carry the mark.
+    #[track_caller]
+    pub fn mark_congestion(&self) {
+        self.fault("udp dport 4789 ip ecn { ect0, ect1 } ip ecn set ce");
     }
 
     /// Drops datagrams to a UDP port on the underlay.

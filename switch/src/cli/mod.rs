@@ -26,6 +26,7 @@ mod key;
 mod leave;
 mod man;
 mod neigh;
+mod path;
 mod network;
 mod peer;
 mod port;
@@ -119,6 +120,8 @@ enum Command {
     Network(network::NetworkArgs),
     /// Show and change the forwarding database: which MAC address is where
     Fdb(fdb::FdbArgs),
+    /// Show the paths to other hosts: how large a packet passes, and how well
+    Path(path::PathArgs),
     /// Show which MAC address has which IP address
     Neigh(neigh::NeighArgs),
     /// Show where every frame went, and why frames were dropped
@@ -129,7 +132,7 @@ enum Command {
     Config(config::ConfigArgs),
     /// Make the daemon read its configuration again, as SIGHUP does
     #[command(
-        after_help = "Networks, ports, peers, [encap], [log] and `join` of [gossip] change while frames flow. [node], \
+        after_help = "Networks, ports, peers, [encap], [path], [log] and `join` of [gossip] change while frames flow. [node], \
                       [underlay], [datapath] and the rest of [gossip] need a restart: a change there refuses the \
                       whole reload. A file with an error changes nothing. What the command line added stays.\n\n\
                       Example:\n  weft config check /etc/weft/weft.toml && weft reload\n\n\
@@ -185,6 +188,7 @@ pub fn main() -> ExitCode {
         Command::Port(args) => port::run(global, args),
         Command::Network(args) => network::run(global, args),
         Command::Fdb(args) => fdb::run(global, args),
+        Command::Path(args) => path::run(global, args),
         Command::Neigh(args) => neigh::run(global, args),
         Command::Drops(args) => drops::run(global, &args),
         Command::Key(args) => key::run(global, args),

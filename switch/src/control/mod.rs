@@ -23,7 +23,7 @@
 //! | `build` | all of it as a [`Topology`] |
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ use encap::{MacAddr, PortId, Vni, VtepAddr};
 use fdb::Table;
 use fdb::neighbor::NeighborTable;
 
-use self::config::{Config, ConfigError};
+use self::config::{Config, ConfigError, MAX_JOIN};
 use self::devices::Devices;
 use self::entries::StaticAt;
 use self::history::History;
@@ -80,10 +80,39 @@ const SETTLING: Duration = Duration::from_millis(50);
 /// Reads the configuration that a reload goes over to.
 pub type Loader = Box<dyn FnMut() -> Result<Config, ConfigError> + Send>;
 
+/// What goes on when everything else is opened anew, as on another underlay address.
+pub struct Carried {
+    config: Config,
+    kept: Kept,
+    statics: BTreeMap<(Vni, MacAddr), StaticAt>,
+    members: Vec<SocketAddr>,
+    started: Instant,
+}
+
+impl Carried {
+    /// A daemon that starts with this configuration.
+    #[must_use]
+    pub fn new(config: Config, now: Instant) -> Self {
+        Self { config, kept: Kept::default(), statics: BTreeMap::new(), members: Vec::new(), started: now }
+    }
+
+    /// The configuration, with what the command line added.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where the gossip of the other nodes is heard: the join addresses may all have been this node's own.
+    #[must_use]
+    pub fn members(&self) -> &[SocketAddr] {
+        &self.members
+    }
+}
+
 /// What [`Control`] starts with.
 pub struct Setup<D> {
-    /// The configuration.
-    pub config: Config,
+    /// The configuration, and what else goes on where a daemon stood before.
+    pub carried: Carried,
     /// Reads it again, for a reload.
     pub load: Loader,
     /// Devices and workers.
@@ -136,7 +165,8 @@ impl<D: Devices> Control<D> {
     ///
     /// A port that cannot be opened is no error: it is shown, and tried again.
     pub fn new(setup: Setup<D>, now: Instant) -> Self {
-        let Setup { config, load, devices, table, counters, path_counters, addresses, gossip } = setup;
+        let Setup { carried, load, devices, table, counters, path_counters, addresses, gossip } = setup;
+        let Carried { config, kept, statics, started, .. } = carried;
         let mut control = Self {
             config: Config { networks: Vec::new(), ports: Vec::new(), peers: Vec::new(), ..config.clone() },
             load,
@@ -150,21 +180,21 @@ impl<D: Devices> Control<D> {
             gossip: gossip.map(Gossip::new),
             ports: BTreeMap::new(),
             peers: Vec::new(),
-            statics: BTreeMap::new(),
+            statics,
             fallbacks: BTreeMap::new(),
             history: History::new(now),
             troubles: Troubles::default(),
             next_port: 0,
             next_tick: now + TICK,
             last_aged: now,
-            started: now,
+            started,
             dirty: true,
             stopping: false,
         };
         control.table.track_changes(true);
         control.neighbors.set_publishing(control.gossip.is_some());
         control.table.set_own(&control.own_vteps());
-        control.apply(config, &Kept::default(), now);
+        control.apply(config, &kept, now);
         control.settle();
         control
     }
@@ -229,7 +259,20 @@ impl<D: Devices> Control<D> {
 
     /// Lets all ports go, with their devices unless `[node] keep_ports` says otherwise, and publishes that.
     pub fn shutdown(&mut self) {
-        let keep = self.config.node.keep_ports;
+        self.let_go(self.config.node.keep_ports);
+    }
+
+    /// Lets all ports go but not their devices, and publishes that; what goes on with another [`Control`].
+    pub fn move_out(&mut self) -> Carried {
+        let kept = Kept::of(&self.ports, &self.peers);
+        self.let_go(true);
+        let (config, statics) = (self.config.clone(), std::mem::take(&mut self.statics));
+        let members = self.gossip.iter().flat_map(|gossip| gossip.members.values());
+        let members = members.filter(|member| member.is_alive()).filter_map(|member| member.gossip);
+        Carried { config, kept, statics, members: members.take(MAX_JOIN).collect(), started: self.started }
+    }
+
+    fn let_go(&mut self, keep: bool) {
         for name in self.ports.keys().cloned().collect::<Vec<_>>() {
             self.close_port(&name, keep);
         }

@@ -13,11 +13,13 @@ use serde::{Deserialize, Serialize};
 pub use self::gossip::{
     FdbEvent, FdbHistory, FdbHistoryEntry, GossipStatus, KeyEntry, Keys, SecretKey, SecretKeyError,
 };
+pub use self::path::{Lost, PathEntry, PathFound, PathProbes, PathState, Paths, Term};
 pub use self::peers::{Degraded, PeerAdd, PeerEntry, PeerKind, PeerState, Peers};
 pub use self::ports::{NetworkEntry, Networks, PortEntry, PortState, Ports};
 use crate::io::netns::NetnsRef;
 
 mod gossip;
+mod path;
 mod peers;
 mod ports;
 
@@ -97,6 +99,12 @@ pub enum Request {
         #[serde(default)]
         network: Option<String>,
     },
+    /// The paths to peers: [`Paths`].
+    PathShow {
+        /// Only this peer, by name or address.
+        #[serde(default)]
+        peer: Option<String>,
+    },
     /// Who has which IP address: [`Neigh`].
     NeighShow {
         /// Only this network, by name or VNI.
@@ -152,6 +160,7 @@ impl Request {
                 | Self::PortList
                 | Self::PeerList
                 | Self::FdbShow { .. }
+                | Self::PathShow { .. }
                 | Self::NeighShow { .. }
                 | Self::Drops
                 | Self::FdbHistory { .. }
@@ -214,6 +223,9 @@ pub enum Reply {
     /// Entries of the FDB.
     #[serde(rename = "weft.fdb/1")]
     Fdb(Fdb),
+    /// The paths to peers.
+    #[serde(rename = "weft.path/1")]
+    Paths(Paths),
     /// Who has which IP address.
     #[serde(rename = "weft.neigh/1")]
     Neigh(Neigh),

@@ -1,6 +1,6 @@
 //! From one configuration to the next: all of it, or nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Instant;
 
@@ -11,8 +11,8 @@ use super::Control;
 use super::build::MOST;
 use super::config::{Config, ConfigError, NetworkConfig, PortConfig};
 use super::devices::Devices;
-use super::peers;
-use super::ports::State;
+use super::peers::{self, Peer};
+use super::ports::{Port, State};
 
 /// Why a reload was refused; the old configuration stays in effect, untouched.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ pub struct Reloaded {
     pub removed: usize,
     /// Those that are otherwise now.
     pub changed: usize,
-    /// Whether `[encap]`, `[gossip]` or `[log]` changed.
+    /// Whether `[encap]`, `[gossip]`, `[path]` or `[log]` changed.
     pub settings: bool,
 }
 
@@ -66,6 +66,15 @@ impl fmt::Display for Reloaded {
 pub(super) struct Kept {
     ports: BTreeSet<String>,
     peers: Vec<String>,
+}
+
+impl Kept {
+    /// All that the command line added.
+    pub(super) fn of(ports: &BTreeMap<String, Port>, peers: &[Peer]) -> Self {
+        let ports = ports.iter().filter(|(_, port)| port.runtime).map(|(name, _)| name.clone());
+        let peers = peers.iter().filter(|peer| peer.runtime).map(|peer| peer.config.address.to_string());
+        Self { ports: ports.collect(), peers: peers.collect() }
+    }
 }
 
 impl<D: Devices> Control<D> {

@@ -19,6 +19,7 @@ use super::{Control, mtu};
 use crate::counters::{DropReason, Totals};
 
 mod gossip;
+mod paths;
 
 pub(super) use self::gossip::Owners;
 
@@ -55,13 +56,10 @@ impl<D: Devices> Control<D> {
                 all.push(DegradedSubject { cause: cause.to_owned(), since_s: seconds(now, since), subject });
             }
         }
-        for peer in self.peers.iter().filter(|p| !p.is_up()) {
-            let subject = format!("peer {}", peer.config.address);
-            all.push(DegradedSubject {
-                cause: NO_ROUTE.to_owned(),
-                since_s: seconds(now, peer.since),
-                subject,
-            });
+        for peer in &self.peers {
+            let subject = || format!("peer {}", peer.config.address);
+            let item = |(cause, since)| DegradedSubject { cause, since_s: seconds(now, since), subject: subject() };
+            all.extend(peer.troubles().into_iter().map(item));
         }
         for ((peer, name), (said, since)) in &self.fallbacks {
             let subject =
@@ -174,14 +172,18 @@ impl<D: Devices> Control<D> {
         its_own.map(item).collect()
     }
 
+    /// What does not work of a static peer.
+    fn peer_degraded(&self, peer: &Peer, now: Instant) -> Vec<Degraded> {
+        let item = |(cause, since)| Degraded { cause, since_s: seconds(now, since) };
+        let mut degraded: Vec<_> = peer.troubles().into_iter().map(item).collect();
+        degraded.extend(self.fallbacks_of(peer.vtep.ip(), now));
+        degraded
+    }
+
     fn peer_entry(&self, peer: &Peer, now: Instant) -> PeerEntry {
         let networks = || self.config.networks.iter().filter(|n| peer.config.is_on(&n.name));
         let vlan = networks().any(|n| n.vlan == VlanRule::Pass);
-        let mut degraded = Vec::new();
-        if !peer.is_up() {
-            degraded.push(Degraded { cause: NO_ROUTE.to_owned(), since_s: seconds(now, peer.since) });
-        }
-        degraded.extend(self.fallbacks_of(peer.vtep.ip(), now));
+        let degraded = self.peer_degraded(peer, now);
         PeerEntry {
             name: peer.config.address.to_string(),
             address: peer.config.address.to_string(),

@@ -65,11 +65,12 @@ impl Lab {
     fn made(toml: &str, devices: Twin, limits: Limits, gossip: Option<GossipSetup>) -> Self {
         let now = crate::clock::now();
         let setup = Setup {
-            config: config(toml),
+            carried: Carried::new(config(toml), now),
             load: Box::new(|| Config::from_toml(BASIC)),
             devices,
             table: Table::new(limits, Arc::new(Shared::with_seed(7))),
             counters: (0..2).map(|_| Arc::default()).collect(),
+            path_counters: None,
             addresses: vec![[10, 0, 0, 1].into()],
             gossip,
         };

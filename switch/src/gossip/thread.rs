@@ -55,6 +55,8 @@ pub struct Start {
     pub key_file: Option<PathBuf>,
     /// The join addresses.
     pub join: Vec<JoinAddress>,
+    /// Nodes that are called once, at the start.
+    pub known: Vec<SocketAddr>,
 }
 
 /// Why gossip, and with it the daemon, cannot go on.
@@ -119,12 +121,14 @@ struct Thread {
 
 impl Thread {
     fn new(start: Start, link: Link) -> io::Result<Self> {
-        let Start { setup, udp, tcp, identity, key_file, join } = start;
+        let Start { setup, udp, tcp, identity, key_file, join, known } = start;
         let streams = Streams::new(setup.me, setup.addr, setup.mode.clone());
         let (now, mut rng) = (clock::now(), os_rng()?);
         let (finder, found) = find(join);
+        let mut engine = Engine::new(setup, now, &mut rng);
+        engine.call(&known);
         Ok(Self {
-            engine: Engine::new(setup, now, &mut rng),
+            engine,
             rng,
             udp: tokio::net::UdpSocket::from_std(udp)?,
             tcp: tokio::net::TcpListener::from_std(tcp)?,

@@ -31,6 +31,8 @@ nft nftables
 sysctl procps
 cc gcc
 iperf3 iperf3
+curl curl
+openssl openssl
 python3 python3
 strace strace
 groff groff
@@ -170,7 +172,7 @@ if [ $privileged = yes ]; then
     for file in tests/*.rs; do
         if ! grep -q '#\[ignore' "$file"; then continue; fi
         name=$(basename "$file" .rs)
-        case $name in e2e | interop | gossip*) threads=$two ;; *) threads=$one ;; esac
+        case $name in e2e | interop | gossip* | faults | rules | life) threads=$two ;; *) threads=$one ;; esac
         step "$name" 300 cargo test $all -q --test "$name" $threads
     done
 fi

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use weft_tests::cluster::{Cluster, events};
+use weft_tests::command::run;
 use weft_tests::node::count;
 use weft_tests::pair::{pod_v4, pod_v6};
 use weft_tests::stream::Stream;
@@ -180,5 +181,61 @@ fn a_node_whose_address_changes_is_found_again_without_a_restart() {
     assert_eq!(peer(&cluster.nodes[1], "n1")["address"], "10.99.0.101");
     assert_eq!((node.pid(), events(node, "address_changed").len()), (pid, 1));
     assert_pings(&cluster.pods[0], pod_v6(2));
+    cluster.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn tls_does_not_hang_when_the_path_has_just_become_smaller() {
+    const OCTETS: usize = 3_000_000;
+    let cluster = Cluster::start(2);
+    let dir = cluster.lab.dir();
+    std::fs::write(dir.join("file"), vec![b'w'; OCTETS]).expect("a file to serve");
+    let (key, cert) = (dir.join("tls.key").display().to_string(), dir.join("tls.crt").display().to_string());
+    run(&["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=pod", "-keyout", &key, "-out", &cert]);
+    let serve = format!("cd {} && exec openssl s_server -quiet -accept 4433 -key {key} -cert {cert} -WWW", dir.display());
+    let _server = cluster.pods[1].start(&["sh", "-c", &serve], &[], &dir.join("server.txt"));
+    let file = dir.join("got").display().to_string();
+    let url = format!("https://{}:4433/file", pod_v4(2));
+    let fetch = || cluster.pods[0].try_exec(&format!("curl -s -S -k --max-time 8 -o {file} {url}"));
+    wait::until(wait::secs(5), "the server to serve", || fetch().ok());
+    for octets in [1400, 1280] {
+        cluster.shrink(octets);
+        let start = wait::now();
+        let done = fetch();
+        println!("path {octets}: {OCTETS} octets over TLS in {:?}", wait::now() - start);
+        assert!(done.ok(), "{}", done.err);
+        assert_eq!(std::fs::metadata(&file).expect("the file").len(), OCTETS as u64);
+        cluster.heal();
+    }
+    cluster.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn what_icmp_says_of_a_smaller_path_is_tried_at_once() {
+    let cluster = Cluster::start(3);
+    // The third host becomes the router between the others.
+    let [a, b, router] = [0, 1, 2].map(|at: usize| cluster.nodes[at].host.clone());
+    router.ns.exec("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.u0.send_redirects=0");
+    for (from, to) in [(&a, &b), (&b, &a)] {
+        from.ns.ip(&format!("route add {}/32 via {}", to.v4, router.v4));
+    }
+    for host in [&a, &b] {
+        host.ns.exec("ethtool -K u0 tx-udp-segmentation off");
+    }
+    let stream = Stream::start(&cluster.pods[0], (&cluster.pods[1], pod_v4(2)), 5201, None);
+    wait::sleep_ms(1000);
+    assert_eq!(path_mtu(&cluster.nodes[0], "n2"), 1500);
+    router.ns.ip(&format!("route add {}/32 dev u0 mtu lock 1280", b.v4));
+    let found = wait::until(wait::secs(1), "the smaller path to be found", || {
+        path_mtu(&cluster.nodes[0], "n2") == 1280
+    });
+    let octets = stream.octets();
+    wait::until(wait::secs(1), "the stream to flow", || stream.octets() > octets + 100_000);
+    println!("found {found:?} after the route");
+    router.ns.ip(&format!("route del {}/32", b.v4));
+    wait::until(wait::secs(30), "the larger path to be used", || path_mtu(&cluster.nodes[0], "n2") == 1500);
+    stream.finish().expect("a stream without a fault");
     cluster.finish();
 }

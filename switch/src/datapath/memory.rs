@@ -373,7 +373,7 @@ impl MemoryWorker {
                 WorkerEvent::Bind { vni, told, port } => {
                     self.neighbors.learn(&Heard { vni, told, port, now, age });
                 }
-                WorkerEvent::PortGone { .. } | WorkerEvent::Offload { .. } => {}
+                _ => {}
             }
         }
     }

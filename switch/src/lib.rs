@@ -12,5 +12,6 @@ pub mod datapath;
 pub mod events;
 pub mod gossip;
 pub mod io;
+pub mod path;
 mod sys;
 pub mod topology;

@@ -1,0 +1,283 @@
+//! Whether the direct path works, and in which format: judged by small probes of either.
+//!
+//! One answer proves that a format works both ways. A path is dead when [`DEAD_LOSSES`] probes of both formats have no
+//! answer for [`DEAD_AFTER`]; probes follow faster meanwhile, and from one source port after the other.
+
+use std::time::{Duration, Instant};
+
+use encap::Format;
+
+/// Probes without an answer, of both formats together, at least.
+const DEAD_LOSSES: u32 = 5;
+/// Of each format, when both are dead.
+const DEAD_EACH: u32 = 2;
+/// Since the first of them was sent.
+const DEAD_AFTER: Duration = Duration::from_millis(900);
+/// A peer that never answered may not have heard of this node yet.
+const GRACE: Duration = Duration::from_secs(5);
+/// While fewer of the used format are lost, probes follow fast.
+const FAST_MOST: u32 = 8;
+/// Answers of the other format until it is used, and of the proper one until that is used again.
+const CHANGE_AFTER: u32 = 2;
+const BACK_AFTER: u32 = 3;
+/// Of so many probes one is of the format that is not used; of more, where it is known not to work.
+const OTHER_EACH: u32 = 5;
+const OTHER_EACH_DEAD: u32 = 10;
+
+/// What is known of one format.
+#[derive(Clone, Copy, Debug, Default)]
+struct Track {
+    /// In a row, by now.
+    lost: u32,
+    answered: u32,
+    /// When the first of the lost was sent.
+    lost_since: Option<Instant>,
+    answered_at: Option<Instant>,
+    /// When the latest that was answered was sent.
+    proved: Option<Instant>,
+}
+
+impl Track {
+    fn is_silent(&self, time: Duration, now: Instant) -> bool {
+        self.lost_since.is_some_and(|since| now.saturating_duration_since(since) >= time)
+    }
+}
+
+/// The direct path in both formats.
+#[derive(Clone, Debug)]
+pub(super) struct Life {
+    proper: Format,
+    used: Format,
+    tracks: [Track; 2],
+    began: Instant,
+    dead: bool,
+    turn: u32,
+}
+
+const fn place(format: Format) -> usize {
+    match format {
+        Format::Vxlan => 0,
+        Format::Geneve => 1,
+    }
+}
+
+pub(super) const fn other(format: Format) -> Format {
+    match format {
+        Format::Vxlan => Format::Geneve,
+        Format::Geneve => Format::Vxlan,
+    }
+}
+
+impl Life {
+    pub(super) fn new(proper: Format, now: Instant) -> Self {
+        Self { proper, used: proper, tracks: [Track::default(); 2], began: now, dead: false, turn: 0 }
+    }
+
+    // ---- what there is ----
+
+    /// The format that works: the proper one, unless only the other does.
+    pub(super) const fn format(&self) -> Format {
+        self.used
+    }
+
+    /// Whether nothing answers in either format.
+    pub(super) const fn is_dead(&self) -> bool {
+        self.dead
+    }
+
+    /// Whether probes of any size get there: it was heard of, and the last small one was answered.
+    pub(super) const fn is_well(&self) -> bool {
+        let track = &self.tracks[place(self.used)];
+        !self.dead && track.lost == 0 && track.answered_at.is_some()
+    }
+
+    /// Whether it is to be found out now if the path is dead.
+    pub(super) const fn is_in_doubt(&self) -> bool {
+        let track = &self.tracks[place(self.used)];
+        !self.dead && track.lost > 0 && track.lost < FAST_MOST
+    }
+
+    /// When a format answered last.
+    pub(super) const fn answered_at(&self, format: Format) -> Option<Instant> {
+        self.tracks[place(format)].answered_at
+    }
+
+    /// When the first of the probes that are lost was sent.
+    pub(super) const fn silent_since(&self) -> Option<Instant> {
+        self.tracks[place(self.used)].lost_since
+    }
+
+    /// The format of the next small probe.
+    pub(super) fn next_format(&mut self) -> Format {
+        self.turn = self.turn.wrapping_add(1);
+        let (used, spare) = (&self.tracks[place(self.used)], &self.tracks[place(other(self.used))]);
+        let each = if self.dead || used.lost > 0 || self.used != self.proper {
+            2
+        } else if spare.lost >= DEAD_LOSSES {
+            OTHER_EACH_DEAD
+        } else {
+            OTHER_EACH
+        };
+        if self.turn.is_multiple_of(each) { other(self.used) } else { self.used }
+    }
+
+    // ---- what happens ----
+
+    /// What is sent changed.
+    pub(super) const fn set_proper(&mut self, proper: Format) {
+        (self.proper, self.used) = (proper, proper);
+    }
+
+    /// A small probe has no answer; `patience`: three round trips.
+    pub(super) fn lost_one(&mut self, format: Format, sent: Instant, patience: Duration, now: Instant) {
+        let track = &mut self.tracks[place(format)];
+        if track.proved.is_some_and(|proved| sent <= proved) {
+            return;
+        }
+        (track.lost, track.answered) = (track.lost.saturating_add(1), 0);
+        track.lost_since.get_or_insert(sent);
+        self.judge(patience, now);
+    }
+
+    /// A probe of a format that was sent then was answered, or heard of. Says whether the path was dead.
+    pub(super) fn answered(&mut self, format: Format, sent: Instant, now: Instant) -> bool {
+        let track = &mut self.tracks[place(format)];
+        if track.proved.is_some_and(|proved| sent < proved) || track.lost_since.is_some_and(|since| sent < since)
+        {
+            // It was sent before those that are lost: no sign of life now.
+            return false;
+        }
+        track.answered = track.answered.saturating_add(1);
+        (track.lost, track.lost_since) = (0, None);
+        (track.answered_at, track.proved) = (Some(now), Some(sent));
+        if format == self.proper && track.answered >= BACK_AFTER {
+            self.used = self.proper;
+        }
+        let revived = std::mem::take(&mut self.dead);
+        if revived && self.tracks[place(self.used)].lost > 0 {
+            self.used = format;
+        }
+        revived
+    }
+
+    fn judge(&mut self, patience: Duration, now: Instant) {
+        let after = DEAD_AFTER.max(patience);
+        let (used, spare) = (&self.tracks[place(self.used)], &self.tracks[place(other(self.used))]);
+        let never = used.answered_at.is_none() && spare.answered_at.is_none();
+        if never && now.saturating_duration_since(self.began) < GRACE {
+            return;
+        }
+        let enough = |track: &Track| track.lost >= DEAD_EACH;
+        if enough(used)
+            && enough(spare)
+            && used.lost.saturating_add(spare.lost) >= DEAD_LOSSES
+            && used.is_silent(after, now)
+            && spare.is_silent(after / 2, now)
+        {
+            self.dead = true;
+        } else if used.lost >= DEAD_LOSSES
+            && used.is_silent(after, now)
+            && spare.lost == 0
+            && spare.answered >= CHANGE_AFTER
+        {
+            self.used = other(self.used);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::path::testing::start;
+
+    const ANSWER: Duration = Duration::from_millis(1);
+    const LOST: Duration = Duration::from_millis(100);
+
+    struct Path {
+        life: Life,
+        now: Instant,
+    }
+
+    impl Path {
+        fn new() -> Self {
+            let now = start();
+            let mut path = Self { life: Life::new(Format::Vxlan, now), now };
+            path.run(Duration::from_secs(2), |_| true);
+            path
+        }
+
+        /// A probe each 100 or 200 ms; `works` says which formats do.
+        fn run(&mut self, time: Duration, works: impl Fn(Format) -> bool) {
+            let end = self.now + time;
+            while self.now < end {
+                let (format, sent) = (self.life.next_format(), self.now);
+                if works(format) {
+                    self.life.answered(format, sent, sent + ANSWER);
+                } else {
+                    self.life.lost_one(format, sent, Duration::ZERO, sent + LOST);
+                }
+                self.now += if self.life.is_in_doubt() { LOST } else { 2 * LOST };
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_is_dead_after_a_second_of_silence_in_both_formats_and_lives_with_the_first_answer() {
+        let mut path = Path::new();
+        path.run(Duration::from_millis(700), |_| false);
+        assert!(!path.life.is_dead());
+        path.run(Duration::from_millis(400), |_| false);
+        assert!(path.life.is_dead() && !path.life.is_well());
+        let format = path.life.next_format();
+        assert!(path.life.answered(format, path.now, path.now + ANSWER));
+        assert!(!path.life.is_dead());
+    }
+
+    #[test]
+    fn a_format_that_dies_alone_is_replaced_and_comes_back() {
+        let mut path = Path::new();
+        path.run(Duration::from_millis(1_500), |format| format == Format::Geneve);
+        assert_eq!((path.life.format(), path.life.is_dead()), (Format::Geneve, false));
+        path.run(Duration::from_secs(60), |format| format == Format::Geneve);
+        assert_eq!(path.life.format(), Format::Geneve);
+        path.run(Duration::from_secs(3), |_| true);
+        assert_eq!(path.life.format(), Format::Vxlan);
+    }
+
+    #[test]
+    fn a_spare_format_that_never_works_does_no_harm() {
+        let mut path = Path::new();
+        path.run(Duration::from_secs(60), |format| format == Format::Vxlan);
+        assert!(path.life.is_well());
+        assert_eq!(path.life.format(), Format::Vxlan);
+        path.run(Duration::from_millis(1_400), |_| false);
+        assert!(path.life.is_dead());
+    }
+
+    #[test]
+    fn after_an_outage_the_format_that_answers_first_is_used() {
+        let mut path = Path::new();
+        path.run(Duration::from_secs(5), |_| false);
+        path.run(Duration::from_millis(400), |format| format == Format::Geneve);
+        assert_eq!((path.life.is_dead(), path.life.format()), (false, Format::Geneve));
+    }
+
+    #[test]
+    fn who_never_answered_has_a_while_to_hear_of_this_node() {
+        let now = start();
+        let mut path = Path { life: Life::new(Format::Vxlan, now), now };
+        path.run(Duration::from_millis(4_500), |_| false);
+        assert!(!path.life.is_dead());
+        path.run(Duration::from_secs(1), |_| false);
+        assert!(path.life.is_dead());
+    }
+
+    #[test]
+    fn an_answer_to_what_was_sent_before_the_silence_is_no_sign_of_life() {
+        let mut path = Path::new();
+        let before = path.now - LOST;
+        path.run(Duration::from_secs(2), |_| false);
+        assert!(!path.life.answered(Format::Vxlan, before, path.now));
+        assert!(path.life.is_dead());
+    }
+}

@@ -1,0 +1,328 @@
+//! What nodes say to each other about the path between them: the octets inside of the seal.
+//!
+//! ```text
+//!  0      1    9        13        17      21
+//! | kind | to | number | highest | heard | body
+//! probe  1: id 4, size 2, source 2, wall 8, reserved 2     ask    3: round 4, about 16, reserved 7
+//! reply  2: id 4, size 2, delay 4, wall 8                  answer 4: round 4, about 16, up 1, mtu 2, round trip 4
+//! ```
+//!
+//! A reply is as long as the smallest probe, an answer as an ask: nobody can use a node to send more than was sent to it.
+//! Octets after the end are left to later versions.
+
+use std::time::Duration;
+
+use encap::Format;
+use encap::tunnel::{IpVersion, UDP_HEADER_LEN};
+use fdb::gossip::identity::{BootId, NodeId};
+use fdb::gossip::seal;
+
+/// A probe up to this size is small: it is numbered, and says nothing about the MTU.
+pub(super) const SMALL_MAX: u16 = 256;
+
+/// Octets of a probe and of a reply.
+const PROBE_LEN: usize = COMMON_LEN + 18;
+/// Octets of an ask and of an answer.
+const ASK_LEN: usize = COMMON_LEN + 27;
+const COMMON_LEN: usize = 21;
+
+const PROBE: u8 = 1;
+const REPLY: u8 = 2;
+const ASK: u8 = 3;
+const ANSWER: u8 = 4;
+
+/// The octets between the UDP header and the seal: those that tell control from frames.
+const fn carrier_len(format: Format) -> usize {
+    match format {
+        Format::Vxlan => 8,
+        Format::Geneve => 16,
+    }
+}
+
+/// The octets of the outer IP packet around a message of so many octets, without padding.
+const fn packet_len(outer: IpVersion, format: Format, message: usize) -> usize {
+    outer.header_len() + UDP_HEADER_LEN + carrier_len(format) + seal::OVERHEAD + message
+}
+
+/// The octets of the outer IP packet of a small probe, or of a reply.
+#[allow(clippy::cast_possible_truncation)] // 168 at most
+pub(super) const fn small_packet(outer: IpVersion, format: Format) -> u16 {
+    packet_len(outer, format, PROBE_LEN) as u16
+}
+
+/// The octets of the outer IP packet of an ask, or of an answer.
+pub(super) const fn ask_packet(outer: IpVersion, format: Format) -> usize {
+    packet_len(outer, format, ASK_LEN)
+}
+
+const _: () = assert!(small_packet(IpVersion::V6, Format::Geneve) <= SMALL_MAX, "small probes are small");
+
+/// For which process a message is: a datagram does not name its receiver, and somebody on the way may bring it to another.
+#[allow(clippy::cast_possible_truncation)] // a part of a random number is random
+pub(super) const fn receiver(boot: BootId) -> u64 {
+    boot.get() as u64
+}
+
+/// What each side has sent and heard of small messages: it tells what is lost there and what is lost back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// How many the sender has sent to the receiver, this one included if it is small.
+    pub(super) number: u32,
+    /// The highest number of the receiver that arrived at the sender; 0 = none.
+    pub(super) highest: u32,
+    /// How many of the receiver arrived there.
+    pub(super) heard: u32,
+}
+
+/// A message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Message {
+    /// [`receiver`] of the process that it is for.
+    pub(super) to: u64,
+    pub(super) counts: Counts,
+    pub(super) body: Body,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Body {
+    Probe(Probe),
+    Reply(Reply),
+    Ask(Ask),
+    Answer(Answer),
+}
+
+/// Asks for a reply, if it arrives as large as it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Probe {
+    pub(super) id: u32,
+    /// Octets of the outer IP packet.
+    pub(super) size: u16,
+    /// The index of the source port.
+    pub(super) source: u16,
+    /// The sender's wall clock, milliseconds since 1970.
+    pub(super) wall_ms: u64,
+}
+
+/// A probe arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reply {
+    /// The probe's.
+    pub(super) id: u32,
+    /// The probe's.
+    pub(super) size: u16,
+    /// From the arrival of the probe to this reply.
+    pub(super) delay: Duration,
+    /// The sender's wall clock.
+    pub(super) wall_ms: u64,
+}
+
+/// Asks how the receiver reaches a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ask {
+    pub(super) round: u32,
+    pub(super) about: NodeId,
+}
+
+/// How the sender reaches a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// The ask's.
+    pub(super) round: u32,
+    /// The ask's.
+    pub(super) about: NodeId,
+    /// Whether its direct path works both ways.
+    pub(super) up: bool,
+    /// The IP MTU of that path.
+    pub(super) mtu: u16,
+    /// Its round trip.
+    pub(super) round_trip: Duration,
+}
+
+/// Why octets are no message. Nothing was changed by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    /// It ends early.
+    #[error("a path message of {octets} octets is cut short: dropped; the sender is at fault")]
+    Truncated {
+        /// Its length.
+        octets: usize,
+    },
+    /// It is of a kind that this version does not know.
+    #[error("a path message of unknown kind {kind}: ignored; a newer node sent it")]
+    Kind {
+        /// The octet that says it.
+        kind: u8,
+    },
+    /// It is for another process.
+    #[error("a path message for another process: dropped; it was late, or somebody brought it here")]
+    NotForUs,
+}
+
+impl Message {
+    /// Whether it is numbered.
+    pub(super) const fn is_small(&self) -> bool {
+        match self.body {
+            Body::Probe(Probe { size, .. }) => size <= SMALL_MAX,
+            Body::Reply(_) | Body::Ask(_) | Body::Answer(_) => true,
+        }
+    }
+
+    /// The octets to seal.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let Counts { number, highest, heard } = self.counts;
+        let mut out = Vec::with_capacity(ASK_LEN);
+        out.push(match self.body {
+            Body::Probe(_) => PROBE,
+            Body::Reply(_) => REPLY,
+            Body::Ask(_) => ASK,
+            Body::Answer(_) => ANSWER,
+        });
+        out.extend(self.to.to_be_bytes());
+        [number, highest, heard].iter().for_each(|count| out.extend(count.to_be_bytes()));
+        let len = match &self.body {
+            Body::Probe(Probe { id, size, source, wall_ms }) => {
+                out.extend(id.to_be_bytes());
+                [size, source].iter().for_each(|number| out.extend(number.to_be_bytes()));
+                out.extend(wall_ms.to_be_bytes());
+                PROBE_LEN
+            }
+            Body::Reply(Reply { id, size, delay, wall_ms }) => {
+                out.extend(id.to_be_bytes());
+                out.extend(size.to_be_bytes());
+                out.extend(micros(*delay).to_be_bytes());
+                out.extend(wall_ms.to_be_bytes());
+                PROBE_LEN
+            }
+            Body::Ask(Ask { round, about }) => {
+                out.extend(round.to_be_bytes());
+                out.extend(about.get().to_be_bytes());
+                ASK_LEN
+            }
+            Body::Answer(Answer { round, about, up, mtu, round_trip }) => {
+                out.extend(round.to_be_bytes());
+                out.extend(about.get().to_be_bytes());
+                out.push(u8::from(*up));
+                out.extend(mtu.to_be_bytes());
+                out.extend(micros(*round_trip).to_be_bytes());
+                ASK_LEN
+            }
+        };
+        out.resize(len, 0);
+        out
+    }
+
+    /// Reads what was sealed.
+    pub(super) fn decode(octets: &[u8]) -> Result<Self, MessageError> {
+        let short = MessageError::Truncated { octets: octets.len() };
+        let mut rest = Reader(octets);
+        let kind = rest.array::<1>().ok_or(short)?[0];
+        if !(PROBE..=ANSWER).contains(&kind) {
+            return Err(MessageError::Kind { kind });
+        }
+        Self::read(kind, &mut rest).ok_or(short)
+    }
+
+    fn read(kind: u8, rest: &mut Reader<'_>) -> Option<Self> {
+        let to = u64::from_be_bytes(rest.array()?);
+        let counts = Counts { number: rest.u32()?, highest: rest.u32()?, heard: rest.u32()? };
+        let body = match kind {
+            PROBE => {
+                let (id, size, source) = (rest.u32()?, rest.u16()?, rest.u16()?);
+                let wall_ms = u64::from_be_bytes(rest.array()?);
+                rest.array::<2>()?;
+                Body::Probe(Probe { id, size, source, wall_ms })
+            }
+            REPLY => {
+                let (id, size, delay) = (rest.u32()?, rest.u16()?, rest.u32()?);
+                let wall_ms = u64::from_be_bytes(rest.array()?);
+                Body::Reply(Reply { id, size, delay: Duration::from_micros(delay.into()), wall_ms })
+            }
+            kind => {
+                let (round, about) = (rest.u32()?, NodeId::new(u128::from_be_bytes(rest.array()?)));
+                let ([up], mtu, micros) = (rest.array()?, rest.u16()?, rest.u32()?);
+                let round_trip = Duration::from_micros(micros.into());
+                match kind {
+                    ASK => Body::Ask(Ask { round, about }),
+                    _ => Body::Answer(Answer { round, about, up: up == 1, mtu, round_trip }),
+                }
+            }
+        };
+        Some(Self { to, counts, body })
+    }
+}
+
+fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
+}
+
+/// What is left to read.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*taken)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_be_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bodies() -> impl Strategy<Value = Body> {
+        let about = any::<u128>().prop_map(NodeId::new);
+        let time = || any::<u32>().prop_map(|micros| Duration::from_micros(micros.into()));
+        prop_oneof![
+            any::<(u32, u16, u16, u64)>()
+                .prop_map(|(id, size, source, wall_ms)| Body::Probe(Probe { id, size, source, wall_ms })),
+            (any::<(u32, u16, u64)>(), time())
+                .prop_map(|((id, size, wall_ms), delay)| Body::Reply(Reply { id, size, delay, wall_ms })),
+            (any::<u32>(), about.clone()).prop_map(|(round, about)| Body::Ask(Ask { round, about })),
+            (any::<(u32, bool, u16)>(), about, time()).prop_map(|((round, up, mtu), about, round_trip)| {
+                Body::Answer(Answer { round, about, up, mtu, round_trip })
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_message_reads_as_it_was_written_and_no_part_of_it_is_one(
+            to: u64, number: u32, highest: u32, heard: u32, body in bodies(), more in prop::collection::vec(any::<u8>(), 0..9),
+        ) {
+            let message = Message { to, counts: Counts { number, highest, heard }, body };
+            let octets = message.encode();
+            prop_assert_eq!(Message::decode(&[&octets[..], &more].concat()), Ok(message));
+            for len in 0..octets.len() {
+                prop_assert_eq!(Message::decode(&octets[..len]), Err(MessageError::Truncated { octets: len }));
+            }
+        }
+
+        #[test]
+        fn any_octets_are_a_message_or_an_error(octets in prop::collection::vec(any::<u8>(), 0..80)) {
+            if let Err(MessageError::Kind { kind }) = Message::decode(&octets) {
+                prop_assert!(kind == 0 || kind > ANSWER);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_that_is_answered_is_shorter_than_its_answer() {
+        let len = |body| Message { to: 1, counts: Counts::default(), body }.encode().len();
+        let (about, delay) = (NodeId::new(1), Duration::ZERO);
+        let probe = len(Body::Probe(Probe { id: 1, size: 140, source: 0, wall_ms: 0 }));
+        assert_eq!(len(Body::Reply(Reply { id: 1, size: 140, delay, wall_ms: 0 })), probe);
+        let ask = len(Body::Ask(Ask { round: 1, about }));
+        assert_eq!(len(Body::Answer(Answer { round: 1, about, up: true, mtu: 1500, round_trip: delay })), ask);
+    }
+}

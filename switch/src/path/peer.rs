@@ -1,0 +1,485 @@
+//! One target: what was sent to it and has no answer yet, what comes next, and what is concluded.
+
+mod schedule;
+
+use std::time::{Duration, Instant};
+
+use encap::tunnel::{IpVersion, Overhead};
+use encap::{Format, Mtu};
+use rand_core::Rng;
+
+pub(super) use self::schedule::{Tempo, Want};
+use super::budget::{Bucket, PEER_BURST, PEER_RATE, REPLY_BURST, REPLY_RATE};
+use super::examination::{Examination, Size};
+use super::health::{Causes, Health, Signs};
+use super::life::Life;
+use super::message::{self, Counts, Reply};
+use super::numbers::Numbers;
+use super::odds::Odds;
+use super::relay::Relaying;
+use super::round_trip::RoundTrip;
+use super::search::{Bounds, Search};
+use super::view::{RoundTripView, SourceView, View};
+use super::{Config, Path, Share, Target};
+
+/// Probes that are remembered; the oldest is forgotten first.
+const SENT_MAX: usize = 64;
+/// A reply that comes later is of no use.
+const SENT_KEPT: Duration = Duration::from_secs(3);
+
+/// A full-size probe is suspicious when a small one of so long before was answered.
+const BESIDE: Duration = Duration::from_millis(300);
+
+/// What arrives so long after nothing gets there any more was sent after that, too.
+const IN_FLIGHT: Duration = Duration::from_millis(500);
+
+/// ICMP errors about one peer are heard so often.
+const HINT_EVERY: Duration = Duration::from_secs(1);
+/// What no router can mean (RFC 791, RFC 8200).
+const HINT_MIN: [u16; 2] = [576, 1280];
+
+/// What a probe is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// The path's life. With an id: it is sent beside this large one.
+    Small(Option<u32>),
+    /// The size in effect.
+    Full,
+    /// A trial of the search.
+    Trial(u32),
+    /// A cell of an examination.
+    Cell(usize),
+}
+
+/// A probe that has no answer yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    pub(super) id: u32,
+    pub(super) sort: Sort,
+    pub(super) format: Format,
+    pub(super) source: u16,
+    pub(super) size: u16,
+    at: Instant,
+    lost_at: Instant,
+    /// Whether it was counted as lost.
+    lost: bool,
+    /// Whether the small one beside it was answered.
+    beside: bool,
+}
+
+/// One target.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) target: Target,
+    pub(super) relaying: Relaying,
+    /// When it is looked at next.
+    pub(super) wake: Instant,
+    numbers: Numbers,
+    round_trip: RoundTrip,
+    odds: Odds,
+    search: Search,
+    life: Life,
+    causes: Causes,
+    replies: Bucket,
+    bucket: Bucket,
+    sources: Vec<SourceView>,
+    sent: Vec<Sent>,
+    ids: u32,
+    turns: schedule::Turns,
+    /// When the latest small probe that was answered had been sent.
+    small_passed: Option<Instant>,
+    heard_at: Option<Instant>,
+    hinted_at: Option<Instant>,
+    clock_ahead_ms: Option<i64>,
+    probes: (u64, u64),
+    told: Option<Path>,
+    since: Instant,
+    examination: Option<Examination>,
+}
+
+impl Peer {
+    pub(super) fn new(target: Target, config: &Config, now: Instant) -> Self {
+        Self {
+            target,
+            relaying: Relaying::default(),
+            wake: now,
+            numbers: Numbers::new(now),
+            round_trip: RoundTrip::new(),
+            odds: Odds::new(),
+            search: Search::new(bounds(&target, config), config.source_ports, now),
+            life: Life::new(target.format, now),
+            causes: Causes::default(),
+            replies: Bucket::new(REPLY_RATE, REPLY_BURST, now),
+            bucket: Bucket::new(PEER_RATE, PEER_BURST, now),
+            sources: vec![SourceView::default(); config.source_ports.into()],
+            sent: Vec::new(),
+            ids: 0,
+            turns: schedule::Turns::new(now),
+            small_passed: None,
+            heard_at: None,
+            hinted_at: None,
+            clock_ahead_ms: None,
+            probes: (0, 0),
+            told: None,
+            since: now,
+            examination: None,
+        }
+    }
+
+    // ---- what changes ----
+
+    /// The target is described anew. What a new run of it does not share with the last one is forgotten.
+    pub(super) fn set_target(&mut self, target: Target, config: &Config, now: Instant) {
+        if target == self.target {
+            return;
+        }
+        let old = std::mem::replace(&mut self.target, target);
+        if (old.vxlan, old.geneve) != (target.vxlan, target.geneve) {
+            return self.begin_anew(config, now);
+        }
+        if old.boot != target.boot {
+            (self.numbers, self.life) = (Numbers::new(now), Life::new(target.format, now));
+            self.relaying.close();
+            self.sent.clear();
+            self.turns.soon(now);
+        }
+        if old.format != target.format {
+            self.life.set_proper(target.format);
+        }
+        self.search.set_bounds(bounds(&target, config), now);
+        self.turns.full_soon(now);
+    }
+
+    /// Nothing is known of it any more.
+    pub(super) fn begin_anew(&mut self, config: &Config, now: Instant) {
+        let (told, since, wake) = (self.told.take(), self.since, self.wake);
+        *self = Self { told, since, wake, ..Self::new(self.target, config, now) };
+    }
+
+    pub(super) fn set_config(&mut self, config: &Config, now: Instant) {
+        self.search.set_bounds(bounds(&self.target, config), now);
+        self.search.set_sources(config.source_ports);
+        self.sources.resize(config.source_ports.into(), SourceView::default());
+        if !config.relay {
+            self.relaying.close();
+        }
+    }
+
+    /// Frames go there. Says whether none did for a while.
+    pub(super) fn traffic(&mut self, now: Instant) -> bool {
+        let news = self.turns.traffic(now);
+        if news {
+            self.turns.soon(now);
+            self.relaying.hurry(now);
+        }
+        news
+    }
+
+    pub(super) fn is_active(&self, now: Instant) -> bool {
+        self.turns.is_active(now)
+    }
+
+    /// An ICMP error says what the path takes.
+    pub(super) fn hint(&mut self, mtu: u16, now: Instant) {
+        let [v4, v6] = HINT_MIN;
+        let least = if self.outer() == IpVersion::V4 { v4 } else { v6 };
+        let again = self.hinted_at.is_none_or(|at| now.saturating_duration_since(at) >= HINT_EVERY);
+        if mtu >= least && mtu < self.search.current() && again {
+            self.hinted_at = Some(now);
+            self.search.hint(mtu, now);
+        }
+    }
+
+    /// The own kernel did not send a packet of this size.
+    pub(super) fn refused(&mut self, size: u16, now: Instant) {
+        self.search.refused(size, now);
+    }
+
+    pub(super) fn examine(&mut self, min: Mtu, now: Instant) {
+        let (outer, link) = (self.outer(), self.target.link_mtu);
+        let octets = |format, size| match size {
+            Size::Small => message::small_packet(outer, format),
+            Size::Min => min.min(link).get(),
+            Size::Link => link.get(),
+        };
+        if self.examination.as_ref().is_none_or(|examination| examination.finished) {
+            self.examination = Some(Examination::new(octets, now));
+        }
+    }
+
+    // ---- what arrives ----
+
+    /// A genuine message of it arrived, with these numbers.
+    pub(super) fn heard(&mut self, counts: Counts, small: bool, now: Instant) {
+        self.heard_at = Some(now);
+        if let Some((sent, format)) = self.numbers.heard(counts, small, now) {
+            self.proved(format, sent, now);
+        }
+    }
+
+    /// Whether one more answer may be sent to it.
+    pub(super) fn may_answer(&mut self, now: Instant) -> bool {
+        self.replies.take(1, 0.0, now)
+    }
+
+    /// A probe arrived there. Says whether it was one that is remembered.
+    pub(super) fn replied(&mut self, reply: &Reply, arrived: Instant, now: super::Moment) -> bool {
+        let known = self.sent.iter().position(|sent| (sent.id, sent.size) == (reply.id, reply.size));
+        let Some(sent) = known.map(|place| self.sent.remove(place)) else { return false };
+        let time = arrived.saturating_duration_since(sent.at);
+        let time = time.checked_sub(reply.delay).unwrap_or(time);
+        self.probes.1 += 1;
+        if let Some(source) = self.sources.get_mut(usize::from(sent.source)) {
+            (source.answered, source.lost, source.answered_at) = (source.answered + 1, 0, Some(now.at));
+            source.passes = source.passes.max(Mtu::new(sent.size.into()).ok());
+        }
+        match sent.sort {
+            Sort::Small(beside) => {
+                self.round_trip.sample(time);
+                self.compare_clocks(reply.wall_ms, time, now.unix_ms);
+                if sent.format == self.life.format() {
+                    self.odds.small(true);
+                }
+                self.small_passed = self.small_passed.max(Some(sent.at));
+                if let Some(large) = self.sent.iter_mut().find(|large| Some(large.id) == beside) {
+                    large.beside = true;
+                }
+            }
+            Sort::Full => {
+                self.odds.large(true);
+                self.search.watch_passed(sent.size, sent.source);
+            }
+            Sort::Trial(trial) => {
+                if sent.size == self.search.current() {
+                    self.odds.large(true);
+                }
+                self.search.passed(trial, now.at);
+            }
+            Sort::Cell(place) => {
+                if let Some(examination) = self.examination.as_mut() {
+                    examination.answered(place);
+                }
+            }
+        }
+        self.proved(sent.format, sent.at, now.at);
+        true
+    }
+
+    /// Something that was sent then got there.
+    fn proved(&mut self, format: Format, sent: Instant, now: Instant) {
+        let first = self.life.answered_at(self.life.format()).is_none();
+        let revived = self.life.answered(format, sent, now);
+        if revived {
+            self.numbers.forget_shares(now);
+        }
+        if first || revived {
+            self.turns.soon(now);
+        }
+        if !self.life.is_dead() {
+            self.relaying.direct_works(now);
+        }
+    }
+
+    #[allow(clippy::cast_possible_wrap)] // milliseconds since 1970
+    fn compare_clocks(&mut self, theirs_ms: u64, time: Duration, ours_ms: u64) {
+        // The reply was on its way for about half of the round trip.
+        let half = i64::try_from(time.as_millis() / 2).unwrap_or(0);
+        let usual = self.round_trip.smoothed().is_none_or(|smoothed| time <= smoothed * 2);
+        if usual || self.clock_ahead_ms.is_none() {
+            self.clock_ahead_ms = Some((theirs_ms as i64).wrapping_add(half).wrapping_sub(ours_ms as i64));
+        }
+    }
+
+    // ---- time ----
+
+    /// Counts as lost what has no answer in time.
+    pub(super) fn expire(&mut self, config: &Config, now: Instant) {
+        for place in 0..self.sent.len() {
+            let sent = &mut self.sent[place];
+            if !sent.lost && sent.lost_at <= now {
+                sent.lost = true;
+                let sent = *sent;
+                self.lost(&sent, now);
+            }
+        }
+        self.sent.retain(|sent| now.saturating_duration_since(sent.at) < SENT_KEPT);
+        if self.life.is_dead() && config.relay {
+            self.relaying.direct_died(now);
+        } else {
+            self.relaying.tick(now);
+        }
+    }
+
+    fn lost(&mut self, sent: &Sent, now: Instant) {
+        if let Some(source) = self.sources.get_mut(usize::from(sent.source)) {
+            source.lost = source.lost.saturating_add(1);
+        }
+        match sent.sort {
+            Sort::Small(_) => {
+                if sent.format == self.life.format() {
+                    self.odds.small(false);
+                }
+                let patience = self.round_trip.smoothed().unwrap_or_default() * 3;
+                self.life.lost_one(sent.format, sent.at, patience, now);
+                if self.life.is_in_doubt() {
+                    self.turns.small_soon(now);
+                }
+            }
+            Sort::Full => {
+                self.odds.large(false);
+                let counts = self.small_passed.is_some_and(|passed| passed + BESIDE >= sent.at);
+                self.search.watch_lost(sent.size, sent.source, counts, now);
+            }
+            Sort::Trial(trial) => {
+                if sent.size == self.search.current() {
+                    self.odds.large(false);
+                }
+                if self.search.lost(trial, sent.beside, &self.odds, now) {
+                    self.odds.explained();
+                    self.sources.iter_mut().for_each(|source| source.passes = None);
+                }
+            }
+            Sort::Cell(_) => {}
+        }
+    }
+
+    // ---- what there is ----
+
+    /// Whether its direct path works both ways, as far as is known by now.
+    pub(super) fn is_up(&self) -> bool {
+        !self.life.is_dead() && self.life.answered_at(self.life.format()).is_some()
+    }
+
+    pub(super) const fn is_dead(&self) -> bool {
+        self.life.is_dead()
+    }
+
+    pub(super) const fn format(&self) -> Format {
+        self.life.format()
+    }
+
+    pub(super) const fn round_trip(&self) -> Option<Duration> {
+        self.round_trip.smoothed()
+    }
+
+    pub(super) fn mtu(&self) -> Mtu {
+        Mtu::new(self.search.current().into()).unwrap_or(self.target.link_mtu)
+    }
+
+    pub(super) fn outer(&self) -> IpVersion {
+        self.target.vxlan.ip().into()
+    }
+
+    /// What the data path is to know, if that changed since the last time.
+    pub(super) fn settle(&mut self, tempo: &Tempo<'_>, now: Instant) -> Option<Path> {
+        let path = if tempo.config.probing { self.conclude(tempo, now) } else { self.assumed() };
+        if self.told.as_ref() == Some(&path) {
+            return None;
+        }
+        let kind = |path: &Path| std::mem::discriminant(&path.health);
+        if self.told.as_ref().is_some_and(|told| kind(told) != kind(&path)) {
+            self.since = now;
+        }
+        self.told = Some(path.clone());
+        Some(path)
+    }
+
+    fn conclude(&mut self, tempo: &Tempo<'_>, now: Instant) -> Path {
+        let (mtu, via, dead) = (self.mtu(), self.relaying.via(), self.life.is_dead());
+        let one_way = dead && self.hears(tempo, now);
+        let inner = Overhead { outer: self.outer(), option_octets: 0, vlan: false }.inner_mtu(mtu);
+        self.causes.update(
+            &Signs {
+                small_mtu: mtu < self.target.link_mtu,
+                below_ipv6_minimum: inner.is_none_or(|inner| inner < Mtu::IPV6_MIN),
+                one_way,
+                relayed: via.is_some(),
+                other_format: self.life.format() != self.target.format,
+                unanswered: dead,
+                loss: self.loss(),
+            },
+            now,
+        );
+        let health = self.causes.health(dead && via.is_none() && !one_way);
+        Path { mtu, health, via, format: self.life.format() }
+    }
+
+    /// Whether the peer is heard although nothing gets there.
+    fn hears(&self, tempo: &Tempo<'_>, now: Instant) -> bool {
+        let (Some(heard), Some(silent)) = (self.heard_at, self.life.silent_since()) else { return false };
+        let silence = now.saturating_duration_since(heard);
+        heard >= silent + IN_FLIGHT && silence < self.turns.silence(tempo, now)
+    }
+
+    /// The worse of both directions.
+    fn loss(&self) -> Share {
+        let (there, back) = (self.numbers.there(), self.numbers.back());
+        if there.percent() > back.percent() { there } else { back }
+    }
+
+    const fn assumed(&self) -> Path {
+        let Target { link_mtu: mtu, format, .. } = self.target;
+        Path { mtu, health: Health::Up, via: None, format }
+    }
+
+    pub(super) fn view(&self) -> View {
+        let quantile = |percent| self.round_trip.quantile(percent).unwrap_or_default();
+        let round_trip = self.round_trip.smoothed().map(|smoothed| RoundTripView {
+            smoothed,
+            p50: quantile(50),
+            p99: quantile(99),
+            samples: self.round_trip.samples(),
+        });
+        View {
+            target: self.target,
+            path: self.told.clone().unwrap_or_else(|| self.assumed()),
+            since: self.since,
+            found: self.search.found(),
+            round_trip,
+            lost_there: self.numbers.there(),
+            lost_back: self.numbers.back(),
+            overtaken: self.numbers.overtaken(),
+            clock_ahead_ms: self.clock_ahead_ms,
+            probes_sent: self.probes.0,
+            probes_answered: self.probes.1,
+            heard_at: self.heard_at,
+            sources: self.sources.clone(),
+            examination: self.examination.clone(),
+        }
+    }
+
+    /// The numbers of the next message to it.
+    pub(super) fn count(&mut self, small: bool, format: Format, now: Instant) -> Counts {
+        self.numbers.next(small, format, now)
+    }
+
+    /// What an answer to it costs comes out of its share.
+    pub(super) fn charge(&mut self, cost: usize, now: Instant) {
+        self.bucket.charge(cost, now);
+    }
+
+    /// When something is due next.
+    pub(super) fn poll_timeout(&self, tempo: &Tempo<'_>, now: Instant) -> Option<Instant> {
+        if !tempo.config.probing {
+            return None;
+        }
+        let lost = self.sent.iter().filter(|sent| !sent.lost).map(|sent| sent.lost_at).min();
+        let others = [self.causes.poll_timeout(now), self.relaying.poll_timeout(), lost];
+        let send = self.send_at(tempo, now);
+        Some(others.into_iter().flatten().fold(send, Instant::min))
+    }
+
+    /// Chance between nine and eleven tenths, so that nodes that began together do not go on together.
+    fn jitter(time: Duration, rng: &mut impl Rng) -> Duration {
+        time * (90 + rng.next_u32() % 21) / 100
+    }
+}
+
+/// IPv6 links take 1,280 octets, IPv4 ones may take less; below 576 nothing is tried.
+fn bounds(target: &Target, config: &Config) -> Bounds {
+    let floor = match IpVersion::from(target.vxlan.ip()) {
+        IpVersion::V4 => HINT_MIN[0],
+        IpVersion::V6 => HINT_MIN[1],
+    };
+    Bounds::new(floor, config.min.get(), target.link_mtu.get())
+}

@@ -1,0 +1,248 @@
+//! What is probed when.
+
+use std::time::{Duration, Instant};
+
+use encap::Format;
+use rand_core::Rng;
+
+use super::super::Config;
+use super::super::budget::Stretch;
+use super::super::message::small_packet;
+use super::super::search::Wanted;
+use super::{Peer, SENT_MAX, Sent, Sort};
+
+/// Between two small probes. Every third one of an active peer may be a full-size one instead: together with replies that
+/// are 3.8 kB/s over IPv6, and idle peers cost 190 octets a second.
+const SMALL_EVERY: Duration = Duration::from_millis(210);
+const SMALL_EVERY_IDLE: Duration = Duration::from_millis(2_600);
+/// While it is to be found out if the path is dead.
+const SMALL_EVERY_IN_DOUBT: Duration = Duration::from_millis(100);
+
+/// Between two full-size probes, and the octets a second that they may take.
+const FULL_EVERY: Duration = Duration::from_millis(620);
+const FULL_EVERY_IDLE: Duration = Duration::from_secs(60);
+const FULL_RATE: u32 = 2_400;
+const FULL_RATE_IDLE: u32 = 25;
+
+/// Between two tries of a larger size without traffic.
+const RAISE_EVERY_IDLE: Duration = Duration::from_secs(60);
+
+/// Between two probes of one trial at least, and as a part of the time after which one is lost.
+const TRIAL_PAUSE: Duration = Duration::from_millis(50);
+
+/// So long after the last frame a peer is without traffic.
+const ACTIVE: Duration = Duration::from_secs(10);
+
+/// How fast things go.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::path) struct Tempo<'a> {
+    pub(in crate::path) config: &'a Config,
+    pub(in crate::path) stretch: Stretch,
+}
+
+/// A probe that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::path) enum Want {
+    Small,
+    Full,
+    Trial(Wanted),
+    Cell(usize),
+}
+
+/// When which probe is due, and whose turn it is.
+#[derive(Clone, Debug)]
+pub(super) struct Turns {
+    small_at: Instant,
+    full_at: Instant,
+    /// The node has nothing to spend before.
+    held_until: Instant,
+    active_until: Option<Instant>,
+    small_source: u16,
+    full_source: u16,
+}
+
+impl Turns {
+    pub(super) const fn new(now: Instant) -> Self {
+        let (small_source, full_source) = (0, 0);
+        Self { small_at: now, full_at: now, held_until: now, active_until: None, small_source, full_source }
+    }
+
+    pub(super) fn soon(&mut self, now: Instant) {
+        self.small_soon(now);
+        self.full_soon(now);
+    }
+
+    pub(super) fn small_soon(&mut self, now: Instant) {
+        self.small_at = self.small_at.min(now);
+    }
+
+    pub(super) fn full_soon(&mut self, now: Instant) {
+        self.full_at = self.full_at.min(now);
+    }
+
+    pub(super) fn traffic(&mut self, now: Instant) -> bool {
+        let news = !self.is_active(now);
+        self.active_until = Some(now + ACTIVE);
+        news
+    }
+
+    pub(super) fn is_active(&self, now: Instant) -> bool {
+        self.active_until.is_some_and(|until| now < until)
+    }
+
+    /// For how long a peer that probes as often as this node does may be silent.
+    pub(super) fn silence(&self, tempo: &Tempo<'_>, now: Instant) -> Duration {
+        self.small_every(tempo, now).max(SMALL_EVERY_IDLE) * 2
+    }
+
+    fn small_every(&self, tempo: &Tempo<'_>, now: Instant) -> Duration {
+        self.by_traffic((SMALL_EVERY, SMALL_EVERY_IDLE), tempo, now)
+    }
+
+    fn full_every(&self, size: u16, tempo: &Tempo<'_>, now: Instant) -> Duration {
+        let at = |rate: u32| Duration::from_secs(size.into()) / rate;
+        let (active, idle) = (FULL_EVERY.max(at(FULL_RATE)), FULL_EVERY_IDLE.max(at(FULL_RATE_IDLE)));
+        self.by_traffic((active, idle), tempo, now)
+    }
+
+    fn raise_every(&self, tempo: &Tempo<'_>, now: Instant) -> Duration {
+        self.by_traffic((tempo.config.raise_every, RAISE_EVERY_IDLE.max(tempo.config.raise_every)), tempo, now)
+    }
+
+    fn by_traffic(&self, (active, idle): (Duration, Duration), tempo: &Tempo<'_>, now: Instant) -> Duration {
+        if self.is_active(now) {
+            active.mul_f64(tempo.stretch.active)
+        } else {
+            idle.mul_f64(tempo.stretch.idle)
+        }
+    }
+}
+
+impl Peer {
+    /// What is to be probed now, and the octets that it costs.
+    pub(in crate::path) fn want(&mut self, tempo: &Tempo<'_>, now: Instant) -> Option<(Want, usize)> {
+        if self.turns.held_until > now || !tempo.config.probing {
+            return None;
+        }
+        let small = usize::from(small_packet(self.outer(), Format::Geneve));
+        if let Some(place) = self.examination.as_mut().and_then(|examination| examination.poll(now)) {
+            let octets = self.examination.as_ref().map_or(0, |examination| examination.cells[place].octets);
+            return Some((Want::Cell(place), octets.into()));
+        }
+        if self.turns.small_at <= now {
+            let full = usize::from(self.search.current());
+            let due = self.turns.full_at <= now && self.life.is_well() && self.search.is_watching();
+            return Some(if due && self.bucket.has(full, 0.0, now) {
+                (Want::Full, full)
+            } else {
+                (Want::Small, small)
+            });
+        }
+        if !self.life.is_well() {
+            return None;
+        }
+        let every = self.turns.raise_every(tempo, now);
+        let wanted = self.search.poll(every, self.turns.is_active(now), now)?;
+        let cost = usize::from(wanted.size) + small;
+        if self.bucket.has(cost, 0.0, now) {
+            return Some((Want::Trial(wanted), cost));
+        }
+        self.search.postpone(wanted.trial, self.bucket.ready_at(cost, 0.0, now));
+        None
+    }
+
+    /// The node has nothing to spend for it before.
+    pub(in crate::path) fn hold(&mut self, until: Instant, rng: &mut impl Rng) {
+        // Chance decides who of those that wait is first.
+        self.turns.held_until = until + Duration::from_micros(u64::from(rng.next_u32() % 50_000));
+    }
+
+    /// What was wanted is paid for: returns the probes to send, a small one before the large one that it goes beside.
+    pub(in crate::path) fn commit(
+        &mut self,
+        want: Want,
+        tempo: &Tempo<'_>,
+        now: Instant,
+        rng: &mut impl Rng,
+    ) -> Vec<Sent> {
+        let used = self.life.format();
+        let outer = self.outer();
+        let small = |format| small_packet(outer, format);
+        match want {
+            Want::Small => {
+                let (format, source) = (self.life.next_format(), self.turns.small_source);
+                let size = small(format);
+                self.turns.small_source = next(source, tempo.config);
+                self.next_turn(tempo, now, rng);
+                vec![self.remember(Sort::Small(None), format, source, size, now)]
+            }
+            Want::Full => {
+                let (source, size) = (self.turns.full_source, self.search.current());
+                self.turns.full_source = next(source, tempo.config);
+                self.turns.full_at = now + self.turns.full_every(size, tempo, now);
+                self.next_turn(tempo, now, rng);
+                vec![self.remember(Sort::Full, used, source, size, now)]
+            }
+            Want::Trial(Wanted { trial, size, source }) => {
+                let beside = small(used);
+                let pause = (self.round_trip.lost_after() / 2).max(TRIAL_PAUSE);
+                self.search.sent(trial, pause, now);
+                let large = self.ids.wrapping_add(2);
+                let small = self.remember(Sort::Small(Some(large)), used, source, beside, now);
+                vec![small, self.remember(Sort::Trial(trial), used, source, size, now)]
+            }
+            Want::Cell(place) => {
+                let Some(examination) = self.examination.as_mut() else { return Vec::new() };
+                examination.sent(place, now);
+                let cell = examination.cells[place];
+                let source = self.turns.small_source;
+                self.turns.small_source = next(source, tempo.config);
+                vec![self.remember(Sort::Cell(place), cell.format, source, cell.octets, now)]
+            }
+        }
+    }
+
+    fn next_turn(&mut self, tempo: &Tempo<'_>, now: Instant, rng: &mut impl Rng) {
+        let every = self.turns.small_every(tempo, now);
+        self.turns.small_at = now
+            + if self.life.is_in_doubt() {
+                SMALL_EVERY_IN_DOUBT
+            } else if self.turns.is_active(now) {
+                every
+            } else {
+                Self::jitter(every, rng)
+            };
+    }
+
+    fn remember(&mut self, sort: Sort, format: Format, source: u16, size: u16, now: Instant) -> Sent {
+        self.ids = self.ids.wrapping_add(1);
+        let (id, lost_at) = (self.ids, now + self.round_trip.lost_after());
+        let sent = Sent { id, sort, format, source, size, at: now, lost_at, lost: false, beside: false };
+        if self.sent.len() >= SENT_MAX {
+            self.sent.remove(0);
+        }
+        self.sent.push(sent);
+        self.probes.0 += 1;
+        if let Some(source) = self.sources.get_mut(usize::from(source)) {
+            source.sent += 1;
+        }
+        self.bucket.charge(size.into(), now);
+        sent
+    }
+
+    /// When something may be sent next.
+    pub(super) fn send_at(&self, tempo: &Tempo<'_>, now: Instant) -> Instant {
+        let trial = if self.life.is_well() {
+            self.search.poll_timeout(self.turns.raise_every(tempo, now))
+        } else {
+            None
+        };
+        let cell = self.examination.as_ref().and_then(|examination| examination.poll_timeout());
+        let soonest = [trial, cell].into_iter().flatten().fold(self.turns.small_at, Instant::min);
+        soonest.max(self.turns.held_until)
+    }
+}
+
+const fn next(source: u16, config: &Config) -> u16 {
+    if source + 1 < config.source_ports { source + 1 } else { 0 }
+}

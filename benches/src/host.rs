@@ -11,7 +11,7 @@ use weft::batch::{Route, SendBatch};
 use weft::clock;
 use weft::counters::WorkerCounters;
 use weft::datapath::{Context, Sink};
-use weft::events::WorkerEvent;
+use weft::events::{ControlDatagram, WorkerEvent};
 use weft::topology::{NetworkIndex, NetworkView, PeerIndex, PeerView, PortView, Topology};
 
 /// How many networks, ports and peers a [`Host`] has.
@@ -62,6 +62,7 @@ pub fn add_peer(topology: &mut Topology, vtep: VtepAddr, networks: Vec<NetworkIn
     topology.peers.push(PeerView {
         to: vtep,
         member: false,
+        geneve: None,
         via: None,
         activity: Arc::default(),
         name: vtep.to_string().into(),
@@ -217,6 +218,14 @@ impl Sink for CountingSink {
 
     fn answer(&mut self, _: PortId, _: &[u8]) {
         self.frames += 1;
+    }
+
+    fn originate(&mut self, _: PortId, _: &[u8]) {
+        self.frames += 1;
+    }
+
+    fn control(&mut self, _: ControlDatagram) {
+        self.events += 1;
     }
 
     fn tell(&mut self, _: WorkerEvent) {

@@ -54,7 +54,18 @@ const CHECKSUM: usize = 16;
 /// [RFC 1624]: https://www.rfc-editor.org/rfc/rfc1624
 #[inline]
 pub fn clamp(frame: &mut [u8], layers: &Layers, unfinished: Option<Unfinished>, mtu: Mtu) -> bool {
-    layers.transport == TCP && frame[layers.l4 + 13] & SYN != 0 && lower(frame, layers, unfinished, mtu)
+    is_syn(frame, layers) && lower(frame, layers, unfinished, mtu)
+}
+
+/// Whether a frame is a SYN or the answer to one, which [`clamp`] may change; `layers` are those of the frame.
+///
+/// # Cost
+///
+/// Two comparisons.
+#[must_use]
+#[inline]
+pub fn is_syn(frame: &[u8], layers: &Layers) -> bool {
+    layers.transport == TCP && frame[layers.l4 + 13] & SYN != 0
 }
 
 #[cold]

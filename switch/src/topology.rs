@@ -125,6 +125,8 @@ pub struct PeerView {
     pub learn: bool,
     /// Whether it is a node of this cluster: it may send control datagrams, and pass frames of others on.
     pub member: bool,
+    /// Where it takes Geneve, by which frames are passed on to it; `None` = it is no member.
+    pub geneve: Option<VtepAddr>,
     /// Through whom frames for it go, while there is no way straight to it.
     pub via: Option<ViaView>,
     /// Where workers note that it is sent frames.
@@ -174,8 +176,26 @@ pub struct EncapView {
     pub dscp_inherit: bool,
     /// Whether the MSS of TCP connections is lowered to what fits the path.
     pub clamp_mss: bool,
+    /// Whether frames of other members are passed on to members that they do not reach directly.
+    pub relay: bool,
     /// Our own underlay addresses and tunnel ports: a frame from a port that looks like our datagram is a loop.
     pub own: Vec<VtepAddr>,
+    /// The same as other nodes know them, the VXLAN port of an address first.
+    pub seen_as: Vec<VtepAddr>,
+}
+
+impl EncapView {
+    /// The VTEP by which the node at `other` knows this one: nodes know each other by addresses of one family.
+    #[must_use]
+    pub fn seen_from(&self, other: IpAddr) -> Option<VtepAddr> {
+        self.seen_as.iter().copied().find(|vtep| vtep.ip().is_ipv4() == other.is_ipv4())
+    }
+
+    /// Whether an address is this node's, as it knows itself or as others do.
+    #[must_use]
+    pub fn is_own(&self, ip: IpAddr) -> bool {
+        self.own.iter().chain(&self.seen_as).any(|vtep| vtep.ip() == ip)
+    }
 }
 
 impl Topology {
@@ -195,6 +215,12 @@ impl Topology {
     #[must_use]
     pub fn peer(&self, index: PeerIndex) -> &PeerView {
         &self.peers[usize::from(index.0)]
+    }
+
+    /// The member with this address.
+    #[must_use]
+    pub fn member_at(&self, ip: IpAddr) -> Option<PeerIndex> {
+        self.by_source.get(&ip).copied().filter(|peer| self.peer(*peer).member)
     }
 
     /// The peer that sends from `ip`: an exact address first, then the longest prefix.

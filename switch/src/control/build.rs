@@ -28,6 +28,9 @@ struct Told<'a> {
     /// What it is sent, and where.
     format: Format,
     to: VtepAddr,
+    geneve: Option<VtepAddr>,
+    /// All its addresses, of which the VTEP has one.
+    addresses: Vec<IpAddr>,
     via: Option<ViaView>,
     activity: Arc<Activity>,
     path: Option<Mtu>,
@@ -45,13 +48,19 @@ impl<D: Devices> Control<D> {
         let hosts = hosts.map(|(place, p)| (p.vtep, peer_index(place)));
         // An address that is both is a member's: of two entries the later one stays.
         let vteps: Vec<_> = hosts.chain(told.iter().map(|told| (told.vtep, told.index))).collect();
+        // A member may send from, and be named by, its address of the other family; that takes no VTEP from another.
+        let (own, others) = vteps.split_at(vteps.len() - told.len());
+        let also = told.iter().flat_map(|told| told.addresses.iter().map(|ip| (*ip, told.index)));
+        let source = |(vtep, place): &(VtepAddr, PeerIndex)| (vtep.ip(), *place);
+        let sources = own.iter().map(source).chain(also).chain(others.iter().map(source));
+        let by_source = sources.collect();
         let peers = self.peers.iter().map(|peer| self.build_peer(peer));
         Topology {
             networks: networks.iter().map(|n| self.build_network(n, &told)).collect(),
             by_vni: networks.iter().enumerate().map(|(place, n)| (n.vni, network_index(place))).collect(),
             ports: self.ports.values().filter_map(|port| self.build_port(port)).collect(),
             peers: peers.chain(told.iter().map(|told| self.build_told(told))).collect(),
-            by_source: vteps.iter().map(|(vtep, place)| (vtep.ip(), *place)).collect(),
+            by_source,
             by_vtep: vteps.into_iter().collect(),
             prefixes: self.build_prefixes(),
             moved: self
@@ -70,12 +79,15 @@ impl<D: Devices> Control<D> {
         let mut all = Vec::new();
         for (node, member) in &gossip.members {
             let (Some(vtep), Some((format, to))) = (member.vtep, self.sent_as(member)) else { continue };
+            let Some(info) = &member.info else { continue };
             all.push(Told {
                 index: peer_index(self.peers.len() + all.len()),
                 name: member.name(*node),
                 vtep,
                 format,
                 to,
+                geneve: Some(VtepAddr::new(vtep.ip(), info.geneve_port)),
+                addresses: info.v4.map(IpAddr::V4).into_iter().chain(info.v6.map(IpAddr::V6)).collect(),
                 via: self.via(member),
                 activity: Arc::clone(&member.activity),
                 path: self.path_mtu(member),
@@ -97,6 +109,8 @@ impl<D: Devices> Control<D> {
                 vtep,
                 format: shared.format(),
                 to: vtep,
+                geneve: None,
+                addresses: Vec::new(),
                 via: None,
                 activity: Arc::default(),
                 path: shared.path,
@@ -156,9 +170,11 @@ impl<D: Devices> Control<D> {
             to: peer.vtep,
             format: peer.format,
             member: false,
+            geneve: None,
             via: None,
             activity: Arc::default(),
-            path_mtu: peer.path.unwrap_or(Mtu::IPV6_MIN),
+            // Nothing is sent to a prefix, so no path of its lowers what its pods ask for.
+            path_mtu: peer.path.unwrap_or(if peer.is_prefix() { Mtu::MAX } else { Mtu::IPV6_MIN }),
             up: peer.is_up(),
             learn: !peer.is_prefix(),
             networks: networks
@@ -176,6 +192,7 @@ impl<D: Devices> Control<D> {
             to: told.to,
             format: told.format,
             member: told.is_member,
+            geneve: told.geneve,
             via: told.via,
             activity: Arc::clone(&told.activity),
             path_mtu: told.path.unwrap_or(Mtu::IPV6_MIN),
@@ -207,7 +224,9 @@ impl<D: Devices> Control<D> {
             vxlan_strict: self.config.encap.vxlan_reserved == Reserved::Strict,
             dscp_inherit: self.config.encap.dscp == Dscp::Inherit,
             clamp_mss: self.config.path.clamp_mss,
+            relay: self.config.path.relay,
             own: self.addresses.iter().flat_map(|&ip| ports.map(|port| VtepAddr::new(ip, port))).collect(),
+            seen_as: self.own_vteps(),
         }
     }
 }

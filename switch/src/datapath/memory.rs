@@ -64,13 +64,15 @@ pub struct MemorySink {
     pub sent: Vec<SentMessage>,
     /// What was written to ports, answers to them too, since the caller last took it.
     pub delivered: Vec<Delivery>,
+    /// What was made here and written to ports unasked, since the caller last took it.
+    pub originated: Vec<(PortId, Vec<u8>)>,
     /// What control was told, since the caller last took it.
     pub events: Vec<WorkerEvent>,
     /// Control datagrams that came in, since the caller last took them.
     pub control: Vec<ControlDatagram>,
     /// Ports whose device takes nothing, and the reason that is counted.
     pub refusing: Vec<(PortId, DropReason)>,
-    /// Whether the three lists are filled; without, nothing here allocates once the send batch has its memory.
+    /// Whether the lists are filled; without, nothing here allocates once the send batch has its memory.
     pub keep: bool,
     counters: Arc<PaddedCounters>,
     batch: SendBatch,
@@ -85,6 +87,7 @@ impl MemorySink {
         Self {
             sent: Vec::new(),
             delivered: Vec::new(),
+            originated: Vec::new(),
             events: Vec::new(),
             control: Vec::new(),
             refusing: Vec::new(),
@@ -153,6 +156,15 @@ impl Sink for MemorySink {
         if taken.is_ok() && self.keep {
             let vnet = VnetHeader::default();
             self.delivered.push(Delivery { port, vnet, frame: frame.to_vec(), frames: 1 });
+        }
+    }
+
+    fn originate(&mut self, port: PortId, frame: &[u8]) {
+        if self.refusal(port).is_ok() {
+            self.counters.notices.originated.add(1);
+            if self.keep {
+                self.originated.push((port, frame.to_vec()));
+            }
         }
     }
 
@@ -275,6 +287,7 @@ impl MemoryWorker {
             topology.peers.push(PeerView {
                 to: vtep,
                 member: false,
+                geneve: None,
                 via: None,
                 activity: Arc::default(),
                 name: vtep.to_string().into(),
@@ -360,7 +373,7 @@ impl MemoryWorker {
                 WorkerEvent::Bind { vni, told, port } => {
                     self.neighbors.learn(&Heard { vni, told, port, now, age });
                 }
-                WorkerEvent::PortGone { .. } | WorkerEvent::Offload { .. } => {}
+                _ => {}
             }
         }
     }

@@ -324,14 +324,11 @@ impl Worker {
         }
     }
 
-    fn announce(&self, vni: Vni, except: Option<PortId>, frame: &FrameBuf) {
+    fn announce(&mut self, vni: Vni, except: Option<PortId>, frame: &FrameBuf) {
         let Some(network) = self.topology.network_of(vni) else { return };
         let ports = self.topology.network(network).ports.iter();
         for port in ports.filter(|&port| Some(*port) != except && self.ports.contains_key(port)) {
-            let vnet = VnetHeader::default();
-            if self.outlet.write(*port, |tap| tap.write(&vnet, frame.octets())).is_ok() {
-                self.counters.notices.originated.add(1);
-            }
+            self.outlet.originate(*port, frame.octets());
         }
     }
 
@@ -538,6 +535,12 @@ impl Sink for Outlet {
     fn answer(&mut self, port: PortId, frame: &[u8]) {
         let taken = self.write(port, |tap| tap.write(&VnetHeader::default(), frame));
         self.counters.count_answer(taken);
+    }
+
+    fn originate(&mut self, port: PortId, frame: &[u8]) {
+        if self.write(port, |tap| tap.write(&VnetHeader::default(), frame)).is_ok() {
+            self.counters.notices.originated.add(1);
+        }
     }
 
     fn control(&mut self, datagram: ControlDatagram) {

@@ -236,16 +236,24 @@ fn moved_to(at: &str, path_mtu: u32) -> Lab {
 #[test]
 fn a_stray_for_an_address_that_moved_away_is_handed_over_once() {
     let mut lab = moved_to("192.0.2.3:6081", 1500);
-    let other = vtep("192.0.2.9:4789");
-    lab.worker.add_peer(other, Format::Vxlan, lab.network);
-    lab.receive_from(other, Format::Vxlan, &encapsulated(Format::Vxlan, &frame_to(mac(2))));
-    let sent = lab.datagrams();
-    let relay = Relay { origin: other, to: [192, 0, 2, 3].into(), hops: Hops::Zero };
-    assert_eq!(sent, [[&relay.encode(vni())[..], &frame_to(mac(2))].concat()]);
+    let (other, here) = (vtep("192.0.2.9:4789"), vtep("192.0.2.1:4789"));
+    let peer = lab.worker.add_peer(other, Format::Vxlan, lab.network);
+    lab.worker.change(|topology| topology.encap.seen_as = vec![here]);
+    let mut stray = |member, origin| {
+        lab.worker.change(|topology| topology.peers[usize::from(peer.0)].member = member);
+        lab.receive_from(other, Format::Vxlan, &encapsulated(Format::Vxlan, &frame_to(mac(2))));
+        let relay = Relay { origin, to: [192, 0, 2, 3].into(), hops: Hops::Zero };
+        assert_eq!(lab.datagrams(), [[&relay.encode(vni())[..], &frame_to(mac(2))].concat()]);
+        relay
+    };
+    stray(true, other);
+    // Others need not know a static peer of this node.
+    let relay = stray(false, here);
     assert_eq!(lab.drops(), []);
 
     // The next node has it or drops it.
-    lab.receive_from(other, Format::Geneve, &sent[0]);
+    let datagram = [&relay.encode(vni())[..], &frame_to(mac(2))].concat();
+    lab.receive_from(other, Format::Geneve, &datagram);
     lab.assert_dropped(DropReason::SplitHorizon, Inbound, 1);
 }
 

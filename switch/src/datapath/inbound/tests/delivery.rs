@@ -222,6 +222,9 @@ fn an_address_is_looked_up_in_the_network_of_the_datagram() {
     assert_eq!(lab.deliveries()[0].port, lab.port);
 }
 
+/// Where others know the node of [`moved_to`].
+const HERE: &str = "192.0.2.1:4789";
+
 /// A lab from whose first port MAC 2 moved a moment ago, to a node whose Geneve is at this VTEP.
 fn moved_to(at: &str, path_mtu: u32) -> Lab {
     let mut lab = Lab::with_remote();
@@ -229,6 +232,7 @@ fn moved_to(at: &str, path_mtu: u32) -> Lab {
     let moved = Moved { to: vtep(at), path_mtu: Mtu::new(path_mtu).unwrap(), until };
     lab.worker.change(|topology| {
         topology.moved.insert((vni(), mac(2)), moved);
+        topology.encap.seen_as = vec![vtep(HERE)];
     });
     lab
 }
@@ -236,9 +240,8 @@ fn moved_to(at: &str, path_mtu: u32) -> Lab {
 #[test]
 fn a_stray_for_an_address_that_moved_away_is_handed_over_once() {
     let mut lab = moved_to("192.0.2.3:6081", 1500);
-    let (other, here) = (vtep("192.0.2.9:4789"), vtep("192.0.2.1:4789"));
+    let other = vtep("192.0.2.9:4789");
     let peer = lab.worker.add_peer(other, Format::Vxlan, lab.network);
-    lab.worker.change(|topology| topology.encap.seen_as = vec![here]);
     let mut stray = |member, origin| {
         lab.worker.change(|topology| topology.peers[usize::from(peer.0)].member = member);
         lab.receive_from(other, Format::Vxlan, &encapsulated(Format::Vxlan, &frame_to(mac(2))));
@@ -248,7 +251,7 @@ fn a_stray_for_an_address_that_moved_away_is_handed_over_once() {
     };
     stray(true, other);
     // Others need not know a static peer of this node.
-    let relay = stray(false, here);
+    let relay = stray(false, vtep(HERE));
     assert_eq!(lab.drops(), []);
 
     // The next node has it or drops it.

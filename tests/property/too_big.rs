@@ -24,8 +24,11 @@ struct Way {
 }
 
 fn ways() -> impl Strategy<Value = Way> {
-    (600u32..=1500, any::<bool>(), any::<bool>())
-        .prop_map(|(path, outer_v6, relayed)| Way { path, outer_v6, relayed })
+    (600u32..=1500, any::<bool>(), any::<bool>()).prop_map(|(path, outer_v6, relayed)| Way {
+        path,
+        outer_v6,
+        relayed,
+    })
 }
 
 /// A frame as a kernel hands it over: plain, its checksum unfinished, or a super-frame.

@@ -208,10 +208,10 @@ impl<S: Sink> Arrival<'_, '_, S> {
     /// A datagram that holds no frame: whether it is control of a member, which is handed on then.
     #[cold]
     fn take_control(&mut self, message: &Message, datagram: &[u8]) -> bool {
-        let sealed = control::open(message.format, datagram).filter(|_| self.cx.topology.peer(self.peer).member);
+        let sealed =
+            control::open(message.format, datagram).filter(|_| self.cx.topology.peer(self.peer).member);
         let (from, format, at) = (message.from, message.format, self.cx.now);
-        let taken =
-            sealed.and_then(|part| ControlDatagram::new(from, format, at, datagram.len(), part));
+        let taken = sealed.and_then(|part| ControlDatagram::new(from, format, at, datagram.len(), part));
         if let Some(taken) = taken {
             self.cx.counters.notices.control_received.add(1);
             self.sink.control(taken);

@@ -11,7 +11,7 @@ use fdb::Location;
 
 use crate::counters::{Direction::Outbound, DropReason};
 use crate::datapath::frames::{ACK, PSH, Packet, is_checksum_valid, mac, reassembled, wire_frames};
-use crate::datapath::testing::{Lab, mss, frame_to, syn, vtep};
+use crate::datapath::testing::{Lab, frame_to, mss, syn, vtep};
 use crate::topology::{Activity, ViaView};
 
 /// Octets of a frame on a path of 1,280 over IPv4: IP packets of 1,230 without a tag.
@@ -62,7 +62,10 @@ fn tcp_is_cut_to_what_fits_and_its_sender_is_told_nothing() {
                 let full = frames.iter().filter(|frame| frame.len() == ROOM).count();
                 assert_eq!(full, frames.len() - 1, "no segment is smaller than it must be");
                 assert!(frames.iter().all(|frame| is_checksum_valid(frame)));
-                assert_eq!(frames.iter().flat_map(|frame| payload(frame)).copied().collect::<Vec<_>>(), numbered(len));
+                assert_eq!(
+                    frames.iter().flat_map(|frame| payload(frame)).copied().collect::<Vec<_>>(),
+                    numbered(len)
+                );
                 let ledger = lab.worker.totals().ledger;
                 assert_eq!(ledger.received_from_ports + ledger.copies, frames.len() as u64);
                 assert_eq!((lab.drops(), lab.worker.sink.originated.len()), (vec![], 0));
@@ -127,7 +130,11 @@ fn told(lab: &mut Lab) -> Option<(u8, u8, u16)> {
     assert!(protocol == if layers.ethertype == 0x86dd { ICMPV6 } else { ICMP });
     assert_eq!((*port, &frame[..6], &frame[6..12]), (lab.port, &mac(1).octets()[..], &mac(2).octets()[..]));
     let (a, b) = layers.addresses(frame).unwrap();
-    assert_eq!([a, b].map(|ip| ip.to_string().ends_with('1')), [false, true], "from the destination to the source");
+    assert_eq!(
+        [a, b].map(|ip| ip.to_string().ends_with('1')),
+        [false, true],
+        "from the destination to the source"
+    );
     let icmp = &frame[layers.l4..];
     Some((icmp[0], icmp[1], u16::from_be_bytes([icmp[6], icmp[7]])))
 }
@@ -193,7 +200,7 @@ fn a_path_that_takes_no_ip_packet_at_all_drops_all() {
 #[test]
 fn a_port_is_told_two_hundred_times_at_once_and_a_hundred_times_a_second() {
     let mut lab = narrow();
-    let mut send = |lab: &mut Lab| {
+    let send = |lab: &mut Lab| {
         (0..300).for_each(|_| lab.read(&Packet::udp(numbered(1400)).plain()));
         std::mem::take(&mut lab.worker.sink.originated).len()
     };
@@ -228,7 +235,10 @@ fn a_flood_that_is_too_big_for_several_peers_tells_its_sender_once() {
 
     // TCP is cut for those peers only.
     lab.read(&Packet { dst: mac(9), ..Packet::tcp(numbered(1400)) }.plain());
-    assert_eq!(lab.worker.sink.sent.iter().map(|message| message.datagrams().count()).collect::<Vec<_>>(), [2, 2, 1]);
+    assert_eq!(
+        lab.worker.sink.sent.iter().map(|message| message.datagrams().count()).collect::<Vec<_>>(),
+        [2, 2, 1]
+    );
     assert_eq!(lab.drops(), [(DropReason::PktTooBig, Outbound, 2)]);
 }
 
@@ -236,7 +246,9 @@ fn a_flood_that_is_too_big_for_several_peers_tells_its_sender_once() {
 fn a_syn_asks_for_no_more_than_fits_the_path() {
     for (v6, vlan, fits) in [(false, None, 1190), (true, None, 1170), (false, Some(5), 1186)] {
         let packet = syn(&Packet { v6, vlan, ..Packet::tcp(vec![]) }, 1460);
-        for (vnet, frame) in [packet.clone(), (VnetHeader::default(), wire_frames(&packet.0, &packet.1).remove(0))] {
+        for (vnet, frame) in
+            [packet.clone(), (VnetHeader::default(), wire_frames(&packet.0, &packet.1).remove(0))]
+        {
             let mut lab = narrow();
             lab.read_super(&vnet, &frame);
             assert_eq!(mss(&sent(&mut lab)[0]), 1460, "not unless it is asked for");
@@ -296,7 +308,8 @@ mod relayed {
         lab.change_peer(|peer| peer.via = Some(via));
         lab.worker.change(|topology| {
             topology.encap.own = vec![vtep("10.0.0.1:4789"), vtep("10.0.0.1:6081")];
-            topology.encap.seen_as = ["[2001:db8::1]:4789", "198.51.100.1:4789", "198.51.100.1:6081"].map(vtep).into();
+            topology.encap.seen_as =
+                ["[2001:db8::1]:4789", "198.51.100.1:4789", "198.51.100.1:6081"].map(vtep).into();
         });
         lab
     }
@@ -325,7 +338,10 @@ mod relayed {
         assert!(datagrams.iter().all(|datagram| datagram.len() <= RELAY_HEADER_LEN + room));
         assert_eq!(datagrams[0].len(), RELAY_HEADER_LEN + room);
         let frames: Vec<_> = datagrams.iter().map(|datagram| datagram[RELAY_HEADER_LEN..].to_vec()).collect();
-        assert_eq!(frames.iter().flat_map(|frame| payload(frame)).copied().collect::<Vec<_>>(), numbered(20_000));
+        assert_eq!(
+            frames.iter().flat_map(|frame| payload(frame)).copied().collect::<Vec<_>>(),
+            numbered(20_000)
+        );
 
         lab.read(&Packet::udp(numbered(room - 14 - 28 + 1)).plain());
         assert_dropped(&mut lab, 1);

@@ -70,7 +70,8 @@ fn without_a_direct_way_frames_go_through_a_third_node_and_back_to_the_direct_on
         let causes = peer(&cluster.nodes[node], of)["degraded"].to_string();
         causes.contains("n3")
     };
-    let found = wait::until(wait::secs(2), "both to go through the third", || relayed(0, "n2") && relayed(1, "n1"));
+    let found =
+        wait::until(wait::secs(2), "both to go through the third", || relayed(0, "n2") && relayed(1, "n1"));
     wait::sleep_ms(1500);
     let pause = stream.longest_pause_since(start);
     println!("relayed after {found:?}, the stream stood for {pause:?}");
@@ -192,8 +193,14 @@ fn tls_does_not_hang_when_the_path_has_just_become_smaller() {
     let dir = cluster.lab.dir();
     std::fs::write(dir.join("file"), vec![b'w'; OCTETS]).expect("a file to serve");
     let (key, cert) = (dir.join("tls.key").display().to_string(), dir.join("tls.crt").display().to_string());
-    run(&["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=pod", "-keyout", &key, "-out", &cert]);
-    let serve = format!("cd {} && exec openssl s_server -quiet -accept 4433 -key {key} -cert {cert} -WWW", dir.display());
+    run(&[
+        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=pod", "-keyout", &key,
+        "-out", &cert,
+    ]);
+    let serve = format!(
+        "cd {} && exec openssl s_server -quiet -accept 4433 -key {key} -cert {cert} -WWW",
+        dir.display()
+    );
     let _server = cluster.pods[1].start(&["sh", "-c", &serve], &[], &dir.join("server.txt"));
     let file = dir.join("got").display().to_string();
     let url = format!("https://{}:4433/file", pod_v4(2));

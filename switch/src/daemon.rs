@@ -7,7 +7,7 @@
 
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -17,7 +17,6 @@ use crossbeam_channel::bounded;
 use encap::Format;
 use encap::coalesce::Offload;
 use fdb::{Limits, Shared, Table};
-use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
@@ -187,7 +186,13 @@ impl Fabric {
         let paths = gossip.map(|gossip| {
             let (me, mode) = gossip.seal();
             let (sockets, counters) = (SharedSockets(Arc::clone(&sockets)), Arc::default());
-            let start = paths::Start { me, mode, sockets, counters: Arc::clone(&counters), events: event_sender.clone() };
+            let start = paths::Start {
+                me,
+                mode,
+                sockets,
+                counters: Arc::clone(&counters),
+                events: event_sender.clone(),
+            };
             Paths::start(start).map(|paths| (paths, counters))
         });
         let paths = paths.transpose()?;
@@ -379,12 +384,16 @@ impl Host<'_> {
     async fn serve(
         &mut self,
         control: &mut Control<HostDevices>,
-        (mut events, gossip, workers): (mpsc::Receiver<WorkerEvent>, Option<&Running>, &[JoinHandle<std::io::Result<()>>]),
+        (mut events, gossip, workers): (
+            mpsc::Receiver<WorkerEvent>,
+            Option<&Running>,
+            &[JoinHandle<std::io::Result<()>>],
+        ),
         addresses: Vec<IpAddr>,
     ) -> Result<bool> {
         let (calls_in, mut calls) = mpsc::channel::<Call>(api::QUEUE);
         let mut addresses = Addresses { now: addresses, differ_since: None };
-        let changes = AsyncFd::new(Changes::open()?)?;
+        let changes = Changes::open()?;
         let serving = self.api.serve(calls_in);
         tokio::pin!(serving);
         loop {
@@ -424,13 +433,9 @@ impl Host<'_> {
 }
 
 /// Waits until links, addresses or routes changed. Without the socket they are looked at with each tick.
-async fn changed(changes: &AsyncFd<Changes>) {
-    loop {
-        let Ok(mut ready) = changes.readable().await else { return std::future::pending().await };
-        ready.clear_ready();
-        if changes.get_ref().take().unwrap_or(false) {
-            return;
-        }
+async fn changed(changes: &Changes) {
+    if changes.next().await.is_err() {
+        std::future::pending().await
     }
 }
 

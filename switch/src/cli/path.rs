@@ -41,15 +41,20 @@ pub(super) fn run(global: &Global, args: PathArgs) -> Outcome {
     if args.watch.is_misplaced(args.action.is_some(), "weft path show") {
         return Outcome::Usage;
     }
-    let Action::Show { peer, watch } =
-        args.action.unwrap_or(Action::Show { peer: None, watch: args.watch });
+    let Action::Show { peer, watch } = args.action.unwrap_or(Action::Show { peer: None, watch: args.watch });
     let in_detail = peer.is_some();
     let request = Request::PathShow { peer };
-    watch::query(global, &watch, &request, |_| {}, |reply| match reply {
-        Reply::Paths(paths) if in_detail => Some(paths.entries.iter().map(detail).collect()),
-        Reply::Paths(paths) => Some(render(paths)),
-        _ => None,
-    })
+    watch::query(
+        global,
+        &watch,
+        &request,
+        |_| {},
+        |reply| match reply {
+            Reply::Paths(paths) if in_detail => Some(paths.entries.iter().map(detail).collect()),
+            Reply::Paths(paths) => Some(render(paths)),
+            _ => None,
+        },
+    )
 }
 
 pub(super) fn render(paths: &Paths) -> String {
@@ -76,7 +81,12 @@ pub(super) fn render(paths: &Paths) -> String {
     let mut text = table::render(header, &rows);
     for path in &paths.entries {
         for item in &path.degraded {
-            text.push_str(&format!("\n{}: {} (for {})\n", path.name, item.cause, table::duration(item.since_s)));
+            text.push_str(&format!(
+                "\n{}: {} (for {})\n",
+                path.name,
+                item.cause,
+                table::duration(item.since_s)
+            ));
         }
     }
     text
@@ -91,7 +101,11 @@ fn detail(path: &PathEntry) -> String {
         text.push('\n');
     };
     let link = table::or_dash(path.link_mtu);
-    line("path MTU", table::or_dash(path.path_mtu), &format!("{} (the link takes {link})", found(path.found)));
+    line(
+        "path MTU",
+        table::or_dash(path.path_mtu),
+        &format!("{} (the link takes {link})", found(path.found)),
+    );
     for term in &path.terms {
         line(&format!("- {}", term.what), term.octets.to_string(), "");
     }
@@ -139,7 +153,11 @@ fn probed(probes: &PathProbes) -> String {
 /// The worse of both directions.
 fn loss(probes: &PathProbes) -> String {
     let share = |lost: Lost| lost.count * 1_000_000 / lost.of.max(1);
-    percent(if share(probes.lost_there) > share(probes.lost_back) { probes.lost_there } else { probes.lost_back })
+    percent(if share(probes.lost_there) > share(probes.lost_back) {
+        probes.lost_there
+    } else {
+        probes.lost_back
+    })
 }
 
 fn percent(Lost { count, of }: Lost) -> String {

@@ -366,7 +366,8 @@ impl<D: Devices> Control<D> {
     /// An address moved from here to a node: others that do not know yet still send frames for it here.
     fn hand_over(&mut self, vni: Vni, mac: MacAddr, node: NodeId, now: Instant) {
         let Some(member) = self.gossip.as_ref().and_then(|gossip| gossip.members.get(&node)) else { return };
-        let (Some(vtep), Some(path_mtu), Some(info)) = (member.vtep, self.path_mtu(member), &member.info) else {
+        let (Some(vtep), Some(path_mtu), Some(info)) = (member.vtep, self.path_mtu(member), &member.info)
+        else {
             return;
         };
         let geneve_port = info.geneve_port;

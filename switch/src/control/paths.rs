@@ -137,7 +137,12 @@ impl<D: Devices> Control<D> {
     /// What is wrong with the path to a member, for a person, and since when.
     pub(super) fn path_causes(&self, member: &Member) -> Vec<(String, Instant)> {
         let Some(found) = &member.found else { return Vec::new() };
-        found.health.causes().iter().map(|item| (self.explain_cause(member, found, item.cause), item.since)).collect()
+        found
+            .health
+            .causes()
+            .iter()
+            .map(|item| (self.explain_cause(member, found, item.cause), item.since))
+            .collect()
     }
 
     fn explain_cause(&self, member: &Member, found: &Path, cause: Cause) -> String {
@@ -159,9 +164,11 @@ impl<D: Devices> Control<D> {
                  IPv6 only TCP passes; mend the MTU on the way",
                 found.mtu
             ),
-            Cause::Loss => "3 % or more of what is sent there or back are lost: look at the network between the hosts \
+            Cause::Loss => {
+                "3 % or more of what is sent there or back are lost: look at the network between the hosts \
                             (`weft path show` tells which way)"
-                .to_owned(),
+                    .to_owned()
+            }
             Cause::OneWay => format!(
                 "what it sends arrives here, what is sent to it does not arrive there: let UDP {} and {} pass to it",
                 ports.0, ports.1
@@ -177,7 +184,9 @@ impl<D: Devices> Control<D> {
             }
             Cause::OtherFormat => {
                 let format = found.format;
-                format!("UDP {own} does not pass to it, {other} does, so frames go as {format}: let UDP {own} pass")
+                format!(
+                    "UDP {own} does not pass to it, {other} does, so frames go as {format}: let UDP {own} pass"
+                )
             }
             Cause::Unanswered => format!(
                 "it does not answer on UDP {} and {}, though gossip says that it is alive: let both ports pass between the \
@@ -215,7 +224,12 @@ fn say_change(name: &str, before: Option<&Path>, now: &Path) {
             "packets of the former size do not arrive at a node; pods are told of the smaller one"
         );
     } else if old.is_some_and(|old| now.mtu > old) {
-        tracing::info!(event = "path_mtu_raised", node = name, path_mtu = now.mtu.get(), "larger packets pass to a node");
+        tracing::info!(
+            event = "path_mtu_raised",
+            node = name,
+            path_mtu = now.mtu.get(),
+            "larger packets pass to a node"
+        );
     }
     let (was, is) = (before.and_then(|path| path.via.as_ref()), now.via.as_ref());
     match (was.map(|via| via.node), is.map(|via| via.node)) {
@@ -225,7 +239,9 @@ fn say_change(name: &str, before: Option<&Path>, now: &Path) {
             via = %node,
             "a node is not reached directly: frames go through another one"
         ),
-        (Some(_), None) => tracing::info!(event = "path_direct", node = name, "a node is reached directly again"),
+        (Some(_), None) => {
+            tracing::info!(event = "path_direct", node = name, "a node is reached directly again")
+        }
         _ => {}
     }
 }

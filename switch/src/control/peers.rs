@@ -74,7 +74,8 @@ impl<D: Devices> Control<D> {
     /// Adds a peer and looks for a route to it.
     pub(super) fn add_peer(&mut self, config: PeerConfig, runtime: bool, now: Instant) {
         let (format, vtep) = tunnel(&self.config, &config);
-        let mut peer = Peer { config, runtime, format, vtep, link: None, path: None, reported: None, since: now };
+        let mut peer =
+            Peer { config, runtime, format, vtep, link: None, path: None, reported: None, since: now };
         peer.link = self.link_to(&peer);
         peer.path = peer.path_now();
         say_route(&peer);

@@ -57,7 +57,11 @@ impl fmt::Display for Reloaded {
             return f.write_str("reloaded: nothing changed");
         }
         write!(f, "reloaded: {} added, {} removed, {} changed", self.added, self.removed, self.changed)?;
-        if self.settings { f.write_str(", new settings in [encap], [gossip], [path] or [log]") } else { Ok(()) }
+        if self.settings {
+            f.write_str(", new settings in [encap], [gossip], [path] or [log]")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -208,7 +212,7 @@ impl<D: Devices> Control<D> {
             }
             self.add_peer(config, runtime, now);
         }
-        let place = |p: &peers::Peer| self.config.peers.iter().position(|c| c.address == p.config.address);
+        let place = |p: &Peer| self.config.peers.iter().position(|c| c.address == p.config.address);
         self.peers.sort_by_key(place);
     }
 

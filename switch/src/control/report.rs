@@ -58,7 +58,8 @@ impl<D: Devices> Control<D> {
         }
         for peer in &self.peers {
             let subject = || format!("peer {}", peer.config.address);
-            let item = |(cause, since)| DegradedSubject { cause, since_s: seconds(now, since), subject: subject() };
+            let item =
+                |(cause, since)| DegradedSubject { cause, since_s: seconds(now, since), subject: subject() };
             all.extend(peer.troubles().into_iter().map(item));
         }
         for ((peer, name), (said, since)) in &self.fallbacks {

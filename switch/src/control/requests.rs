@@ -304,7 +304,12 @@ fn peer_address(text: &str) -> Result<PeerAddress, ErrorReply> {
 /// At most this many names are listed in a message.
 const LISTED: usize = 10;
 
-pub(super) fn no_such<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>, list: &str) -> ErrorReply {
+pub(super) fn no_such<'a>(
+    what: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a str>,
+    list: &str,
+) -> ErrorReply {
     let known: Vec<_> = known.collect();
     let there = match known.len() {
         0 => format!("there is no {what} at all"),

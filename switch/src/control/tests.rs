@@ -167,7 +167,7 @@ fn mac(last: u16) -> MacAddr {
 }
 
 fn vtep(text: &str) -> Location {
-    Location::Remote(VtepAddr::from(text.parse::<std::net::SocketAddr>().unwrap()))
+    Location::Remote(VtepAddr::from(text.parse::<SocketAddr>().unwrap()))
 }
 
 fn mtu(octets: u32) -> Mtu {

@@ -106,7 +106,8 @@ impl<D: Devices> Control<D> {
         }
         for (node, member) in gossip.members.iter().filter(|(_, member)| member.is_alive()) {
             let subject = || format!("node {}", member.name(*node));
-            let item = |(cause, since)| DegradedSubject { cause, since_s: seconds(now, since), subject: subject() };
+            let item =
+                |(cause, since)| DegradedSubject { cause, since_s: seconds(now, since), subject: subject() };
             all.extend(self.path_causes(member).into_iter().map(item));
         }
         if let Some(since) = differing.iter().map(|(_, since)| *since).min() {

@@ -32,6 +32,8 @@ const DATAGRAMS: usize = 1024;
 const ORDERS: usize = 64;
 /// How often workers are asked whether they sent frames to a member.
 const ACTIVITY: Duration = Duration::from_millis(500);
+/// How long the thread waits when nothing is due.
+const FOR_EVER: Duration = Duration::from_secs(3600);
 /// How long control waits for an answer, or for room for an order.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -149,8 +151,8 @@ impl Watch {
 
     fn run(mut self, orders: &Receiver<Order>, mut datagrams: Receiver<ControlDatagram>) {
         loop {
-            let due = self.engine.poll_timeout().min(self.activity_due());
-            let patience = due.saturating_duration_since(clock::now());
+            let due = self.engine.poll_timeout().into_iter().chain(self.activity_due()).min();
+            let patience = due.map_or(FOR_EVER, |due| due.saturating_duration_since(clock::now()));
             select_biased! {
                 recv(datagrams) -> datagram => match datagram {
                     Ok(datagram) => self.receive(&datagram),
@@ -164,10 +166,10 @@ impl Watch {
                 default(patience) => {}
             }
             let now = clock::now();
-            if now >= self.activity_due() {
+            if self.activity_due().is_some_and(|due| now >= due) {
                 self.look_at_activity(now);
             }
-            if now >= self.engine.poll_timeout() {
+            if self.engine.poll_timeout().is_some_and(|due| now >= due) {
                 self.engine.handle_timeout(moment(now), &mut self.rng);
             }
             self.drain();
@@ -175,8 +177,8 @@ impl Watch {
     }
 
     /// Nobody watched has no activity.
-    fn activity_due(&self) -> Instant {
-        if self.watched.is_empty() { clock::now() + Duration::from_secs(3600) } else { self.activity_at }
+    fn activity_due(&self) -> Option<Instant> {
+        (!self.watched.is_empty()).then_some(self.activity_at)
     }
 
     fn look_at_activity(&mut self, now: Instant) {
@@ -197,7 +199,7 @@ impl Watch {
             size: usize::from(datagram.size) + header,
             at: datagram.at,
         };
-        if let Err(why) = self.engine.handle_datagram(&arrival, moment(clock::now()), &mut self.rng) {
+        if let Err(why) = self.engine.handle_datagram(arrival, moment(clock::now()), &mut self.rng) {
             tracing::debug!(event = "control_dropped", from = %datagram.from, "{why}");
         }
     }
@@ -212,11 +214,11 @@ impl Watch {
                 self.watched = watched;
             }
             Order::Keys(mode) => self.engine.set_mode(mode),
-            Order::TooBig { to, mtu } => self.engine.handle_too_big(to.into(), mtu, now),
+            Order::TooBig { to, mtu } => self.engine.handle_too_big(to.into(), octets(mtu), now),
             Order::Examine(node) => self.engine.examine(node, now),
             Order::Views(reply) => {
                 let nodes = self.watched.iter().map(|watched| watched.target.node);
-                let views = nodes.filter_map(|node| Some((node, self.engine.view(node, now)?)));
+                let views = nodes.filter_map(|node| Some((node, self.engine.view(node)?)));
                 // Whoever asked may have lost patience.
                 let _ = reply.send(views.collect());
             }
@@ -253,11 +255,18 @@ impl Watch {
         self.counters.notices.icmp_errors.add(report.icmp_errors);
         for returned in report.too_big {
             match returned.mtu {
-                Some(mtu) if returned.remote => self.engine.handle_too_big(returned.to.into(), mtu, now),
+                Some(mtu) if returned.remote => {
+                    self.engine.handle_too_big(returned.to.into(), octets(mtu), now)
+                }
                 _ => self.engine.handle_refused(to, size, now),
             }
         }
     }
+}
+
+/// An MTU as IP has it; what is larger is no limit.
+fn octets(mtu: u32) -> u16 {
+    u16::try_from(mtu).unwrap_or(u16::MAX)
 }
 
 /// Now, on both clocks.

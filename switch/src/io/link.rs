@@ -4,7 +4,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 
 use encap::{MacAddr, Mtu};
 use ipnet::IpNet;
@@ -16,6 +16,7 @@ use rtnetlink::packet_route::link::{
 };
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteMetric};
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
+use tokio::io::unix::AsyncFd;
 
 use super::netns::Netns;
 use crate::sys::netlink::{Rtnetlink, Subscription, Verb};
@@ -77,34 +78,33 @@ pub struct Links {
 /// Tells that links, addresses or routes of a namespace changed, not which.
 #[derive(Debug)]
 pub struct Changes {
-    subscription: Subscription,
+    subscription: AsyncFd<Subscription>,
 }
 
 impl Changes {
-    /// Listens in the calling thread's namespace.
+    /// Listens in the calling thread's namespace; only inside of an asynchronous runtime.
     ///
     /// # Errors
     ///
     /// The system's refusal of a netlink socket.
     pub fn open() -> io::Result<Self> {
-        let subscription =
-            Subscription::open().map_err(|e| explain(&e, "cannot listen for changes of links and routes"))?;
-        Ok(Self { subscription })
+        let subscription = Subscription::open().and_then(Subscription::register);
+        let explained = |e| explain(&e, "cannot listen for changes of links and routes");
+        Ok(Self { subscription: subscription.map_err(explained)? })
     }
 
-    /// Whether anything changed since this was asked last; never waits.
+    /// Waits until something changed since this was asked last.
     ///
     /// # Errors
     ///
     /// What the kernel says.
-    pub fn take(&self) -> io::Result<bool> {
-        self.subscription.drain()
-    }
-}
-
-impl AsRawFd for Changes {
-    fn as_raw_fd(&self) -> RawFd {
-        self.subscription.as_raw_fd()
+    pub async fn next(&self) -> io::Result<()> {
+        loop {
+            self.subscription.readable().await?.clear_ready();
+            if self.subscription.get_ref().drain()? {
+                return Ok(());
+            }
+        }
     }
 }
 

@@ -135,9 +135,7 @@ impl Engine {
         peer.heard(message.counts, message.is_small(), now.at);
         let handled = match message.body {
             Body::Probe(probe) => self.handle_probe(node, &probe, arrival, now),
-            Body::Reply(reply) => {
-                peer.replied(&reply, arrival.at, now).then_some(()).ok_or(Dropped::Stray)
-            }
+            Body::Reply(reply) => peer.replied(&reply, arrival.at, now).then_some(()).ok_or(Dropped::Stray),
             Body::Ask(ask) => self.handle_ask(node, ask, arrival.format, now),
             Body::Answer(answer) => {
                 self.handle_answer(node, &answer, now);
@@ -385,7 +383,13 @@ impl Post<'_> {
         let mut sealed = Vec::new();
         // It is short, and counters last longer than any host.
         if self.gate.seal(Kind::Path, &message.encode(), &mut sealed).is_ok() {
-            self.outputs.push_back(Output::Send { to: peer.target.vtep(format), format, source, sealed, size });
+            self.outputs.push_back(Output::Send {
+                to: peer.target.vtep(format),
+                format,
+                source,
+                sealed,
+                size,
+            });
         }
     }
 }

@@ -142,7 +142,8 @@ impl Life {
     /// A probe of a format that was sent then was answered, or heard of. Says whether the path was dead.
     pub(super) fn answered(&mut self, format: Format, sent: Instant, now: Instant) -> bool {
         let track = &mut self.tracks[place(format)];
-        if track.proved.is_some_and(|proved| sent < proved) || track.lost_since.is_some_and(|since| sent < since)
+        if track.proved.is_some_and(|proved| sent < proved)
+            || track.lost_since.is_some_and(|since| sent < since)
         {
             // It was sent before those that are lost: no sign of life now.
             return false;

@@ -284,10 +284,18 @@ mod tests {
         let about = any::<u128>().prop_map(NodeId::new);
         let time = || any::<u32>().prop_map(|micros| Duration::from_micros(micros.into()));
         prop_oneof![
-            any::<(u32, u16, u16, u64)>()
-                .prop_map(|(id, size, source, wall_ms)| Body::Probe(Probe { id, size, source, wall_ms })),
-            (any::<(u32, u16, u64)>(), time())
-                .prop_map(|((id, size, wall_ms), delay)| Body::Reply(Reply { id, size, delay, wall_ms })),
+            any::<(u32, u16, u16, u64)>().prop_map(|(id, size, source, wall_ms)| Body::Probe(Probe {
+                id,
+                size,
+                source,
+                wall_ms
+            })),
+            (any::<(u32, u16, u64)>(), time()).prop_map(|((id, size, wall_ms), delay)| Body::Reply(Reply {
+                id,
+                size,
+                delay,
+                wall_ms
+            })),
             (any::<u32>(), about.clone()).prop_map(|(round, about)| Body::Ask(Ask { round, about })),
             (any::<(u32, bool, u16)>(), about, time()).prop_map(|((round, up, mtu), about, round_trip)| {
                 Body::Answer(Answer { round, about, up, mtu, round_trip })
@@ -323,6 +331,9 @@ mod tests {
         let probe = len(Body::Probe(Probe { id: 1, size: 140, source: 0, wall_ms: 0 }));
         assert_eq!(len(Body::Reply(Reply { id: 1, size: 140, delay, wall_ms: 0 })), probe);
         let ask = len(Body::Ask(Ask { round: 1, about }));
-        assert_eq!(len(Body::Answer(Answer { round: 1, about, up: true, mtu: 1500, round_trip: delay })), ask);
+        assert_eq!(
+            len(Body::Answer(Answer { round: 1, about, up: true, mtu: 1500, round_trip: delay })),
+            ask
+        );
     }
 }

@@ -36,8 +36,8 @@ const UNCLEAR_MAX: u32 = 4;
 
 /// MTUs that links and tunnels have.
 const USUAL: [u16; 33] = [
-    576, 620, 704, 800, 900, 1006, 1100, 1200, 1240, 1280, 1300, 1340, 1360, 1380, 1400, 1420, 1440, 1450, 1454,
-    1462, 1472, 1480, 1492, 1500, 1600, 2000, 3000, 4352, 6000, 8000, 8900, 8951, 9000,
+    576, 620, 704, 800, 900, 1006, 1100, 1200, 1240, 1280, 1300, 1340, 1360, 1380, 1400, 1420, 1440, 1450,
+    1454, 1462, 1472, 1480, 1492, 1500, 1600, 2000, 3000, 4352, 6000, 8000, 8900, 8951, 9000,
 ];
 
 /// How the path MTU was found.
@@ -177,7 +177,8 @@ impl Search {
     /// When the next probe may be sent; `every`: how often a larger size is tried.
     pub(super) fn poll_timeout(&self, every: Duration) -> Option<Instant> {
         let trial = self.watch.or(self.trial).filter(|trial| trial.sent < trial.limit);
-        let raise = || (self.trial.is_none() && self.current < self.bounds.link).then_some(self.ended + every);
+        let raise =
+            || (self.trial.is_none() && self.current < self.bounds.link).then_some(self.ended + every);
         trial.map(|trial| trial.next_at).or_else(|| if self.watch.is_some() { None } else { raise() })
     }
 
@@ -430,10 +431,12 @@ impl Search {
     /// Asks other source ports whether they take what passes on the weak one: all, or every so manieth of many.
     fn begin_confirm(&mut self, now: Instant) {
         if let Some(climb) = self.climb.as_mut() {
-            let most = (CONFIRM_OCTETS / climb.passes).clamp(*CONFIRM_SOURCES.start(), *CONFIRM_SOURCES.end());
+            let most =
+                (CONFIRM_OCTETS / climb.passes).clamp(*CONFIRM_SOURCES.start(), *CONFIRM_SOURCES.end());
             let (step, first) = (self.sources.div_ceil(most).max(1), self.weak);
             let others = (step..self.sources).step_by(step.into());
-            climb.left = others.map(|n| 1 << ((first + n) % self.sources % 64)).fold(0, |all, one: u64| all | one);
+            climb.left =
+                others.map(|n| 1 << ((first + n) % self.sources % 64)).fold(0, |all, one: u64| all | one);
         }
         self.confirm(now);
     }

@@ -352,7 +352,10 @@ pub(crate) fn take_error(socket: BorrowedFd<'_>) -> io::Result<Returned> {
 fn decode_error(control: &[u8]) -> (Option<u32>, bool) {
     let is_error = |message: &(i32, i32, &[u8])| {
         let (level, kind, _) = *message;
-        matches!((level, kind), (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR))
+        matches!(
+            (level, kind),
+            (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)
+        )
     };
     let found = control_messages(control).find(is_error);
     // struct sock_extended_err: errno 4, origin 1, type 1, code 1, padding 1, info 4, data 4.

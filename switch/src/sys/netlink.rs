@@ -13,6 +13,7 @@ use rtnetlink::packet_core::{
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{Socket, SocketAddr};
+use tokio::io::unix::AsyncFd;
 
 /// What a request is meant to do; the flags of its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +130,13 @@ impl Subscription {
             socket.add_membership(group)?;
         }
         Ok(Self { socket })
+    }
+
+    /// The same for whoever waits asynchronously; only inside of a runtime.
+    pub(crate) fn register(self) -> io::Result<AsyncFd<Self>> {
+        // SAFETY: the subscription owns its socket, names the same descriptor always, and closes it only when it is dropped
+        // together with the registration.
+        unsafe { AsyncFd::register(self) }.map_err(Into::into)
     }
 
     /// Throws away what was said; returns whether anything was.

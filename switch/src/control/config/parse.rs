@@ -16,9 +16,9 @@ use super::gossip::{JOIN, socket_address};
 use super::keys::{self, Section};
 use super::read::{Document, Item, in_range};
 use super::{
-    Config, DatapathConfig, Discovery, Dscp, EncapConfig, GossipConfig, LogConfig, LogFormat, NetworkConfig, NodeConfig,
-    PathConfig, PeerAddress, PeerConfig, Poll, PortConfig, Reserved, UnderlayConfig, UnderlayMtu, UnknownUnicast,
-    VlanRule, Workers, values,
+    Config, DatapathConfig, Discovery, Dscp, EncapConfig, GossipConfig, LogConfig, LogFormat, NetworkConfig,
+    NodeConfig, PathConfig, PeerAddress, PeerConfig, Poll, PortConfig, Reserved, UnderlayConfig, UnderlayMtu,
+    UnknownUnicast, VlanRule, Workers, values,
 };
 use crate::io::netns::NetnsRef;
 

@@ -10,6 +10,7 @@ use fdb::gossip::identity::NodeId;
 use fdb::gossip::members::MemberState;
 
 use super::seconds;
+use crate::control::Control;
 use crate::control::config::{NetworkConfig, VlanRule};
 use crate::control::devices::Devices;
 use crate::control::history::Event;
@@ -17,7 +18,6 @@ use crate::control::members::{Gossip, Member, vtep};
 use crate::control::protocol::{
     Degraded, ErrorReply, FdbHistory, FdbHistoryEntry, GossipStatus, PeerEntry, PeerKind, PeerState, Reply,
 };
-use crate::control::Control;
 use crate::path::Health;
 
 /// Id and name of each member, by its number in the FDB.
@@ -112,7 +112,7 @@ impl<D: Devices> Control<D> {
         (format, ip, port)
     }
 
-    fn networks_of(&self, member: &Member) -> impl Iterator<Item = &NetworkConfig> {
+    pub(super) fn networks_of(&self, member: &Member) -> impl Iterator<Item = &NetworkConfig> {
         self.config.networks.iter().filter(|n| member.vnis.contains(&n.vni))
     }
 
@@ -156,7 +156,9 @@ fn member_state(member: &Member) -> PeerState {
     match member.state {
         MemberState::Down | MemberState::Left => PeerState::Down,
         _ if member.info.is_some() && member.path.is_none() => PeerState::Down,
-        _ if member.found.as_ref().is_some_and(|found| matches!(found.health, Health::Down(_))) => PeerState::Down,
+        _ if member.found.as_ref().is_some_and(|found| matches!(found.health, Health::Down(_))) => {
+            PeerState::Down
+        }
         MemberState::Suspect => PeerState::Suspect,
         MemberState::Up => PeerState::Up,
     }

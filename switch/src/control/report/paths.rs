@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use encap::Format;
 use encap::relay::RELAY_OPTION_LEN;
 use encap::tunnel::Overhead;
-use encap::Format;
 use fdb::gossip::identity::NodeId;
 
 use super::seconds;
@@ -21,7 +21,11 @@ use crate::path::{Found, Health, Share, View};
 
 impl<D: Devices> Control<D> {
     /// The paths to all peers, or to the one of this name or address.
-    pub(in crate::control) fn path_show(&self, peer: Option<&str>, now: Instant) -> Result<Reply, ErrorReply> {
+    pub(in crate::control) fn path_show(
+        &self,
+        peer: Option<&str>,
+        now: Instant,
+    ) -> Result<Reply, ErrorReply> {
         let views = self.devices.path_views();
         let members = self.gossip.iter().flat_map(|gossip| &gossip.members);
         let members = members.filter(|(_, member)| member.vtep.is_some());

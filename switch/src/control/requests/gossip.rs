@@ -97,7 +97,7 @@ impl<D: Devices> Control<D> {
     pub(super) fn member_at(&self, address: PeerAddress) -> Option<String> {
         let PeerAddress::Host(ip) = address else { return None };
         let members = &self.gossip.as_ref()?.members;
-        let at = |member: &Member| member.tunnel.is_some_and(|(_, vtep)| vtep.ip() == ip);
+        let at = |member: &Member| member.vtep.is_some_and(|vtep| vtep.ip() == ip);
         members.iter().find(|(_, member)| at(member)).map(|(node, member)| member.name(*node))
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use encap::neighbor::FrameBuf;
+use fdb::gossip::identity::NodeId;
 use fdb::gossip::seal::Mode;
 
 use super::*;

@@ -30,7 +30,10 @@ impl Engine {
             // There is room: the gate knows four times as many.
             let _ = self.gate.trust(target.process());
             let (config, peers) = (&self.config, &mut self.peers);
-            peers.entry(node).or_insert_with(|| Peer::new(*target, config, now)).set_target(*target, config, now);
+            peers
+                .entry(node)
+                .or_insert_with(|| Peer::new(*target, config, now))
+                .set_target(*target, config, now);
             self.settle(node, now);
         }
         self.count(now);

@@ -106,7 +106,11 @@ impl Turns {
     }
 
     fn raise_every(&self, tempo: &Tempo<'_>, now: Instant) -> Duration {
-        self.by_traffic((tempo.config.raise_every, RAISE_EVERY_IDLE.max(tempo.config.raise_every)), tempo, now)
+        self.by_traffic(
+            (tempo.config.raise_every, RAISE_EVERY_IDLE.max(tempo.config.raise_every)),
+            tempo,
+            now,
+        )
     }
 
     fn by_traffic(&self, (active, idle): (Duration, Duration), tempo: &Tempo<'_>, now: Instant) -> Duration {

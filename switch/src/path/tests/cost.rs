@@ -46,7 +46,8 @@ fn a_peer_with_traffic_costs_at_most_4_kilobytes_a_second() {
         (false, Format::Vxlan, 1500, 20.0),
     ] {
         let mut world = World::of(1, 2, Config::default());
-        (world.format, world.link, world.rest) = (format, link, Wire { mtus: vec![link], loss, ..Wire::good() });
+        (world.format, world.link, world.rest) =
+            (format, link, Wire { mtus: vec![link], loss, ..Wire::good() });
         if v6 {
             world = world.over_ipv6();
         } else {
@@ -113,7 +114,9 @@ fn a_node_sends_at_most_50_kilobytes_a_second_however_many_peers_it_has() {
         world.run_secs(20);
         let rate = rate(&mut world, 30);
         let up = world.nodes[0].paths.values().filter(|path| path.health == Health::Up).count();
-        println!("{others} peers, active {active}: {rate} B/s, {first} B/s in the first ten seconds, {up} up");
+        println!(
+            "{others} peers, active {active}: {rate} B/s, {first} B/s in the first ten seconds, {up} up"
+        );
         assert!(rate <= 50_000 && first <= 50_000, "{rate} {first}");
         assert_eq!(up, others);
         let refused = &world.nodes[0].refused;

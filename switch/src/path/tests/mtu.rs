@@ -72,7 +72,11 @@ fn forged_icmp_changes_nothing() {
     let mut world = talking(1, 10 * SECOND);
     for mtu in [0, 68, 575, 576, 1000, 1280, 1499, 1500, 9000, u16::MAX] {
         for _ in 0..1_000 {
-            for to in [world.target(1).vxlan, world.target(1).geneve, "10.9.9.9:4789".parse::<SocketAddr>().unwrap().into()] {
+            for to in [
+                world.target(1).vxlan,
+                world.target(1).geneve,
+                "10.9.9.9:4789".parse::<SocketAddr>().unwrap().into(),
+            ] {
                 let now = world.now;
                 world.nodes[0].engine.handle_too_big(to, mtu, now);
             }

@@ -105,7 +105,7 @@ fn freezing_and_thawing_are_in_the_history() {
 fn a_static_vtep_that_a_node_shares_is_heard_and_flooded_to_and_gets_unknown_unicast() {
     let (mut lab, mut others) = lab(BASIC);
     others.join(&mut lab, 2);
-    let at = VtepAddr::from(std::net::SocketAddr::from(([10, 0, 0, 77], 4789)));
+    let at = VtepAddr::from(SocketAddr::from(([10, 0, 0, 77], 4789)));
     let shared = VtepRecord { at, format: Format::Geneve, vnis: vec![vni(100)] };
     others.says(&mut lab, 2, Key::Vtep(at), Some(Record::Vtep(shared)));
 
@@ -127,7 +127,7 @@ fn strays_are_handed_over_for_3_seconds_after_an_address_moved_away() {
     lab.learn(100, mac(7), Location::Local(port));
     others.claims(&mut lab, 2, mac(7), 1, false);
     let moved = lab.topology().moved[&(vni(100), mac(7))];
-    assert_eq!(moved.to, VtepAddr::from(std::net::SocketAddr::from(([10, 0, 0, 2], 6081))));
+    assert_eq!(moved.to, VtepAddr::from(SocketAddr::from(([10, 0, 0, 2], 6081))));
     (0..4).for_each(|_| lab.tick());
     lab.reload(&format!("{}\n{GOSSIP}", BASIC.replace("10.0.0.9", "10.0.0.8"))).unwrap();
     assert!(lab.topology().moved.is_empty());

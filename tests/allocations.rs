@@ -129,8 +129,8 @@ fn tcp_super_frames_outbound_allocate_nothing() {
 fn frames_that_are_cut_for_a_small_path_allocate_nothing() {
     let fragmented = |len| Packet { dont_fragment: false, ..Packet::udp(vec![1; len]) };
     // Each is read many times, so no checksum may be finished in it.
-    let plain = [Packet::tcp(vec![1; 1400]), fragmented(1400)]
-        .map(|packet| (VnetHeader::default(), packet.plain()));
+    let plain =
+        [Packet::tcp(vec![1; 1400]), fragmented(1400)].map(|packet| (VnetHeader::default(), packet.plain()));
     let whole = [Packet::tcp(vec![1; 65_000]), fragmented(20_000)].map(|packet| packet.super_frame(1390));
     for (vnet, frame) in whole.into_iter().chain(plain) {
         assert_eq!(outbound_on(700, &vnet, &frame), (0, 0));

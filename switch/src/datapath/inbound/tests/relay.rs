@@ -110,7 +110,11 @@ fn a_node_that_is_told_not_to_passes_nothing_on() {
     lab.receive(Format::Geneve, &to_far(Hops::One, &frame_to(mac(2))));
     lab.assert_dropped(DropReason::RelayRefused, Inbound, 1);
     // What others pass on to it, it takes.
-    lab.receive_from(vtep(FAR), Format::Geneve, &relayed(peer_vtep(), "10.0.0.1", Hops::Zero, &frame_to(mac(2))));
+    lab.receive_from(
+        vtep(FAR),
+        Format::Geneve,
+        &relayed(peer_vtep(), "10.0.0.1", Hops::Zero, &frame_to(mac(2))),
+    );
     assert_eq!(lab.deliveries().len(), 1);
 }
 

@@ -132,7 +132,7 @@ impl Engine {
         {
             return Err(Dropped::Size { arrived: arrival.size, said: size });
         }
-        peer.heard(message.counts, message.is_small(), now.at);
+        peer.heard(message.counts, message.numbered, now.at);
         let handled = match message.body {
             Body::Probe(probe) => self.handle_probe(node, &probe, arrival, now),
             Body::Reply(reply) => {
@@ -380,8 +380,9 @@ impl Post<'_> {
     fn send(&mut self, peer: &mut Peer, body: Body, way: Way, now: Instant) {
         let Way { format, source, size } = way;
         let to = message::receiver(peer.target.boot);
-        let mut message = Message { to, counts: message::Counts::default(), body };
-        message.counts = peer.count(message.is_small(), format, now);
+        let mut message = Message { to, numbered: false, counts: message::Counts::default(), body };
+        message.numbered = message.is_small() && format == peer.format();
+        message.counts = peer.count(message.numbered, format, now);
         let mut sealed = Vec::new();
         // It is short, and counters last longer than any host.
         if self.gate.seal(Kind::Path, &message.encode(), &mut sealed).is_ok() {

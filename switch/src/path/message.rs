@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0      1    9        13        17      21
-//! | kind | to | number | highest | heard | body
+//! | kind, 0x80 = numbered | to | number | highest | heard | body
 //! probe  1: id 4, size 2, source 2, wall 8, reserved 2     ask    3: round 4, about 16, reserved 7
 //! reply  2: id 4, size 2, delay 4, wall 8                  answer 4: round 4, about 16, up 1, mtu 2, round trip 4
 //! ```
@@ -17,7 +17,7 @@ use encap::tunnel::{IpVersion, UDP_HEADER_LEN};
 use fdb::gossip::identity::{BootId, NodeId};
 use fdb::gossip::seal;
 
-/// A probe up to this size is small: it is numbered, and says nothing about the MTU.
+/// A probe up to this size is small: it says nothing about the MTU.
 pub(super) const SMALL_MAX: u16 = 256;
 
 /// Octets of a probe and of a reply.
@@ -26,6 +26,7 @@ const PROBE_LEN: usize = COMMON_LEN + 18;
 const ASK_LEN: usize = COMMON_LEN + 27;
 const COMMON_LEN: usize = 21;
 
+const NUMBERED: u8 = 0x80;
 const PROBE: u8 = 1;
 const REPLY: u8 = 2;
 const ASK: u8 = 3;
@@ -63,10 +64,10 @@ pub(super) const fn receiver(boot: BootId) -> u64 {
     boot.get() as u64
 }
 
-/// What each side has sent and heard of small messages: it tells what is lost there and what is lost back.
+/// What each side has sent and heard of numbered messages: it tells what is lost there and what is lost back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// How many the sender has sent to the receiver, this one included if it is small.
+    /// How many the sender has sent to the receiver, this one included if it is numbered.
     pub(super) number: u32,
     /// The highest number of the receiver that arrived at the sender; 0 = none.
     pub(super) highest: u32,
@@ -79,6 +80,8 @@ pub(super) struct Counts {
 pub(super) struct Message {
     /// [`receiver`] of the process that it is for.
     pub(super) to: u64,
+    /// Whether it has a number of its own: it is small, and of the format that is used.
+    pub(super) numbered: bool,
     pub(super) counts: Counts,
     pub(super) body: Body,
 }
@@ -159,7 +162,7 @@ pub enum MessageError {
 }
 
 impl Message {
-    /// Whether it is numbered.
+    /// Whether the outer IP packet is small.
     pub(super) const fn is_small(&self) -> bool {
         match self.body {
             Body::Probe(Probe { size, .. }) => size <= SMALL_MAX,
@@ -171,12 +174,13 @@ impl Message {
     pub(super) fn encode(&self) -> Vec<u8> {
         let Counts { number, highest, heard } = self.counts;
         let mut out = Vec::with_capacity(ASK_LEN);
-        out.push(match self.body {
+        let kind = match self.body {
             Body::Probe(_) => PROBE,
             Body::Reply(_) => REPLY,
             Body::Ask(_) => ASK,
             Body::Answer(_) => ANSWER,
-        });
+        };
+        out.push(if self.numbered { kind | NUMBERED } else { kind });
         out.extend(self.to.to_be_bytes());
         [number, highest, heard].iter().for_each(|count| out.extend(count.to_be_bytes()));
         let len = match &self.body {
@@ -215,14 +219,15 @@ impl Message {
     pub(super) fn decode(octets: &[u8]) -> Result<Self, MessageError> {
         let short = MessageError::Truncated { octets: octets.len() };
         let mut rest = Reader(octets);
-        let kind = rest.array::<1>().ok_or(short)?[0];
+        let [first] = rest.array().ok_or(short)?;
+        let (kind, numbered) = (first & !NUMBERED, first & NUMBERED != 0);
         if !(PROBE..=ANSWER).contains(&kind) {
             return Err(MessageError::Kind { kind });
         }
-        Self::read(kind, &mut rest).ok_or(short)
+        Self::read(kind, numbered, &mut rest).ok_or(short)
     }
 
-    fn read(kind: u8, rest: &mut Reader<'_>) -> Option<Self> {
+    fn read(kind: u8, numbered: bool, rest: &mut Reader<'_>) -> Option<Self> {
         let to = u64::from_be_bytes(rest.array()?);
         let counts = Counts { number: rest.u32()?, highest: rest.u32()?, heard: rest.u32()? };
         let body = match kind {
@@ -247,7 +252,7 @@ impl Message {
                 }
             }
         };
-        Some(Self { to, counts, body })
+        Some(Self { to, numbered, counts, body })
     }
 }
 
@@ -298,9 +303,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_message_reads_as_it_was_written_and_no_part_of_it_is_one(
-            to: u64, number: u32, highest: u32, heard: u32, body in bodies(), more in prop::collection::vec(any::<u8>(), 0..9),
+            to: u64, numbered: bool, number: u32, highest: u32, heard: u32, body in bodies(), more in prop::collection::vec(any::<u8>(), 0..9),
         ) {
-            let message = Message { to, counts: Counts { number, highest, heard }, body };
+            let message = Message { to, numbered, counts: Counts { number, highest, heard }, body };
             let octets = message.encode();
             prop_assert_eq!(Message::decode(&[&octets[..], &more].concat()), Ok(message));
             for len in 0..octets.len() {
@@ -318,7 +323,7 @@ mod tests {
 
     #[test]
     fn nothing_that_is_answered_is_shorter_than_its_answer() {
-        let len = |body| Message { to: 1, counts: Counts::default(), body }.encode().len();
+        let len = |body| Message { to: 1, numbered: true, counts: Counts::default(), body }.encode().len();
         let (about, delay) = (NodeId::new(1), Duration::ZERO);
         let probe = len(Body::Probe(Probe { id: 1, size: 140, source: 0, wall_ms: 0 }));
         assert_eq!(len(Body::Reply(Reply { id: 1, size: 140, delay, wall_ms: 0 })), probe);

@@ -30,8 +30,8 @@ const SENT_KEPT: Duration = Duration::from_secs(3);
 /// A full-size probe is suspicious when a small one of so long before was answered.
 const BESIDE: Duration = Duration::from_millis(300);
 
-/// What arrives so long after nothing gets there any more was sent after that, too.
-const IN_FLIGHT: Duration = Duration::from_millis(500);
+/// Who is heard for so long while nothing gets there will not be reached in a moment.
+const HEARS: Duration = Duration::from_millis(500);
 
 /// ICMP errors about one peer are heard so often.
 const HINT_EVERY: Duration = Duration::from_secs(1);
@@ -89,6 +89,8 @@ pub(super) struct Peer {
     /// When the latest small probe that was answered had been sent.
     small_passed: Option<Instant>,
     heard_at: Option<Instant>,
+    /// Since when it is heard although the path is dead.
+    hears_since: Option<Instant>,
     hinted_at: Option<Instant>,
     clock_ahead_ms: Option<i64>,
     probes: (u64, u64),
@@ -117,6 +119,7 @@ impl Peer {
             turns: schedule::Turns::new(now),
             small_passed: None,
             heard_at: None,
+            hears_since: None,
             hinted_at: None,
             clock_ahead_ms: None,
             probes: (0, 0),
@@ -124,6 +127,12 @@ impl Peer {
             since: now,
             examination: None,
         }
+    }
+
+    /// The same, probed from a moment on.
+    pub(super) fn first_at(mut self, at: Instant) -> Self {
+        self.turns = schedule::Turns::new(at);
+        self
     }
 
     // ---- what changes ----
@@ -210,9 +219,12 @@ impl Peer {
     // ---- what arrives ----
 
     /// A genuine message of it arrived, with these numbers.
-    pub(super) fn heard(&mut self, counts: Counts, small: bool, now: Instant) {
+    pub(super) fn heard(&mut self, counts: Counts, numbered: bool, now: Instant) {
         self.heard_at = Some(now);
-        if let Some((sent, format)) = self.numbers.heard(counts, small, now) {
+        if self.life.is_dead() {
+            self.hears_since.get_or_insert(now);
+        }
+        if let Some((sent, format)) = self.numbers.heard(counts, numbered, now) {
             self.proved(format, sent, now);
         }
     }
@@ -276,6 +288,7 @@ impl Peer {
             self.turns.soon(now);
         }
         if !self.life.is_dead() {
+            self.hears_since = None;
             self.relaying.direct_works(now);
         }
     }
@@ -320,7 +333,11 @@ impl Peer {
                     self.odds.small(false);
                 }
                 let patience = self.round_trip.smoothed().unwrap_or_default() * 3;
+                let used = self.life.format();
                 self.life.lost_one(sent.format, sent.at, patience, now);
+                if self.life.format() != used {
+                    self.numbers.forget_shares(now);
+                }
                 if self.life.is_in_doubt() {
                     self.turns.small_soon(now);
                 }
@@ -404,11 +421,11 @@ impl Peer {
         Path { mtu, health, via, format: self.life.format() }
     }
 
-    /// Whether the peer is heard although nothing gets there.
-    fn hears(&self, tempo: &Tempo<'_>, now: Instant) -> bool {
-        let (Some(heard), Some(silent)) = (self.heard_at, self.life.silent_since()) else { return false };
-        let silence = now.saturating_duration_since(heard);
-        heard >= silent + IN_FLIGHT && silence < self.turns.silence(tempo, now)
+    /// Whether the peer is heard, and goes on to be, although nothing gets there.
+    fn hears(&mut self, tempo: &Tempo<'_>, now: Instant) -> bool {
+        let (silent, heard) = (self.turns.silence(tempo, now), self.heard_at);
+        self.hears_since.take_if(|_| heard.is_none_or(|heard| heard + silent <= now));
+        self.hears_since.is_some_and(|since| heard >= Some(since + HEARS))
     }
 
     /// The worse of both directions.
@@ -449,8 +466,8 @@ impl Peer {
     }
 
     /// The numbers of the next message to it.
-    pub(super) fn count(&mut self, small: bool, format: Format, now: Instant) -> Counts {
-        self.numbers.next(small, format, now)
+    pub(super) fn count(&mut self, numbered: bool, format: Format, now: Instant) -> Counts {
+        self.numbers.next(numbered, format, now)
     }
 
     /// What an answer to it costs comes out of its share.

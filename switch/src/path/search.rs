@@ -25,8 +25,8 @@ use super::odds::{LOSSES_MAX, Odds, Sure};
 const CLOSE: u16 = 4;
 
 /// Octets that the confirmation of one size may take, and the source ports that it asks at least and at most.
-const CONFIRM_OCTETS: u16 = 20_000;
-const CONFIRM_SOURCES: std::ops::RangeInclusive<u16> = 3..=16;
+const CONFIRM_OCTETS: u16 = 25_000;
+const CONFIRM_SOURCES: std::ops::RangeInclusive<u16> = 2..=16;
 
 /// Probes of one trial, the unclear ones included.
 const TRIES: u32 = LOSSES_MAX * 2;
@@ -163,8 +163,18 @@ impl Search {
         self.current
     }
 
+    /// The link's MTU.
+    pub(super) const fn link(&self) -> u16 {
+        self.bounds.link
+    }
+
     pub(super) const fn found(&self) -> Found {
         self.found
+    }
+
+    /// Whether a larger size is being tried.
+    pub(super) const fn is_climbing(&self) -> bool {
+        self.trial.is_some()
     }
 
     /// Whether it is being found out if the size in effect still passes.

@@ -14,7 +14,7 @@ use super::{Peer, SENT_MAX, Sent, Sort};
 /// Between two small probes. Every third one of an active peer may be a full-size one instead: together with replies that
 /// are 3.8 kB/s over IPv6, and idle peers cost 190 octets a second.
 const SMALL_EVERY: Duration = Duration::from_millis(210);
-const SMALL_EVERY_IDLE: Duration = Duration::from_millis(2_600);
+const SMALL_EVERY_IDLE: Duration = Duration::from_millis(2_900);
 /// While it is to be found out if the path is dead.
 const SMALL_EVERY_IN_DOUBT: Duration = Duration::from_millis(100);
 
@@ -23,6 +23,10 @@ const FULL_EVERY: Duration = Duration::from_millis(620);
 const FULL_EVERY_IDLE: Duration = Duration::from_secs(60);
 const FULL_RATE: u32 = 2_400;
 const FULL_RATE_IDLE: u32 = 25;
+
+/// Where larger sizes are tried now and then, and while one is being tried, full-size probes leave more to that.
+const FULL_RARER: u32 = 3;
+const FULL_RAREST: u32 = 8;
 
 /// Between two tries of a larger size without traffic.
 const RAISE_EVERY_IDLE: Duration = Duration::from_secs(60);
@@ -179,7 +183,12 @@ impl Peer {
             Want::Full => {
                 let (source, size) = (self.turns.full_source, self.search.current());
                 self.turns.full_source = next(source, tempo.config);
-                self.turns.full_at = now + self.turns.full_every(size, tempo, now);
+                let twice = match (self.search.is_climbing(), size < self.search.link()) {
+                    (true, _) => FULL_RAREST,
+                    (false, true) => FULL_RARER,
+                    (false, false) => 2,
+                };
+                self.turns.full_at = now + self.turns.full_every(size, tempo, now) * twice / 2;
                 self.next_turn(tempo, now, rng);
                 vec![self.remember(Sort::Full, used, source, size, now)]
             }

@@ -25,7 +25,7 @@ impl Liar {
         let counts = Counts { number: self.number, highest: u32::MAX, heard: 7 };
         let to = message::receiver(world.nodes[0].process.boot);
         let mut sealed = Vec::new();
-        self.gate.seal(Kind::Path, &Message { to, counts, body }.encode(), &mut sealed).unwrap();
+        self.gate.seal(Kind::Path, &Message { to, numbered: true, counts, body }.encode(), &mut sealed).unwrap();
         sealed
     }
 }
@@ -71,7 +71,7 @@ fn what_is_for_another_node_is_not_heard() {
     let mut world = World::new(1, 3);
     let mut liar = Liar::instead_of_1(&mut world);
     let to = message::receiver(world.nodes[2].process.boot);
-    let message = Message { to, counts: Counts::default(), body: probe(140) };
+    let message = Message { to, numbered: true, counts: Counts::default(), body: probe(140) };
     let mut sealed = Vec::new();
     liar.gate.seal(Kind::Path, &message.encode(), &mut sealed).unwrap();
     world.arrive(1, 0, Format::Vxlan, &sealed, 140);

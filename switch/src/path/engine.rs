@@ -155,8 +155,11 @@ impl Engine {
         arrival: Arrival<'_>,
         now: Moment,
     ) -> Result<(), Dropped> {
-        let delay = now.at.saturating_duration_since(arrival.at);
-        let body = Body::Reply(Reply { id: probe.id, size: probe.size, delay, wall_ms: now.unix_ms });
+        let Some(peer) = self.peers.get_mut(&node) else { return Err(Refusal::Stranger.into()) };
+        peer.probed(probe.pace);
+        let (pace, delay) = (peer.own_pace(&self.stretch, now.at), now.at.saturating_duration_since(arrival.at));
+        let Probe { id, size, .. } = *probe;
+        let body = Body::Reply(Reply { id, size, pace, wall_ms: now.unix_ms, delay });
         self.answer(node, body, arrival.format, probe.source % self.config.source_ports, now)
     }
 
@@ -227,6 +230,7 @@ impl Engine {
     pub fn handle_timeout(&mut self, now: Moment, rng: &mut impl Rng) {
         if self.count_at <= now.at {
             self.count_at = now.at + COUNT_EVERY;
+            self.peers.values_mut().for_each(Peer::count_probes);
             self.count(now.at);
         }
         while let Some((at, node)) = self.agenda.first().copied()
@@ -336,7 +340,7 @@ impl Engine {
     }
 
     fn count(&mut self, now: Instant) {
-        let active = self.peers.values().filter(|peer| peer.is_active(now)).count();
+        let active = self.peers.values().filter(|peer| peer.is_costly(now)).count();
         self.stretch = Stretch::of(active, self.peers.len() - active);
     }
 
@@ -372,7 +376,8 @@ impl Post<'_> {
     fn probe(&mut self, peer: &mut Peer, want: Want, tempo: &Tempo<'_>, now: Moment, rng: &mut impl Rng) {
         for sent in peer.commit(want, tempo, now.at, rng) {
             let (format, source, size) = (sent.format, sent.source, sent.size);
-            let body = Body::Probe(Probe { id: sent.id, size, source, wall_ms: now.unix_ms });
+            let pace = peer.own_pace(&tempo.stretch, now.at);
+            let body = Body::Probe(Probe { id: sent.id, size, pace, wall_ms: now.unix_ms, source });
             self.send(peer, body, Way { format, source, size: size.into() }, now.at);
         }
     }

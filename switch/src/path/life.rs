@@ -155,8 +155,10 @@ impl Life {
             self.used = self.proper;
         }
         let revived = std::mem::take(&mut self.dead);
-        if revived && self.tracks[place(self.used)].lost > 0 {
-            self.used = format;
+        if revived {
+            // It is to be found out soon whether the used format works, too.
+            let used = &mut self.tracks[place(self.used)];
+            used.lost = used.lost.min(CHANGE_LOSSES - 1);
         }
         revived
     }
@@ -252,10 +254,10 @@ mod tests {
     }
 
     #[test]
-    fn after_an_outage_the_format_that_answers_first_is_used() {
+    fn after_an_outage_the_format_that_works_is_used_soon() {
         let mut path = Path::new();
         path.run(Duration::from_secs(5), |_| false);
-        path.run(Duration::from_millis(400), |format| format == Format::Geneve);
+        path.run(Duration::from_millis(700), |format| format == Format::Geneve);
         assert_eq!((path.life.is_dead(), path.life.format()), (false, Format::Geneve));
     }
 

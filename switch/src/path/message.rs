@@ -3,8 +3,8 @@
 //! ```text
 //!  0      1    9        13        17      21
 //! | kind, 0x80 = numbered | to | number | highest | heard | body
-//! probe  1: id 4, size 2, source 2, wall 8, reserved 2     ask    3: round 4, about 16, reserved 7
-//! reply  2: id 4, size 2, delay 4, wall 8                  answer 4: round 4, about 16, up 1, mtu 2, round trip 4
+//! probe  1: id 4, size 2, pace 2, wall 6, source 2, reserved 2  ask    3: round 4, about 16, reserved 7
+//! reply  2: id 4, size 2, pace 2, wall 6, delay 4               answer 4: round 4, about 16, up 1, mtu 2, round trip 4
 //! ```
 //!
 //! A reply is as long as the smallest probe, an answer as an ask: nobody can use a node to send more than was sent to it.
@@ -75,6 +75,22 @@ pub(super) struct Counts {
     pub(super) heard: u32,
 }
 
+/// How far the sender stretches the intervals of its own probes, because it has many peers: it could not answer more
+/// either. In sixteenths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pace(pub(super) u16);
+
+impl Pace {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a cast of floats saturates
+    pub(super) fn new(stretch: f64) -> Self {
+        Self((stretch * 16.0).ceil() as u16)
+    }
+
+    pub(super) fn stretch(self) -> f64 {
+        (f64::from(self.0) / 16.0).max(1.0)
+    }
+}
+
 /// A message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Message {
@@ -100,10 +116,12 @@ pub(super) struct Probe {
     pub(super) id: u32,
     /// Octets of the outer IP packet.
     pub(super) size: u16,
+    /// How rarely it is to be probed.
+    pub(super) pace: Pace,
+    /// The sender's wall clock, milliseconds since 1970; 48 bits.
+    pub(super) wall_ms: u64,
     /// The index of the source port.
     pub(super) source: u16,
-    /// The sender's wall clock, milliseconds since 1970.
-    pub(super) wall_ms: u64,
 }
 
 /// A probe arrived.
@@ -113,10 +131,12 @@ pub(super) struct Reply {
     pub(super) id: u32,
     /// The probe's.
     pub(super) size: u16,
-    /// From the arrival of the probe to this reply.
-    pub(super) delay: Duration,
+    /// How rarely it is to be probed.
+    pub(super) pace: Pace,
     /// The sender's wall clock.
     pub(super) wall_ms: u64,
+    /// From the arrival of the probe to this reply.
+    pub(super) delay: Duration,
 }
 
 /// Asks how the receiver reaches a node.
@@ -184,17 +204,18 @@ impl Message {
         out.extend(self.to.to_be_bytes());
         [number, highest, heard].iter().for_each(|count| out.extend(count.to_be_bytes()));
         let len = match &self.body {
-            Body::Probe(Probe { id, size, source, wall_ms }) => {
+            Body::Probe(Probe { id, size, pace, wall_ms, source }) => {
                 out.extend(id.to_be_bytes());
-                [size, source].iter().for_each(|number| out.extend(number.to_be_bytes()));
-                out.extend(wall_ms.to_be_bytes());
+                [size, &pace.0].iter().for_each(|number| out.extend(number.to_be_bytes()));
+                out.extend(&wall_ms.to_be_bytes()[2..]);
+                out.extend(source.to_be_bytes());
                 PROBE_LEN
             }
-            Body::Reply(Reply { id, size, delay, wall_ms }) => {
+            Body::Reply(Reply { id, size, pace, wall_ms, delay }) => {
                 out.extend(id.to_be_bytes());
-                out.extend(size.to_be_bytes());
+                [size, &pace.0].iter().for_each(|number| out.extend(number.to_be_bytes()));
+                out.extend(&wall_ms.to_be_bytes()[2..]);
                 out.extend(micros(*delay).to_be_bytes());
-                out.extend(wall_ms.to_be_bytes());
                 PROBE_LEN
             }
             Body::Ask(Ask { round, about }) => {
@@ -231,16 +252,18 @@ impl Message {
         let to = u64::from_be_bytes(rest.array()?);
         let counts = Counts { number: rest.u32()?, highest: rest.u32()?, heard: rest.u32()? };
         let body = match kind {
-            PROBE => {
-                let (id, size, source) = (rest.u32()?, rest.u16()?, rest.u16()?);
-                let wall_ms = u64::from_be_bytes(rest.array()?);
-                rest.array::<2>()?;
-                Body::Probe(Probe { id, size, source, wall_ms })
-            }
-            REPLY => {
-                let (id, size, delay) = (rest.u32()?, rest.u16()?, rest.u32()?);
-                let wall_ms = u64::from_be_bytes(rest.array()?);
-                Body::Reply(Reply { id, size, delay: Duration::from_micros(delay.into()), wall_ms })
+            PROBE | REPLY => {
+                let (id, size, pace) = (rest.u32()?, rest.u16()?, Pace(rest.u16()?));
+                let [a, b, c, d, e, f] = rest.array()?;
+                let wall_ms = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+                if kind == PROBE {
+                    let source = rest.u16()?;
+                    rest.array::<2>()?;
+                    Body::Probe(Probe { id, size, pace, wall_ms, source })
+                } else {
+                    let delay = Duration::from_micros(rest.u32()?.into());
+                    Body::Reply(Reply { id, size, pace, wall_ms, delay })
+                }
             }
             kind => {
                 let (round, about) = (rest.u32()?, NodeId::new(u128::from_be_bytes(rest.array()?)));
@@ -287,12 +310,15 @@ mod tests {
 
     fn bodies() -> impl Strategy<Value = Body> {
         let about = any::<u128>().prop_map(NodeId::new);
+        let (pace, wall) = (|| any::<u16>().prop_map(Pace), || 0..1_u64 << 48);
         let time = || any::<u32>().prop_map(|micros| Duration::from_micros(micros.into()));
         prop_oneof![
-            any::<(u32, u16, u16, u64)>()
-                .prop_map(|(id, size, source, wall_ms)| Body::Probe(Probe { id, size, source, wall_ms })),
-            (any::<(u32, u16, u64)>(), time())
-                .prop_map(|((id, size, wall_ms), delay)| Body::Reply(Reply { id, size, delay, wall_ms })),
+            (any::<(u32, u16, u16)>(), pace(), wall()).prop_map(|((id, size, source), pace, wall_ms)| {
+                Body::Probe(Probe { id, size, pace, wall_ms, source })
+            }),
+            (any::<(u32, u16)>(), pace(), wall(), time()).prop_map(|((id, size), pace, wall_ms, delay)| {
+                Body::Reply(Reply { id, size, pace, wall_ms, delay })
+            }),
             (any::<u32>(), about.clone()).prop_map(|(round, about)| Body::Ask(Ask { round, about })),
             (any::<(u32, bool, u16)>(), about, time()).prop_map(|((round, up, mtu), about, round_trip)| {
                 Body::Answer(Answer { round, about, up, mtu, round_trip })
@@ -324,9 +350,9 @@ mod tests {
     #[test]
     fn nothing_that_is_answered_is_shorter_than_its_answer() {
         let len = |body| Message { to: 1, numbered: true, counts: Counts::default(), body }.encode().len();
-        let (about, delay) = (NodeId::new(1), Duration::ZERO);
-        let probe = len(Body::Probe(Probe { id: 1, size: 140, source: 0, wall_ms: 0 }));
-        assert_eq!(len(Body::Reply(Reply { id: 1, size: 140, delay, wall_ms: 0 })), probe);
+        let (about, delay, pace) = (NodeId::new(1), Duration::ZERO, Pace::default());
+        let probe = len(Body::Probe(Probe { id: 1, size: 140, pace, wall_ms: 0, source: 0 }));
+        assert_eq!(len(Body::Reply(Reply { id: 1, size: 140, pace, wall_ms: 0, delay })), probe);
         let ask = len(Body::Ask(Ask { round: 1, about }));
         assert_eq!(len(Body::Answer(Answer { round: 1, about, up: true, mtu: 1500, round_trip: delay })), ask);
     }

@@ -9,11 +9,11 @@ use encap::{Format, Mtu};
 use rand_core::Rng;
 
 pub(super) use self::schedule::{Tempo, Want};
-use super::budget::{Bucket, PEER_BURST, PEER_RATE, REPLY_BURST, REPLY_RATE};
+use super::budget::{Bucket, PEER_BURST, PEER_RATE, REPLY_BURST, REPLY_RATE, Stretch};
 use super::examination::{Examination, Size};
 use super::health::{Causes, Health, Signs};
 use super::life::Life;
-use super::message::{self, Counts, Reply};
+use super::message::{self, Counts, Pace, Reply};
 use super::numbers::Numbers;
 use super::odds::Odds;
 use super::relay::Relaying;
@@ -32,6 +32,9 @@ const BESIDE: Duration = Duration::from_millis(300);
 
 /// Who is heard for so long while nothing gets there will not be reached in a moment.
 const HEARS: Duration = Duration::from_millis(500);
+
+/// Who probes more often than so many times a second does it because of traffic.
+const COSTLY: u32 = 2;
 
 /// ICMP errors about one peer are heard so often.
 const HINT_EVERY: Duration = Duration::from_secs(1);
@@ -94,6 +97,8 @@ pub(super) struct Peer {
     hinted_at: Option<Instant>,
     clock_ahead_ms: Option<i64>,
     probes: (u64, u64),
+    /// Probes of it in this second and in the last one.
+    probed: (u32, u32),
     told: Option<Path>,
     since: Instant,
     examination: Option<Examination>,
@@ -123,6 +128,7 @@ impl Peer {
             hinted_at: None,
             clock_ahead_ms: None,
             probes: (0, 0),
+            probed: (0, 0),
             told: None,
             since: now,
             examination: None,
@@ -229,6 +235,27 @@ impl Peer {
         }
     }
 
+    /// It probed this node, and says how rarely it is to be probed.
+    pub(super) fn probed(&mut self, pace: Pace) {
+        self.turns.pace = pace;
+        self.probed.0 = self.probed.0.saturating_add(1);
+    }
+
+    /// A second passed.
+    pub(super) fn count_probes(&mut self) {
+        self.probed = (0, self.probed.0);
+    }
+
+    /// Whether it costs as much as a peer with traffic: it may be one there and not here.
+    pub(super) fn is_costly(&self, now: Instant) -> bool {
+        self.is_active(now) || self.probed.1 >= COSTLY
+    }
+
+    /// How rarely this node is to be probed by it.
+    pub(super) fn own_pace(&self, stretch: &Stretch, now: Instant) -> Pace {
+        Pace::new(if self.is_costly(now) { stretch.active } else { stretch.idle })
+    }
+
     /// Whether one more answer may be sent to it.
     pub(super) fn may_answer(&mut self, now: Instant) -> bool {
         self.replies.take(1, 0.0, now)
@@ -240,6 +267,7 @@ impl Peer {
         let Some(sent) = known.map(|place| self.sent.remove(place)) else { return false };
         let time = arrived.saturating_duration_since(sent.at);
         let time = time.checked_sub(reply.delay).unwrap_or(time);
+        self.turns.pace = reply.pace;
         self.probes.1 += 1;
         if let Some(source) = self.sources.get_mut(usize::from(sent.source)) {
             (source.answered, source.lost, source.answered_at) = (source.answered + 1, 0, Some(now.at));

@@ -112,6 +112,8 @@ pub(super) struct Wanted {
     pub(super) trial: u32,
     pub(super) size: u16,
     pub(super) source: u16,
+    /// Without the small one: it will hardly be lost, and then it does not count.
+    pub(super) alone: bool,
 }
 
 /// A size that an ICMP error told: it is tried beside the one in effect.
@@ -205,10 +207,10 @@ impl Search {
             && let Some(watch) = self.watch
             && watch.sent > 0
         {
-            return Some(Wanted { trial, size, source: watch.source });
+            return Some(Wanted { trial, size, source: watch.source, alone: true });
         }
-        let Trial { id, size, source, .. } = self.watch.or(self.trial)?;
-        Some(Wanted { trial: id, size, source })
+        let Trial { id: trial, what, size, source, sent, .. } = self.watch.or(self.trial)?;
+        Some(Wanted { trial, size, source, alone: what == What::Confirm && sent == 0 })
     }
 
     /// A probe was sent; the next one may follow after a pause.

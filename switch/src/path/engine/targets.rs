@@ -118,11 +118,3 @@ impl Engine {
         self.settle(node, now);
     }
 }
-
-#[cfg(test)]
-impl Engine {
-    /// Probes as if there were other peers beside the targets.
-    pub(in crate::path) fn keep_stretch(&mut self, stretch: super::super::budget::Stretch, now: Instant) {
-        (self.stretch, self.count_at) = (stretch, now + Duration::from_secs(1_000_000));
-    }
-}

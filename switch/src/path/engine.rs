@@ -135,9 +135,7 @@ impl Engine {
         peer.heard(message.counts, message.numbered, now.at);
         let handled = match message.body {
             Body::Probe(probe) => self.handle_probe(node, &probe, arrival, now),
-            Body::Reply(reply) => {
-                peer.replied(&reply, arrival.at, now).then_some(()).ok_or(Dropped::Stray)
-            }
+            Body::Reply(reply) => peer.replied(&reply, arrival.at, now).then_some(()).ok_or(Dropped::Stray),
             Body::Ask(ask) => self.handle_ask(node, ask, arrival.format, now),
             Body::Answer(answer) => {
                 self.handle_answer(node, &answer, now);
@@ -157,7 +155,8 @@ impl Engine {
     ) -> Result<(), Dropped> {
         let Some(peer) = self.peers.get_mut(&node) else { return Err(Refusal::Stranger.into()) };
         peer.probed(probe.pace);
-        let (pace, delay) = (peer.own_pace(&self.stretch, now.at), now.at.saturating_duration_since(arrival.at));
+        let (pace, delay) =
+            (peer.own_pace(&self.stretch, now.at), now.at.saturating_duration_since(arrival.at));
         let Probe { id, size, .. } = *probe;
         let body = Body::Reply(Reply { id, size, pace, wall_ms: now.unix_ms, delay });
         self.answer(node, body, arrival.format, probe.source % self.config.source_ports, now)
@@ -391,7 +390,13 @@ impl Post<'_> {
         let mut sealed = Vec::new();
         // It is short, and counters last longer than any host.
         if self.gate.seal(Kind::Path, &message.encode(), &mut sealed).is_ok() {
-            self.outputs.push_back(Output::Send { to: peer.target.vtep(format), format, source, sealed, size });
+            self.outputs.push_back(Output::Send {
+                to: peer.target.vtep(format),
+                format,
+                source,
+                sealed,
+                size,
+            });
         }
     }
 }

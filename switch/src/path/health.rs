@@ -152,13 +152,18 @@ impl Causes {
 
     /// When the next of those that linger ends.
     pub(super) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        let ends = Cause::ALL.iter().zip(&self.there).filter_map(|(cause, seen)| Some((*seen)?.last + cause.lingers()));
+        let ends = Cause::ALL
+            .iter()
+            .zip(&self.there)
+            .filter_map(|(cause, seen)| Some((*seen)?.last + cause.lingers()));
         ends.filter(|end| *end > now).min()
     }
 
     /// `down`: nothing gets there in any way.
     pub(super) fn health(&self, down: bool) -> Health {
-        let since = |(cause, seen): (&Cause, &Option<Seen>)| seen.map(|seen| Since { cause: *cause, since: seen.since });
+        let since = |(cause, seen): (&Cause, &Option<Seen>)| {
+            seen.map(|seen| Since { cause: *cause, since: seen.since })
+        };
         let causes: Vec<Since> = Cause::ALL.iter().zip(&self.there).filter_map(since).collect();
         match causes.is_empty() {
             _ if down => Health::Down(causes),

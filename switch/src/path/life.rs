@@ -143,7 +143,8 @@ impl Life {
     /// A probe of a format that was sent then was answered, or heard of. Says whether the path was dead.
     pub(super) fn answered(&mut self, format: Format, sent: Instant, now: Instant) -> bool {
         let track = &mut self.tracks[place(format)];
-        if track.proved.is_some_and(|proved| sent < proved) || track.lost_since.is_some_and(|since| sent < since)
+        if track.proved.is_some_and(|proved| sent < proved)
+            || track.lost_since.is_some_and(|since| sent < since)
         {
             // It was sent before those that are lost: no sign of life now.
             return false;
@@ -171,7 +172,11 @@ impl Life {
         };
         let silent = used.is_silent(DEAD_SILENT, now);
         let (lost, each) = (used.lost.saturating_add(spare.lost), used.lost.min(spare.lost));
-        if silent && lost >= DEAD_LOSSES && each >= DEAD_EACH && after(used.answered_at.max(spare.answered_at)) {
+        if silent
+            && lost >= DEAD_LOSSES
+            && each >= DEAD_EACH
+            && after(used.answered_at.max(spare.answered_at))
+        {
             self.dead = true;
         } else if silent
             && used.lost >= CHANGE_LOSSES

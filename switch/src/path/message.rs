@@ -354,6 +354,9 @@ mod tests {
         let probe = len(Body::Probe(Probe { id: 1, size: 140, pace, wall_ms: 0, source: 0 }));
         assert_eq!(len(Body::Reply(Reply { id: 1, size: 140, pace, wall_ms: 0, delay })), probe);
         let ask = len(Body::Ask(Ask { round: 1, about }));
-        assert_eq!(len(Body::Answer(Answer { round: 1, about, up: true, mtu: 1500, round_trip: delay })), ask);
+        assert_eq!(
+            len(Body::Answer(Answer { round: 1, about, up: true, mtu: 1500, round_trip: delay })),
+            ask
+        );
     }
 }

@@ -99,7 +99,12 @@ impl Numbers {
 
     /// Takes what a message of the peer says. Returns when, and how, the latest of ours left that it has heard, if that
     /// is news.
-    pub(super) fn heard(&mut self, theirs: Counts, numbered: bool, now: Instant) -> Option<(Instant, Format)> {
+    pub(super) fn heard(
+        &mut self,
+        theirs: Counts,
+        numbered: bool,
+        now: Instant,
+    ) -> Option<(Instant, Format)> {
         if numbered {
             self.arrived(theirs.number, now);
         }

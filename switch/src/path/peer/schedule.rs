@@ -7,6 +7,7 @@ use rand_core::Rng;
 
 use super::super::Config;
 use super::super::budget::Stretch;
+use super::super::examination::Examination;
 use super::super::message::{Pace, small_packet};
 use super::super::search::Wanted;
 use super::{Peer, SENT_MAX, Sent, Sort};
@@ -73,7 +74,15 @@ pub(super) struct Turns {
 impl Turns {
     pub(super) const fn new(now: Instant) -> Self {
         let (small_source, full_source, pace) = (0, 0, Pace(0));
-        Self { small_at: now, full_at: now, held_until: now, active_until: None, small_source, full_source, pace }
+        Self {
+            small_at: now,
+            full_at: now,
+            held_until: now,
+            active_until: None,
+            small_source,
+            full_source,
+            pace,
+        }
     }
 
     pub(super) fn soon(&mut self, now: Instant) {
@@ -130,13 +139,16 @@ impl Turns {
 impl Peer {
     /// What is to be probed now, and the octets that it costs.
     pub(in crate::path) fn want(&mut self, tempo: &Tempo<'_>, now: Instant) -> Option<(Want, usize)> {
-        if self.turns.held_until > now || !tempo.config.probing {
+        if self.turns.held_until > now {
             return None;
         }
         let small = usize::from(small_packet(self.outer(), Format::Geneve));
         if let Some(place) = self.examination.as_mut().and_then(|examination| examination.poll(now)) {
             let octets = self.examination.as_ref().map_or(0, |examination| examination.cells[place].octets);
             return Some((Want::Cell(place), octets.into()));
+        }
+        if !tempo.config.probing {
+            return None;
         }
         if self.turns.small_at <= now {
             let full = usize::from(self.search.current());
@@ -203,8 +215,8 @@ impl Peer {
                 let pause = pause.mul_f64(self.turns.pace.stretch().min(STRETCH_MAX));
                 self.search.sent(trial, pause, now);
                 let large = self.ids.wrapping_add(2);
-                let small = (!alone)
-                    .then(|| self.remember(Sort::Small(Some(large)), used, source, beside, now));
+                let small =
+                    (!alone).then(|| self.remember(Sort::Small(Some(large)), used, source, beside, now));
                 let large = self.remember(Sort::Trial(trial), used, source, size, now);
                 small.into_iter().chain([large]).collect()
             }
@@ -254,7 +266,7 @@ impl Peer {
         } else {
             None
         };
-        let cell = self.examination.as_ref().and_then(|examination| examination.poll_timeout());
+        let cell = self.examination.as_ref().and_then(Examination::poll_timeout);
         let soonest = [trial, cell].into_iter().flatten().fold(self.turns.small_at, Instant::min);
         soonest.max(self.turns.held_until)
     }

@@ -1,6 +1,7 @@
 use fdb::sim::Dice;
 use proptest::prelude::*;
 
+use super::sizes::{CLOSE, USUAL};
 use super::*;
 use crate::path::testing::start;
 
@@ -42,7 +43,9 @@ impl Path {
         let end = self.now + time;
         while let Some(at) = self.search.poll_timeout(EVERY).filter(|at| *at < end) {
             self.now = self.now.max(at);
-            let Some(Wanted { trial, size, source, alone }) = self.search.poll(EVERY, true, self.now) else { continue };
+            let Some(Wanted { trial, size, source, alone }) = self.search.poll(EVERY, true, self.now) else {
+                continue;
+            };
             self.sent += u64::from(size);
             self.search.sent(trial, LOST, self.now);
             if size <= self.takes[usize::from(source)] && !self.dice.percent(self.loss) {

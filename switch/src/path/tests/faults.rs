@@ -25,7 +25,9 @@ impl Liar {
         let counts = Counts { number: self.number, highest: u32::MAX, heard: 7 };
         let to = message::receiver(world.nodes[0].process.boot);
         let mut sealed = Vec::new();
-        self.gate.seal(Kind::Path, &Message { to, numbered: true, counts, body }.encode(), &mut sealed).unwrap();
+        self.gate
+            .seal(Kind::Path, &Message { to, numbered: true, counts, body }.encode(), &mut sealed)
+            .unwrap();
         sealed
     }
 }

@@ -26,7 +26,8 @@ fn a_black_hole_without_icmp_is_found_within_1_3_seconds_and_its_end_within_30()
         assert_eq!(world.mtu(0, 1), 1280, "seed {seed}");
         assert_eq!(world.causes(0, 1), ["small_mtu", "below_ipv6_minimum"], "seed {seed}");
         world.between(0, 1, |wire| wire.mtus = vec![1500]);
-        slowest_up = slowest_up.max(world.until(60 * SECOND, |world| world.mtu(0, 1) == 1500));
+        let up = world.until(60 * SECOND, |world| world.mtu(0, 1) == 1500);
+        slowest_up = slowest_up.max(up);
     }
     println!("black hole found after {slowest_down:?} at most, its end after {slowest_up:?}");
     assert!(slowest_down <= millis(1_300), "{slowest_down:?}");
@@ -72,7 +73,11 @@ fn forged_icmp_changes_nothing() {
     let mut world = talking(1, 10 * SECOND);
     for mtu in [0, 68, 575, 576, 1000, 1280, 1499, 1500, 9000, u16::MAX] {
         for _ in 0..1_000 {
-            for to in [world.target(1).vxlan, world.target(1).geneve, "10.9.9.9:4789".parse::<SocketAddr>().unwrap().into()] {
+            for to in [
+                world.target(1).vxlan,
+                world.target(1).geneve,
+                "10.9.9.9:4789".parse::<SocketAddr>().unwrap().into(),
+            ] {
                 let now = world.now;
                 world.nodes[0].engine.handle_too_big(to, mtu, now);
             }

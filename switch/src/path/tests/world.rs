@@ -147,7 +147,14 @@ impl World {
     pub(super) fn target(&self, n: usize) -> Target {
         let [vxlan, geneve] = [4789, 6081].map(|port| VtepAddr::new(self.ip(n), port));
         let Process { node, boot } = self.nodes[n].process;
-        Target { node, boot, vxlan, geneve, format: self.format, link_mtu: Mtu::new(self.link.into()).unwrap() }
+        Target {
+            node,
+            boot,
+            vxlan,
+            geneve,
+            format: self.format,
+            link_mtu: Mtu::new(self.link.into()).unwrap(),
+        }
     }
 
     fn ip(&self, n: usize) -> IpAddr {
@@ -224,9 +231,12 @@ impl World {
     /// Does what is next, unless that is after the end.
     fn step(&mut self, end: Instant) -> bool {
         let event = self.queue.peek().map(|Reverse((at, ..))| *at);
-        let timer = (0..self.nodes.len()).filter_map(|n| Some((self.nodes[n].engine.poll_timeout()?, n))).min();
+        let timer =
+            (0..self.nodes.len()).filter_map(|n| Some((self.nodes[n].engine.poll_timeout()?, n))).min();
         let traffic = (!self.traffic.is_empty()).then_some(self.traffic_at);
-        let Some(at) = [event, timer.map(|(at, _)| at), traffic].into_iter().flatten().min() else { return false };
+        let Some(at) = [event, timer.map(|(at, _)| at), traffic].into_iter().flatten().min() else {
+            return false;
+        };
         if at > end {
             return false;
         }
@@ -299,7 +309,14 @@ impl World {
         }
     }
 
-    fn transmit(&mut self, from: usize, to: VtepAddr, format: Format, source: u16, datagram: (Vec<u8>, usize)) {
+    fn transmit(
+        &mut self,
+        from: usize,
+        to: VtepAddr,
+        format: Format,
+        source: u16,
+        datagram: (Vec<u8>, usize),
+    ) {
         let at = self.node_at(to.ip());
         assert_eq!(to.port(), if format == Format::Vxlan { 4789 } else { 6081 });
         let wire = self.wires.get(&(from, at)).unwrap_or(&self.rest).clone();

@@ -91,7 +91,8 @@ fn the_other_port_is_used_and_the_member_stays_where_it_is_in_the_fdb() {
     let (mut lab, mut others) = lab(BASIC);
     others.join(&mut lab, 2);
     others.claims(&mut lab, 2, mac(7), 0, false);
-    finds(&mut lab, 2, Path { format: Format::Geneve, ..ill(&lab, Cause::OtherFormat) });
+    let found = Path { format: Format::Geneve, ..ill(&lab, Cause::OtherFormat) };
+    finds(&mut lab, 2, found);
     let peer = view(&mut lab, "node-2");
     let (vtep, to) = (peer.vtep.to_string(), peer.to.to_string());
     assert_eq!((vtep.as_str(), to.as_str(), peer.format), ("10.0.0.2:4789", "10.0.0.2:6081", Format::Geneve));
@@ -107,7 +108,8 @@ fn a_member_without_a_direct_way_is_reached_through_another_and_all_say_so() {
     others.join(&mut lab, 2);
     others.join(&mut lab, 3);
     let via = Some(Via { node: id(3), mtu: mtu(1450) });
-    finds(&mut lab, 2, Path { via, ..ill(&lab, Cause::Relayed) });
+    let found = Path { via, ..ill(&lab, Cause::Relayed) };
+    finds(&mut lab, 2, found);
     let peer = view(&mut lab, "node-2");
     let via = peer.via.expect("a way through another");
     assert_eq!((via.to.to_string().as_str(), via.path_mtu), ("10.0.0.3:6081", mtu(1450)));

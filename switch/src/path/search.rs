@@ -152,7 +152,20 @@ impl Search {
     pub(super) const fn new(bounds: Bounds, sources: u16, now: Instant) -> Self {
         let (current, found) = (bounds.link, Found::Assumed);
         let (watch, hint, climb, trial) = (None, None, None, None);
-        Self { bounds, current, found, weak: 0, sources, watch, hint, climb, trial, ended: now, soon: false, ids: 0 }
+        Self {
+            bounds,
+            current,
+            found,
+            weak: 0,
+            sources,
+            watch,
+            hint,
+            climb,
+            trial,
+            ended: now,
+            soon: false,
+            ids: 0,
+        }
     }
 
     // ---- what there is ----
@@ -187,8 +200,7 @@ impl Search {
     pub(super) fn poll_timeout(&self, every: Duration) -> Option<Instant> {
         let trial = self.watch.or(self.trial).filter(|trial| trial.sent < trial.limit);
         let wait = if self.soon { every.min(SOON) } else { every };
-        let raise =
-            || (self.trial.is_none() && self.current < self.bounds.link).then_some(self.ended + wait);
+        let raise = || (self.trial.is_none() && self.current < self.bounds.link).then_some(self.ended + wait);
         trial.map(|trial| trial.next_at).or_else(|| if self.watch.is_some() { None } else { raise() })
     }
 

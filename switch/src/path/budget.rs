@@ -8,12 +8,12 @@ pub(super) const NODE_RATE: u32 = 48_000;
 /// And at once.
 pub(super) const NODE_BURST: u32 = 20_000;
 /// What is left for replies when probes wait for more.
-pub(super) const NODE_RESERVE: f64 = 2_500.0;
+pub(super) const NODE_RESERVE: f64 = 8_000.0;
 /// And for active peers when idle ones wait.
-pub(super) const ACTIVE_RESERVE: f64 = 2_500.0;
+pub(super) const ACTIVE_RESERVE: f64 = 4_000.0;
 
 /// Octets a second for a peer with traffic.
-pub(super) const PEER_RATE: u32 = 3_950;
+pub(super) const PEER_RATE: u32 = 3_850;
 /// And at once: enough to tell a black hole from loss, and to find what still passes.
 pub(super) const PEER_BURST: u32 = 16_000;
 

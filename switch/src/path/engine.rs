@@ -132,7 +132,7 @@ impl Engine {
         {
             return Err(Dropped::Size { arrived: arrival.size, said: size });
         }
-        peer.heard(message.counts, message.is_small(), now.at);
+        peer.heard(message.counts, message.numbered, now.at);
         let handled = match message.body {
             Body::Probe(probe) => self.handle_probe(node, &probe, arrival, now),
             Body::Reply(reply) => peer.replied(&reply, arrival.at, now).then_some(()).ok_or(Dropped::Stray),
@@ -153,8 +153,12 @@ impl Engine {
         arrival: Arrival<'_>,
         now: Moment,
     ) -> Result<(), Dropped> {
-        let delay = now.at.saturating_duration_since(arrival.at);
-        let body = Body::Reply(Reply { id: probe.id, size: probe.size, delay, wall_ms: now.unix_ms });
+        let Some(peer) = self.peers.get_mut(&node) else { return Err(Refusal::Stranger.into()) };
+        peer.probed(probe.pace);
+        let (pace, delay) =
+            (peer.own_pace(&self.stretch, now.at), now.at.saturating_duration_since(arrival.at));
+        let Probe { id, size, .. } = *probe;
+        let body = Body::Reply(Reply { id, size, pace, wall_ms: now.unix_ms, delay });
         self.answer(node, body, arrival.format, probe.source % self.config.source_ports, now)
     }
 
@@ -225,6 +229,7 @@ impl Engine {
     pub fn handle_timeout(&mut self, now: Moment, rng: &mut impl Rng) {
         if self.count_at <= now.at {
             self.count_at = now.at + COUNT_EVERY;
+            self.peers.values_mut().for_each(Peer::count_probes);
             self.count(now.at);
         }
         while let Some((at, node)) = self.agenda.first().copied()
@@ -334,7 +339,7 @@ impl Engine {
     }
 
     fn count(&mut self, now: Instant) {
-        let active = self.peers.values().filter(|peer| peer.is_active(now)).count();
+        let active = self.peers.values().filter(|peer| peer.is_costly(now)).count();
         self.stretch = Stretch::of(active, self.peers.len() - active);
     }
 
@@ -370,7 +375,8 @@ impl Post<'_> {
     fn probe(&mut self, peer: &mut Peer, want: Want, tempo: &Tempo<'_>, now: Moment, rng: &mut impl Rng) {
         for sent in peer.commit(want, tempo, now.at, rng) {
             let (format, source, size) = (sent.format, sent.source, sent.size);
-            let body = Body::Probe(Probe { id: sent.id, size, source, wall_ms: now.unix_ms });
+            let pace = peer.own_pace(&tempo.stretch, now.at);
+            let body = Body::Probe(Probe { id: sent.id, size, pace, wall_ms: now.unix_ms, source });
             self.send(peer, body, Way { format, source, size: size.into() }, now.at);
         }
     }
@@ -378,8 +384,9 @@ impl Post<'_> {
     fn send(&mut self, peer: &mut Peer, body: Body, way: Way, now: Instant) {
         let Way { format, source, size } = way;
         let to = message::receiver(peer.target.boot);
-        let mut message = Message { to, counts: message::Counts::default(), body };
-        message.counts = peer.count(message.is_small(), format, now);
+        let mut message = Message { to, numbered: false, counts: message::Counts::default(), body };
+        message.numbered = message.is_small() && format == peer.format();
+        message.counts = peer.count(message.numbered, format, now);
         let mut sealed = Vec::new();
         // It is short, and counters last longer than any host.
         if self.gate.seal(Kind::Path, &message.encode(), &mut sealed).is_ok() {

@@ -1,18 +1,23 @@
 //! Whether the direct path works, and in which format: judged by small probes of either.
 //!
-//! One answer proves that a format works both ways. A path is dead when [`DEAD_LOSSES`] probes of both formats have no
-//! answer for [`DEAD_AFTER`]; probes follow faster meanwhile, and from one source port after the other.
+//! One answer proves that a format works both ways. A path is dead when [`DEAD_LOSSES`] probes in a row have no answer, some
+//! of them in each format, and none came for [`DEAD_AFTER`]; probes follow faster meanwhile, and from one source port after
+//! the other.
 
 use std::time::{Duration, Instant};
 
 use encap::Format;
 
-/// Probes without an answer, of both formats together, at least.
-const DEAD_LOSSES: u32 = 5;
-/// Of each format, when both are dead.
+/// Probes without an answer, of both formats together.
+const DEAD_LOSSES: u32 = 6;
+/// And of each.
 const DEAD_EACH: u32 = 2;
-/// Since the first of them was sent.
-const DEAD_AFTER: Duration = Duration::from_millis(900);
+/// Since the last answer.
+const DEAD_AFTER: Duration = Duration::from_millis(1_000);
+/// Since the first probe without an answer was sent.
+const DEAD_SILENT: Duration = Duration::from_millis(550);
+/// Probes without an answer of the used format, when the other works.
+const CHANGE_LOSSES: u32 = 4;
 /// A peer that never answered may not have heard of this node yet.
 const GRACE: Duration = Duration::from_secs(5);
 /// While fewer of the used format are lost, probes follow fast.
@@ -93,18 +98,14 @@ impl Life {
 
     /// Whether it is to be found out now if the path is dead.
     pub(super) const fn is_in_doubt(&self) -> bool {
-        let track = &self.tracks[place(self.used)];
-        !self.dead && track.lost > 0 && track.lost < FAST_MOST
+        let (used, spare) = (&self.tracks[place(self.used)], &self.tracks[place(other(self.used))]);
+        let suspicious = matches!(spare.lost, 1..=2) && spare.answered_at.is_some();
+        !self.dead && used.lost < FAST_MOST && (used.lost > 0 || suspicious)
     }
 
     /// When a format answered last.
     pub(super) const fn answered_at(&self, format: Format) -> Option<Instant> {
         self.tracks[place(format)].answered_at
-    }
-
-    /// When the first of the probes that are lost was sent.
-    pub(super) const fn silent_since(&self) -> Option<Instant> {
-        self.tracks[place(self.used)].lost_since
     }
 
     /// The format of the next small probe.
@@ -113,7 +114,7 @@ impl Life {
         let (used, spare) = (&self.tracks[place(self.used)], &self.tracks[place(other(self.used))]);
         let each = if self.dead || used.lost > 0 || self.used != self.proper {
             2
-        } else if spare.lost >= DEAD_LOSSES {
+        } else if spare.lost >= CHANGE_LOSSES {
             OTHER_EACH_DEAD
         } else {
             OTHER_EACH
@@ -155,29 +156,31 @@ impl Life {
             self.used = self.proper;
         }
         let revived = std::mem::take(&mut self.dead);
-        if revived && self.tracks[place(self.used)].lost > 0 {
-            self.used = format;
+        if revived {
+            // It is to be found out soon whether the used format works, too.
+            let used = &mut self.tracks[place(self.used)];
+            used.lost = used.lost.min(CHANGE_LOSSES - 1);
         }
         revived
     }
 
     fn judge(&mut self, patience: Duration, now: Instant) {
-        let after = DEAD_AFTER.max(patience);
         let (used, spare) = (&self.tracks[place(self.used)], &self.tracks[place(other(self.used))]);
-        let never = used.answered_at.is_none() && spare.answered_at.is_none();
-        if never && now.saturating_duration_since(self.began) < GRACE {
-            return;
-        }
-        let enough = |track: &Track| track.lost >= DEAD_EACH;
-        if enough(used)
-            && enough(spare)
-            && used.lost.saturating_add(spare.lost) >= DEAD_LOSSES
-            && used.is_silent(after, now)
-            && spare.is_silent(after / 2, now)
+        let after = |last: Option<Instant>| match last {
+            Some(last) => last + DEAD_AFTER.max(patience) <= now,
+            None => self.began + GRACE <= now,
+        };
+        let silent = used.is_silent(DEAD_SILENT, now);
+        let (lost, each) = (used.lost.saturating_add(spare.lost), used.lost.min(spare.lost));
+        if silent
+            && lost >= DEAD_LOSSES
+            && each >= DEAD_EACH
+            && after(used.answered_at.max(spare.answered_at))
         {
             self.dead = true;
-        } else if used.lost >= DEAD_LOSSES
-            && used.is_silent(after, now)
+        } else if silent
+            && used.lost >= CHANGE_LOSSES
+            && after(used.answered_at)
             && spare.lost == 0
             && spare.answered >= CHANGE_AFTER
         {
@@ -256,10 +259,10 @@ mod tests {
     }
 
     #[test]
-    fn after_an_outage_the_format_that_answers_first_is_used() {
+    fn after_an_outage_the_format_that_works_is_used_soon() {
         let mut path = Path::new();
         path.run(Duration::from_secs(5), |_| false);
-        path.run(Duration::from_millis(400), |format| format == Format::Geneve);
+        path.run(Duration::from_millis(700), |format| format == Format::Geneve);
         assert_eq!((path.life.is_dead(), path.life.format()), (false, Format::Geneve));
     }
 

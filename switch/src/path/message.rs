@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!  0      1    9        13        17      21
-//! | kind | to | number | highest | heard | body
-//! probe  1: id 4, size 2, source 2, wall 8, reserved 2     ask    3: round 4, about 16, reserved 7
-//! reply  2: id 4, size 2, delay 4, wall 8                  answer 4: round 4, about 16, up 1, mtu 2, round trip 4
+//! | kind, 0x80 = numbered | to | number | highest | heard | body
+//! probe  1: id 4, size 2, pace 2, wall 6, source 2, reserved 2  ask    3: round 4, about 16, reserved 7
+//! reply  2: id 4, size 2, pace 2, wall 6, delay 4               answer 4: round 4, about 16, up 1, mtu 2, round trip 4
 //! ```
 //!
 //! A reply is as long as the smallest probe, an answer as an ask: nobody can use a node to send more than was sent to it.
@@ -17,7 +17,7 @@ use encap::tunnel::{IpVersion, UDP_HEADER_LEN};
 use fdb::gossip::identity::{BootId, NodeId};
 use fdb::gossip::seal;
 
-/// A probe up to this size is small: it is numbered, and says nothing about the MTU.
+/// A probe up to this size is small: it says nothing about the MTU.
 pub(super) const SMALL_MAX: u16 = 256;
 
 /// Octets of a probe and of a reply.
@@ -26,6 +26,7 @@ const PROBE_LEN: usize = COMMON_LEN + 18;
 const ASK_LEN: usize = COMMON_LEN + 27;
 const COMMON_LEN: usize = 21;
 
+const NUMBERED: u8 = 0x80;
 const PROBE: u8 = 1;
 const REPLY: u8 = 2;
 const ASK: u8 = 3;
@@ -63,10 +64,10 @@ pub(super) const fn receiver(boot: BootId) -> u64 {
     boot.get() as u64
 }
 
-/// What each side has sent and heard of small messages: it tells what is lost there and what is lost back.
+/// What each side has sent and heard of numbered messages: it tells what is lost there and what is lost back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// How many the sender has sent to the receiver, this one included if it is small.
+    /// How many the sender has sent to the receiver, this one included if it is numbered.
     pub(super) number: u32,
     /// The highest number of the receiver that arrived at the sender; 0 = none.
     pub(super) highest: u32,
@@ -74,11 +75,29 @@ pub(super) struct Counts {
     pub(super) heard: u32,
 }
 
+/// How far the sender stretches the intervals of its own probes, because it has many peers: it could not answer more
+/// either. In sixteenths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pace(pub(super) u16);
+
+impl Pace {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a cast of floats saturates
+    pub(super) fn new(stretch: f64) -> Self {
+        Self((stretch * 16.0).ceil() as u16)
+    }
+
+    pub(super) fn stretch(self) -> f64 {
+        (f64::from(self.0) / 16.0).max(1.0)
+    }
+}
+
 /// A message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Message {
     /// [`receiver`] of the process that it is for.
     pub(super) to: u64,
+    /// Whether it has a number of its own: it is small, and of the format that is used.
+    pub(super) numbered: bool,
     pub(super) counts: Counts,
     pub(super) body: Body,
 }
@@ -97,10 +116,12 @@ pub(super) struct Probe {
     pub(super) id: u32,
     /// Octets of the outer IP packet.
     pub(super) size: u16,
+    /// How rarely it is to be probed.
+    pub(super) pace: Pace,
+    /// The sender's wall clock, milliseconds since 1970; 48 bits.
+    pub(super) wall_ms: u64,
     /// The index of the source port.
     pub(super) source: u16,
-    /// The sender's wall clock, milliseconds since 1970.
-    pub(super) wall_ms: u64,
 }
 
 /// A probe arrived.
@@ -110,10 +131,12 @@ pub(super) struct Reply {
     pub(super) id: u32,
     /// The probe's.
     pub(super) size: u16,
-    /// From the arrival of the probe to this reply.
-    pub(super) delay: Duration,
+    /// How rarely it is to be probed.
+    pub(super) pace: Pace,
     /// The sender's wall clock.
     pub(super) wall_ms: u64,
+    /// From the arrival of the probe to this reply.
+    pub(super) delay: Duration,
 }
 
 /// Asks how the receiver reaches a node.
@@ -159,7 +182,7 @@ pub enum MessageError {
 }
 
 impl Message {
-    /// Whether it is numbered.
+    /// Whether the outer IP packet is small.
     pub(super) const fn is_small(&self) -> bool {
         match self.body {
             Body::Probe(Probe { size, .. }) => size <= SMALL_MAX,
@@ -171,26 +194,28 @@ impl Message {
     pub(super) fn encode(&self) -> Vec<u8> {
         let Counts { number, highest, heard } = self.counts;
         let mut out = Vec::with_capacity(ASK_LEN);
-        out.push(match self.body {
+        let kind = match self.body {
             Body::Probe(_) => PROBE,
             Body::Reply(_) => REPLY,
             Body::Ask(_) => ASK,
             Body::Answer(_) => ANSWER,
-        });
+        };
+        out.push(if self.numbered { kind | NUMBERED } else { kind });
         out.extend(self.to.to_be_bytes());
         [number, highest, heard].iter().for_each(|count| out.extend(count.to_be_bytes()));
         let len = match &self.body {
-            Body::Probe(Probe { id, size, source, wall_ms }) => {
+            Body::Probe(Probe { id, size, pace, wall_ms, source }) => {
                 out.extend(id.to_be_bytes());
-                [size, source].iter().for_each(|number| out.extend(number.to_be_bytes()));
-                out.extend(wall_ms.to_be_bytes());
+                [size, &pace.0].iter().for_each(|number| out.extend(number.to_be_bytes()));
+                out.extend(&wall_ms.to_be_bytes()[2..]);
+                out.extend(source.to_be_bytes());
                 PROBE_LEN
             }
-            Body::Reply(Reply { id, size, delay, wall_ms }) => {
+            Body::Reply(Reply { id, size, pace, wall_ms, delay }) => {
                 out.extend(id.to_be_bytes());
-                out.extend(size.to_be_bytes());
+                [size, &pace.0].iter().for_each(|number| out.extend(number.to_be_bytes()));
+                out.extend(&wall_ms.to_be_bytes()[2..]);
                 out.extend(micros(*delay).to_be_bytes());
-                out.extend(wall_ms.to_be_bytes());
                 PROBE_LEN
             }
             Body::Ask(Ask { round, about }) => {
@@ -215,27 +240,30 @@ impl Message {
     pub(super) fn decode(octets: &[u8]) -> Result<Self, MessageError> {
         let short = MessageError::Truncated { octets: octets.len() };
         let mut rest = Reader(octets);
-        let kind = rest.array::<1>().ok_or(short)?[0];
+        let [first] = rest.array().ok_or(short)?;
+        let (kind, numbered) = (first & !NUMBERED, first & NUMBERED != 0);
         if !(PROBE..=ANSWER).contains(&kind) {
             return Err(MessageError::Kind { kind });
         }
-        Self::read(kind, &mut rest).ok_or(short)
+        Self::read(kind, numbered, &mut rest).ok_or(short)
     }
 
-    fn read(kind: u8, rest: &mut Reader<'_>) -> Option<Self> {
+    fn read(kind: u8, numbered: bool, rest: &mut Reader<'_>) -> Option<Self> {
         let to = u64::from_be_bytes(rest.array()?);
         let counts = Counts { number: rest.u32()?, highest: rest.u32()?, heard: rest.u32()? };
         let body = match kind {
-            PROBE => {
-                let (id, size, source) = (rest.u32()?, rest.u16()?, rest.u16()?);
-                let wall_ms = u64::from_be_bytes(rest.array()?);
-                rest.array::<2>()?;
-                Body::Probe(Probe { id, size, source, wall_ms })
-            }
-            REPLY => {
-                let (id, size, delay) = (rest.u32()?, rest.u16()?, rest.u32()?);
-                let wall_ms = u64::from_be_bytes(rest.array()?);
-                Body::Reply(Reply { id, size, delay: Duration::from_micros(delay.into()), wall_ms })
+            PROBE | REPLY => {
+                let (id, size, pace) = (rest.u32()?, rest.u16()?, Pace(rest.u16()?));
+                let [a, b, c, d, e, f] = rest.array()?;
+                let wall_ms = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+                if kind == PROBE {
+                    let source = rest.u16()?;
+                    rest.array::<2>()?;
+                    Body::Probe(Probe { id, size, pace, wall_ms, source })
+                } else {
+                    let delay = Duration::from_micros(rest.u32()?.into());
+                    Body::Reply(Reply { id, size, pace, wall_ms, delay })
+                }
             }
             kind => {
                 let (round, about) = (rest.u32()?, NodeId::new(u128::from_be_bytes(rest.array()?)));
@@ -247,7 +275,7 @@ impl Message {
                 }
             }
         };
-        Some(Self { to, counts, body })
+        Some(Self { to, numbered, counts, body })
     }
 }
 
@@ -282,20 +310,15 @@ mod tests {
 
     fn bodies() -> impl Strategy<Value = Body> {
         let about = any::<u128>().prop_map(NodeId::new);
+        let (pace, wall) = (|| any::<u16>().prop_map(Pace), || 0..1_u64 << 48);
         let time = || any::<u32>().prop_map(|micros| Duration::from_micros(micros.into()));
         prop_oneof![
-            any::<(u32, u16, u16, u64)>().prop_map(|(id, size, source, wall_ms)| Body::Probe(Probe {
-                id,
-                size,
-                source,
-                wall_ms
-            })),
-            (any::<(u32, u16, u64)>(), time()).prop_map(|((id, size, wall_ms), delay)| Body::Reply(Reply {
-                id,
-                size,
-                delay,
-                wall_ms
-            })),
+            (any::<(u32, u16, u16)>(), pace(), wall()).prop_map(|((id, size, source), pace, wall_ms)| {
+                Body::Probe(Probe { id, size, pace, wall_ms, source })
+            }),
+            (any::<(u32, u16)>(), pace(), wall(), time()).prop_map(|((id, size), pace, wall_ms, delay)| {
+                Body::Reply(Reply { id, size, pace, wall_ms, delay })
+            }),
             (any::<u32>(), about.clone()).prop_map(|(round, about)| Body::Ask(Ask { round, about })),
             (any::<(u32, bool, u16)>(), about, time()).prop_map(|((round, up, mtu), about, round_trip)| {
                 Body::Answer(Answer { round, about, up, mtu, round_trip })
@@ -306,9 +329,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_message_reads_as_it_was_written_and_no_part_of_it_is_one(
-            to: u64, number: u32, highest: u32, heard: u32, body in bodies(), more in prop::collection::vec(any::<u8>(), 0..9),
+            to: u64, numbered: bool, number: u32, highest: u32, heard: u32, body in bodies(), more in prop::collection::vec(any::<u8>(), 0..9),
         ) {
-            let message = Message { to, counts: Counts { number, highest, heard }, body };
+            let message = Message { to, numbered, counts: Counts { number, highest, heard }, body };
             let octets = message.encode();
             prop_assert_eq!(Message::decode(&[&octets[..], &more].concat()), Ok(message));
             for len in 0..octets.len() {
@@ -326,10 +349,10 @@ mod tests {
 
     #[test]
     fn nothing_that_is_answered_is_shorter_than_its_answer() {
-        let len = |body| Message { to: 1, counts: Counts::default(), body }.encode().len();
-        let (about, delay) = (NodeId::new(1), Duration::ZERO);
-        let probe = len(Body::Probe(Probe { id: 1, size: 140, source: 0, wall_ms: 0 }));
-        assert_eq!(len(Body::Reply(Reply { id: 1, size: 140, delay, wall_ms: 0 })), probe);
+        let len = |body| Message { to: 1, numbered: true, counts: Counts::default(), body }.encode().len();
+        let (about, delay, pace) = (NodeId::new(1), Duration::ZERO, Pace::default());
+        let probe = len(Body::Probe(Probe { id: 1, size: 140, pace, wall_ms: 0, source: 0 }));
+        assert_eq!(len(Body::Reply(Reply { id: 1, size: 140, pace, wall_ms: 0, delay })), probe);
         let ask = len(Body::Ask(Ask { round: 1, about }));
         assert_eq!(
             len(Body::Answer(Answer { round: 1, about, up: true, mtu: 1500, round_trip: delay })),

@@ -1,5 +1,5 @@
-//! Small messages are numbered, and each tells what its sender has heard: so each side knows what is lost there, what is
-//! lost back, and what was overtaken.
+//! Small messages of the format that is used are numbered, and each message tells what its sender has heard: so each side
+//! knows what is lost there, what is lost back, and what was overtaken.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -17,6 +17,8 @@ const SPAN_MAX: Duration = Duration::from_secs(60);
 const SPAN_MESSAGES: i64 = 40;
 /// A number so far behind the highest one is of a peer that began to count anew.
 const RESTART: u32 = 256;
+/// So many that are missing at once were lost in an outage, which is no loss of some percent.
+const OUTAGE: i64 = 16;
 
 /// How many of some messages did not arrive, of late.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,18 +76,20 @@ pub(super) struct Numbers {
     there: Window,
     back: Window,
     overtaken: Window,
+    /// What is missing before the next number is not counted.
+    anew: bool,
 }
 
 impl Numbers {
     pub(super) fn new(now: Instant) -> Self {
         let window = Window::new(now);
         let (own, sent) = (Counts::default(), VecDeque::new());
-        Self { own, sent, told: None, there: window, back: window, overtaken: window }
+        Self { own, sent, told: None, there: window, back: window, overtaken: window, anew: true }
     }
 
-    /// What the next message says; a small one has a new number.
-    pub(super) fn next(&mut self, small: bool, format: Format, now: Instant) -> Counts {
-        if small {
+    /// What the next message says; a numbered one has a new number.
+    pub(super) fn next(&mut self, numbered: bool, format: Format, now: Instant) -> Counts {
+        if numbered {
             self.own.number = self.own.number.wrapping_add(1);
             self.sent.truncate(REMEMBERED - 1);
             self.sent.push_front((self.own.number, now, format));
@@ -95,8 +99,13 @@ impl Numbers {
 
     /// Takes what a message of the peer says. Returns when, and how, the latest of ours left that it has heard, if that
     /// is news.
-    pub(super) fn heard(&mut self, theirs: Counts, small: bool, now: Instant) -> Option<(Instant, Format)> {
-        if small {
+    pub(super) fn heard(
+        &mut self,
+        theirs: Counts,
+        numbered: bool,
+        now: Instant,
+    ) -> Option<(Instant, Format)> {
+        if numbered {
             self.arrived(theirs.number, now);
         }
         self.told(theirs, now)
@@ -105,12 +114,14 @@ impl Numbers {
     fn arrived(&mut self, number: u32, now: Instant) {
         let highest = self.own.highest;
         self.own.heard = self.own.heard.wrapping_add(1);
-        if highest == 0 || number.saturating_add(RESTART) < highest {
-            self.own.highest = number;
+        if number.saturating_add(RESTART) < highest || (self.anew && number > highest) {
+            (self.own.highest, self.anew) = (number, false);
         } else if number > highest {
-            let step = i64::from(number - highest);
+            let missing = i64::from(number - highest) - 1;
             self.own.highest = number;
-            self.back.add(step - 1, step, now);
+            if missing < OUTAGE {
+                self.back.add(missing, missing + 1, now);
+            }
             self.overtaken.add(0, 1, now);
         } else {
             // It was counted as lost when a later one came.
@@ -129,7 +140,9 @@ impl Numbers {
         }
         if highest > last && heard >= before {
             let (step, arrived) = (i64::from(highest - last), i64::from(heard - before));
-            self.there.add(step - arrived, step, now);
+            if step - arrived < OUTAGE || arrived >= step / 8 {
+                self.there.add(step - arrived, step, now);
+            }
             return self.find(highest);
         }
         // Late ones arrived, or it counts anew.
@@ -147,6 +160,7 @@ impl Numbers {
     pub(super) fn forget_shares(&mut self, now: Instant) {
         let window = Window::new(now);
         (self.there, self.back, self.overtaken) = (window, window, window);
+        (self.told, self.anew) = (None, true);
     }
 
     /// Of what this side sent, what did not arrive.
@@ -216,7 +230,7 @@ mod tests {
         let messages: Vec<Counts> = (0..100).map(|_| a.next(true, Format::Vxlan, now)).collect();
         messages.chunks(2).for_each(|pair| pair.iter().rev().for_each(|one| _ = b.heard(*one, true, now)));
         assert_eq!(b.back().count, 0);
-        assert_eq!(b.overtaken(), Share { count: 49, of: 99 });
+        assert_eq!(b.overtaken(), Share { count: 50, of: 99 });
     }
 
     #[test]
@@ -227,6 +241,12 @@ mod tests {
         let later = now + Duration::from_secs(1);
         assert_eq!(a.heard(b.next(true, Format::Vxlan, later), true, later), Some((now, Format::Geneve)));
         assert_eq!(a.heard(b.next(true, Format::Vxlan, later), true, later), None);
+    }
+
+    #[test]
+    fn an_outage_is_no_loss() {
+        let (a, b) = talk(300, |_, n| (100..150).contains(&n));
+        assert_eq!([a.there(), a.back(), b.there(), b.back()].map(|share| share.count), [0; 4]);
     }
 
     #[test]

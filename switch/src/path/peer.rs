@@ -1,26 +1,27 @@
 //! One target: what was sent to it and has no answer yet, what comes next, and what is concluded.
 
+mod conclude;
 mod schedule;
 
 use std::time::{Duration, Instant};
 
-use encap::tunnel::{IpVersion, Overhead};
+use encap::tunnel::IpVersion;
 use encap::{Format, Mtu};
 use rand_core::Rng;
 
 pub(super) use self::schedule::{Tempo, Want};
-use super::budget::{Bucket, PEER_BURST, PEER_RATE, REPLY_BURST, REPLY_RATE};
+use super::budget::{Bucket, PEER_BURST, PEER_RATE, REPLY_BURST, REPLY_RATE, Stretch};
 use super::examination::{Examination, Size};
-use super::health::{Causes, Health, Signs};
+use super::health::Causes;
 use super::life::Life;
-use super::message::{self, Counts, Reply};
+use super::message::{self, Counts, Pace, Reply};
 use super::numbers::Numbers;
 use super::odds::Odds;
 use super::relay::Relaying;
 use super::round_trip::RoundTrip;
 use super::search::{Bounds, Search};
-use super::view::{RoundTripView, SourceView, View};
-use super::{Config, Path, Share, Target};
+use super::view::SourceView;
+use super::{Config, Path, Target};
 
 /// Probes that are remembered; the oldest is forgotten first.
 const SENT_MAX: usize = 64;
@@ -30,8 +31,8 @@ const SENT_KEPT: Duration = Duration::from_secs(3);
 /// A full-size probe is suspicious when a small one of so long before was answered.
 const BESIDE: Duration = Duration::from_millis(300);
 
-/// What arrives so long after nothing gets there any more was sent after that, too.
-const IN_FLIGHT: Duration = Duration::from_millis(500);
+/// Who probes more often than so many times a second does it because of traffic.
+const COSTLY: u32 = 2;
 
 /// ICMP errors about one peer are heard so often.
 const HINT_EVERY: Duration = Duration::from_secs(1);
@@ -89,9 +90,13 @@ pub(super) struct Peer {
     /// When the latest small probe that was answered had been sent.
     small_passed: Option<Instant>,
     heard_at: Option<Instant>,
+    /// Since when it is heard although the path is dead.
+    hears_since: Option<Instant>,
     hinted_at: Option<Instant>,
     clock_ahead_ms: Option<i64>,
     probes: (u64, u64),
+    /// Probes of it in this second and in the last one.
+    probed: (u32, u32),
     told: Option<Path>,
     since: Instant,
     examination: Option<Examination>,
@@ -117,13 +122,21 @@ impl Peer {
             turns: schedule::Turns::new(now),
             small_passed: None,
             heard_at: None,
+            hears_since: None,
             hinted_at: None,
             clock_ahead_ms: None,
             probes: (0, 0),
+            probed: (0, 0),
             told: None,
             since: now,
             examination: None,
         }
+    }
+
+    /// The same, probed from a moment on.
+    pub(super) fn first_at(mut self, at: Instant) -> Self {
+        self.turns = schedule::Turns::new(at);
+        self
     }
 
     // ---- what changes ----
@@ -210,11 +223,35 @@ impl Peer {
     // ---- what arrives ----
 
     /// A genuine message of it arrived, with these numbers.
-    pub(super) fn heard(&mut self, counts: Counts, small: bool, now: Instant) {
+    pub(super) fn heard(&mut self, counts: Counts, numbered: bool, now: Instant) {
         self.heard_at = Some(now);
-        if let Some((sent, format)) = self.numbers.heard(counts, small, now) {
+        if self.life.is_dead() {
+            self.hears_since.get_or_insert(now);
+        }
+        if let Some((sent, format)) = self.numbers.heard(counts, numbered, now) {
             self.proved(format, sent, now);
         }
+    }
+
+    /// It probed this node, and says how rarely it is to be probed.
+    pub(super) fn probed(&mut self, pace: Pace) {
+        self.turns.pace = pace;
+        self.probed.0 = self.probed.0.saturating_add(1);
+    }
+
+    /// A second passed.
+    pub(super) fn count_probes(&mut self) {
+        self.probed = (0, self.probed.0);
+    }
+
+    /// Whether it costs as much as a peer with traffic: it may be one there and not here.
+    pub(super) fn is_costly(&self, now: Instant) -> bool {
+        self.is_active(now) || self.probed.1 >= COSTLY
+    }
+
+    /// How rarely this node is to be probed by it.
+    pub(super) fn own_pace(&self, stretch: &Stretch, now: Instant) -> Pace {
+        Pace::new(if self.is_costly(now) { stretch.active } else { stretch.idle })
     }
 
     /// Whether one more answer may be sent to it.
@@ -228,6 +265,7 @@ impl Peer {
         let Some(sent) = known.map(|place| self.sent.remove(place)) else { return false };
         let time = arrived.saturating_duration_since(sent.at);
         let time = time.checked_sub(reply.delay).unwrap_or(time);
+        self.turns.pace = reply.pace;
         self.probes.1 += 1;
         if let Some(source) = self.sources.get_mut(usize::from(sent.source)) {
             (source.answered, source.lost, source.answered_at) = (source.answered + 1, 0, Some(now.at));
@@ -276,6 +314,7 @@ impl Peer {
             self.turns.soon(now);
         }
         if !self.life.is_dead() {
+            self.hears_since = None;
             self.relaying.direct_works(now);
         }
     }
@@ -320,7 +359,11 @@ impl Peer {
                     self.odds.small(false);
                 }
                 let patience = self.round_trip.smoothed().unwrap_or_default() * 3;
+                let used = self.life.format();
                 self.life.lost_one(sent.format, sent.at, patience, now);
+                if self.life.format() != used {
+                    self.numbers.forget_shares(now);
+                }
                 if self.life.is_in_doubt() {
                     self.turns.small_soon(now);
                 }
@@ -370,87 +413,9 @@ impl Peer {
         self.target.vxlan.ip().into()
     }
 
-    /// What the data path is to know, if that changed since the last time.
-    pub(super) fn settle(&mut self, tempo: &Tempo<'_>, now: Instant) -> Option<Path> {
-        let path = if tempo.config.probing { self.conclude(tempo, now) } else { self.assumed() };
-        if self.told.as_ref() == Some(&path) {
-            return None;
-        }
-        let kind = |path: &Path| std::mem::discriminant(&path.health);
-        if self.told.as_ref().is_some_and(|told| kind(told) != kind(&path)) {
-            self.since = now;
-        }
-        self.told = Some(path.clone());
-        Some(path)
-    }
-
-    fn conclude(&mut self, tempo: &Tempo<'_>, now: Instant) -> Path {
-        let (mtu, via, dead) = (self.mtu(), self.relaying.via(), self.life.is_dead());
-        let one_way = dead && self.hears(tempo, now);
-        let inner = Overhead { outer: self.outer(), option_octets: 0, vlan: false }.inner_mtu(mtu);
-        self.causes.update(
-            &Signs {
-                small_mtu: mtu < self.target.link_mtu,
-                below_ipv6_minimum: inner.is_none_or(|inner| inner < Mtu::IPV6_MIN),
-                one_way,
-                relayed: via.is_some(),
-                other_format: self.life.format() != self.target.format,
-                unanswered: dead,
-                loss: self.loss(),
-            },
-            now,
-        );
-        let health = self.causes.health(dead && via.is_none() && !one_way);
-        Path { mtu, health, via, format: self.life.format() }
-    }
-
-    /// Whether the peer is heard although nothing gets there.
-    fn hears(&self, tempo: &Tempo<'_>, now: Instant) -> bool {
-        let (Some(heard), Some(silent)) = (self.heard_at, self.life.silent_since()) else { return false };
-        let silence = now.saturating_duration_since(heard);
-        heard >= silent + IN_FLIGHT && silence < self.turns.silence(tempo, now)
-    }
-
-    /// The worse of both directions.
-    fn loss(&self) -> Share {
-        let (there, back) = (self.numbers.there(), self.numbers.back());
-        if there.percent() > back.percent() { there } else { back }
-    }
-
-    const fn assumed(&self) -> Path {
-        let Target { link_mtu: mtu, format, .. } = self.target;
-        Path { mtu, health: Health::Up, via: None, format }
-    }
-
-    pub(super) fn view(&self) -> View {
-        let quantile = |percent| self.round_trip.quantile(percent).unwrap_or_default();
-        let round_trip = self.round_trip.smoothed().map(|smoothed| RoundTripView {
-            smoothed,
-            p50: quantile(50),
-            p99: quantile(99),
-            samples: self.round_trip.samples(),
-        });
-        View {
-            target: self.target,
-            path: self.told.clone().unwrap_or_else(|| self.assumed()),
-            since: self.since,
-            found: self.search.found(),
-            round_trip,
-            lost_there: self.numbers.there(),
-            lost_back: self.numbers.back(),
-            overtaken: self.numbers.overtaken(),
-            clock_ahead_ms: self.clock_ahead_ms,
-            probes_sent: self.probes.0,
-            probes_answered: self.probes.1,
-            heard_at: self.heard_at,
-            sources: self.sources.clone(),
-            examination: self.examination.clone(),
-        }
-    }
-
     /// The numbers of the next message to it.
-    pub(super) fn count(&mut self, small: bool, format: Format, now: Instant) -> Counts {
-        self.numbers.next(small, format, now)
+    pub(super) fn count(&mut self, numbered: bool, format: Format, now: Instant) -> Counts {
+        self.numbers.next(numbered, format, now)
     }
 
     /// What an answer to it costs comes out of its share.
@@ -461,7 +426,7 @@ impl Peer {
     /// When something is due next.
     pub(super) fn poll_timeout(&self, tempo: &Tempo<'_>, now: Instant) -> Option<Instant> {
         if !tempo.config.probing {
-            return None;
+            return self.examination.as_ref().and_then(Examination::poll_timeout);
         }
         let lost = self.sent.iter().filter(|sent| !sent.lost).map(|sent| sent.lost_at).min();
         let others = [self.causes.poll_timeout(now), self.relaying.poll_timeout(), lost];

@@ -14,6 +14,7 @@
 //! 3. Down goes at once, and one source port is enough for it. Up goes when the source ports confirm it.
 //! 4. Below `min` what passes on one source port is used at once: what is used instead is a guess.
 
+mod sizes;
 #[cfg(test)]
 mod tests;
 
@@ -21,24 +22,15 @@ use std::time::{Duration, Instant};
 
 use super::odds::{LOSSES_MAX, Odds, Sure};
 
-/// A search ends when what passes and what does not are so close.
-const CLOSE: u16 = 4;
-
 /// Octets that the confirmation of one size may take, and the source ports that it asks at least and at most.
-const CONFIRM_OCTETS: u16 = 20_000;
-const CONFIRM_SOURCES: std::ops::RangeInclusive<u16> = 3..=16;
+const CONFIRM_OCTETS: u16 = 25_000;
+const CONFIRM_SOURCES: std::ops::RangeInclusive<u16> = 2..=16;
 
 /// Probes of one trial, the unclear ones included.
 const TRIES: u32 = LOSSES_MAX * 2;
 
 /// The probes that are sent without an answer and without a result; then the source port, not the size, is the trouble.
 const UNCLEAR_MAX: u32 = 4;
-
-/// MTUs that links and tunnels have.
-const USUAL: [u16; 33] = [
-    576, 620, 704, 800, 900, 1006, 1100, 1200, 1240, 1280, 1300, 1340, 1360, 1380, 1400, 1420, 1440, 1450,
-    1454, 1462, 1472, 1480, 1492, 1500, 1600, 2000, 3000, 4352, 6000, 8000, 8900, 8951, 9000,
-];
 
 /// How the path MTU was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +104,8 @@ pub(super) struct Wanted {
     pub(super) trial: u32,
     pub(super) size: u16,
     pub(super) source: u16,
+    /// Without the small one: it will hardly be lost, and then it does not count.
+    pub(super) alone: bool,
 }
 
 /// A size that an ICMP error told: it is tried beside the one in effect.
@@ -163,8 +157,18 @@ impl Search {
         self.current
     }
 
+    /// The link's MTU.
+    pub(super) const fn link(&self) -> u16 {
+        self.bounds.link
+    }
+
     pub(super) const fn found(&self) -> Found {
         self.found
+    }
+
+    /// Whether a larger size is being tried.
+    pub(super) const fn is_climbing(&self) -> bool {
+        self.trial.is_some()
     }
 
     /// Whether it is being found out if the size in effect still passes.
@@ -196,10 +200,10 @@ impl Search {
             && let Some(watch) = self.watch
             && watch.sent > 0
         {
-            return Some(Wanted { trial, size, source: watch.source });
+            return Some(Wanted { trial, size, source: watch.source, alone: true });
         }
-        let Trial { id, size, source, .. } = self.watch.or(self.trial)?;
-        Some(Wanted { trial: id, size, source })
+        let Trial { id: trial, what, size, source, sent, .. } = self.watch.or(self.trial)?;
+        Some(Wanted { trial, size, source, alone: what == What::Confirm && sent == 0 })
     }
 
     /// A probe was sent; the next one may follow after a pause.
@@ -274,8 +278,9 @@ impl Search {
                 self.begin_confirm(now);
             }
             What::Step => {
+                // The path grew, perhaps after the link's MTU was tried.
                 self.climb = Some(Climb { passes: size, fails: self.bounds.link, left: 0 });
-                self.climb_on(now);
+                self.start(What::Raise, self.bounds.link, self.weak, 2, now);
             }
         }
     }
@@ -421,7 +426,7 @@ impl Search {
     /// Goes on between what passes and what does not.
     fn climb_on(&mut self, now: Instant) {
         let Some(climb) = self.climb else { return self.end(now) };
-        match next_size(climb.passes, climb.fails) {
+        match sizes::between(climb.passes, climb.fails) {
             Some(size) => self.start(What::Climb, size, self.weak, TRIES, now),
             None if climb.passes > self.current => self.begin_confirm(now),
             None => self.end(now),
@@ -453,10 +458,12 @@ impl Search {
         self.end(now);
     }
 
-    /// The link's MTU does not pass: the next usual size may.
+    /// The link's MTU does not pass: the next usual size may, or does.
     fn step(&mut self, now: Instant) {
-        let above = USUAL.iter().copied().find(|size| *size > self.current.saturating_add(CLOSE));
-        match above.filter(|size| *size < self.bounds.link) {
+        if self.climb.is_some() {
+            return self.climb_on(now);
+        }
+        match sizes::usual_above(self.current).filter(|size| *size < self.bounds.link) {
             Some(size) => self.start(What::Step, size, self.weak, 1, now),
             None => self.end(now),
         }
@@ -492,15 +499,4 @@ impl Trial {
     const fn new(id: u32, what: What, size: u16, source: u16, now: Instant) -> Self {
         Self { id, what, size, source, limit: TRIES, sent: 0, judged: 0, against: 0, next_at: now }
     }
-}
-
-/// What to try between a size that passes and one that does not: the middle of the usual ones, then the middle.
-fn next_size(passes: u16, fails: u16) -> Option<u16> {
-    let gap = fails.saturating_sub(passes);
-    if gap <= CLOSE {
-        return None;
-    }
-    let between = USUAL.iter().filter(|size| **size > passes && **size < fails);
-    let middle = between.clone().count() / 2;
-    Some(between.copied().nth(middle).unwrap_or(passes + gap / 2))
 }

@@ -1,7 +1,7 @@
 //! Whom the engine probes, and what it is told about them.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use encap::VtepAddr;
 use fdb::gossip::identity::NodeId;
@@ -10,6 +10,9 @@ use fdb::gossip::seal::Mode;
 use super::super::peer::Peer;
 use super::super::{Config, Target};
 use super::{Engine, MAX_TARGETS, checked};
+
+/// Between the first probes of targets that come together.
+const FIRST_PAUSE: Duration = Duration::from_millis(8);
 
 impl Engine {
     /// These are the members that are alive, from now on; others are forgotten, and not heard any more. Those above
@@ -24,6 +27,7 @@ impl Engine {
             self.forget(node, now);
         }
         self.by_vtep.clear();
+        let mut news = 0;
         for target in &kept {
             let node = target.node;
             self.by_vtep.extend([(target.vxlan, node), (target.geneve, node)]);
@@ -32,7 +36,11 @@ impl Engine {
             let (config, peers) = (&self.config, &mut self.peers);
             peers
                 .entry(node)
-                .or_insert_with(|| Peer::new(*target, config, now))
+                .or_insert_with(|| {
+                    // Not all at once: their replies, and ours to them, have to fit, too.
+                    news += 1;
+                    Peer::new(*target, config, now).first_at(now + FIRST_PAUSE * (news - 1))
+                })
                 .set_target(*target, config, now);
             self.settle(node, now);
         }
@@ -108,13 +116,5 @@ impl Engine {
             change(peer);
         }
         self.settle(node, now);
-    }
-}
-
-#[cfg(test)]
-impl Engine {
-    /// Probes as if there were other peers beside the targets.
-    pub(in crate::path) fn keep_stretch(&mut self, stretch: super::super::budget::Stretch, now: Instant) {
-        (self.stretch, self.count_at) = (stretch, now + std::time::Duration::from_secs(1_000_000));
     }
 }

@@ -7,14 +7,15 @@ use rand_core::Rng;
 
 use super::super::Config;
 use super::super::budget::Stretch;
-use super::super::message::small_packet;
+use super::super::examination::Examination;
+use super::super::message::{Pace, small_packet};
 use super::super::search::Wanted;
 use super::{Peer, SENT_MAX, Sent, Sort};
 
 /// Between two small probes. Every third one of an active peer may be a full-size one instead: together with replies that
 /// are 3.8 kB/s over IPv6, and idle peers cost 190 octets a second.
 const SMALL_EVERY: Duration = Duration::from_millis(210);
-const SMALL_EVERY_IDLE: Duration = Duration::from_millis(2_600);
+const SMALL_EVERY_IDLE: Duration = Duration::from_millis(2_900);
 /// While it is to be found out if the path is dead.
 const SMALL_EVERY_IN_DOUBT: Duration = Duration::from_millis(100);
 
@@ -24,11 +25,18 @@ const FULL_EVERY_IDLE: Duration = Duration::from_secs(60);
 const FULL_RATE: u32 = 2_400;
 const FULL_RATE_IDLE: u32 = 25;
 
+/// Where larger sizes are tried now and then, and while one is being tried, full-size probes leave more to that.
+const FULL_RARER: u32 = 3;
+const FULL_RAREST: u32 = 16;
+
 /// Between two tries of a larger size without traffic.
 const RAISE_EVERY_IDLE: Duration = Duration::from_secs(60);
 
 /// Between two probes of one trial at least, and as a part of the time after which one is lost.
 const TRIAL_PAUSE: Duration = Duration::from_millis(50);
+
+/// No interval is stretched more, whatever a peer wants.
+const STRETCH_MAX: f64 = 1_000.0;
 
 /// So long after the last frame a peer is without traffic.
 const ACTIVE: Duration = Duration::from_secs(10);
@@ -59,12 +67,22 @@ pub(super) struct Turns {
     active_until: Option<Instant>,
     small_source: u16,
     full_source: u16,
+    /// How rarely the peer wants to be probed.
+    pub(super) pace: Pace,
 }
 
 impl Turns {
     pub(super) const fn new(now: Instant) -> Self {
-        let (small_source, full_source) = (0, 0);
-        Self { small_at: now, full_at: now, held_until: now, active_until: None, small_source, full_source }
+        let (small_source, full_source, pace) = (0, 0, Pace(0));
+        Self {
+            small_at: now,
+            full_at: now,
+            held_until: now,
+            active_until: None,
+            small_source,
+            full_source,
+            pace,
+        }
     }
 
     pub(super) fn soon(&mut self, now: Instant) {
@@ -105,33 +123,32 @@ impl Turns {
         self.by_traffic((active, idle), tempo, now)
     }
 
-    fn raise_every(&self, tempo: &Tempo<'_>, now: Instant) -> Duration {
-        self.by_traffic(
-            (tempo.config.raise_every, RAISE_EVERY_IDLE.max(tempo.config.raise_every)),
-            tempo,
-            now,
-        )
+    fn raise_every(&self, link: u16, tempo: &Tempo<'_>, now: Instant) -> Duration {
+        let active = tempo.config.raise_every;
+        let idle = RAISE_EVERY_IDLE.max(active).max(Duration::from_secs(link.into()) / FULL_RATE_IDLE);
+        self.by_traffic((active, idle), tempo, now)
     }
 
     fn by_traffic(&self, (active, idle): (Duration, Duration), tempo: &Tempo<'_>, now: Instant) -> Duration {
-        if self.is_active(now) {
-            active.mul_f64(tempo.stretch.active)
-        } else {
-            idle.mul_f64(tempo.stretch.idle)
-        }
+        let (time, stretch) =
+            if self.is_active(now) { (active, tempo.stretch.active) } else { (idle, tempo.stretch.idle) };
+        time.mul_f64(stretch.max(self.pace.stretch()).min(STRETCH_MAX))
     }
 }
 
 impl Peer {
     /// What is to be probed now, and the octets that it costs.
     pub(in crate::path) fn want(&mut self, tempo: &Tempo<'_>, now: Instant) -> Option<(Want, usize)> {
-        if self.turns.held_until > now || !tempo.config.probing {
+        if self.turns.held_until > now {
             return None;
         }
         let small = usize::from(small_packet(self.outer(), Format::Geneve));
         if let Some(place) = self.examination.as_mut().and_then(|examination| examination.poll(now)) {
             let octets = self.examination.as_ref().map_or(0, |examination| examination.cells[place].octets);
             return Some((Want::Cell(place), octets.into()));
+        }
+        if !tempo.config.probing {
+            return None;
         }
         if self.turns.small_at <= now {
             let full = usize::from(self.search.current());
@@ -145,9 +162,9 @@ impl Peer {
         if !self.life.is_well() {
             return None;
         }
-        let every = self.turns.raise_every(tempo, now);
+        let every = self.turns.raise_every(self.search.link(), tempo, now);
         let wanted = self.search.poll(every, self.turns.is_active(now), now)?;
-        let cost = usize::from(wanted.size) + small;
+        let cost = usize::from(wanted.size) + if wanted.alone { 0 } else { small };
         if self.bucket.has(cost, 0.0, now) {
             return Some((Want::Trial(wanted), cost));
         }
@@ -183,17 +200,25 @@ impl Peer {
             Want::Full => {
                 let (source, size) = (self.turns.full_source, self.search.current());
                 self.turns.full_source = next(source, tempo.config);
-                self.turns.full_at = now + self.turns.full_every(size, tempo, now);
+                let twice = match (self.search.is_climbing(), size < self.search.link()) {
+                    (true, _) => FULL_RAREST,
+                    (false, true) => FULL_RARER,
+                    (false, false) => 2,
+                };
+                self.turns.full_at = now + self.turns.full_every(size, tempo, now) * twice / 2;
                 self.next_turn(tempo, now, rng);
                 vec![self.remember(Sort::Full, used, source, size, now)]
             }
-            Want::Trial(Wanted { trial, size, source }) => {
+            Want::Trial(Wanted { trial, size, source, alone }) => {
                 let beside = small(used);
                 let pause = (self.round_trip.lost_after() / 2).max(TRIAL_PAUSE);
+                let pause = pause.mul_f64(self.turns.pace.stretch().min(STRETCH_MAX));
                 self.search.sent(trial, pause, now);
                 let large = self.ids.wrapping_add(2);
-                let small = self.remember(Sort::Small(Some(large)), used, source, beside, now);
-                vec![small, self.remember(Sort::Trial(trial), used, source, size, now)]
+                let small =
+                    (!alone).then(|| self.remember(Sort::Small(Some(large)), used, source, beside, now));
+                let large = self.remember(Sort::Trial(trial), used, source, size, now);
+                small.into_iter().chain([large]).collect()
             }
             Want::Cell(place) => {
                 let Some(examination) = self.examination.as_mut() else { return Vec::new() };
@@ -210,7 +235,7 @@ impl Peer {
         let every = self.turns.small_every(tempo, now);
         self.turns.small_at = now
             + if self.life.is_in_doubt() {
-                SMALL_EVERY_IN_DOUBT
+                every.min(SMALL_EVERY_IN_DOUBT.mul_f64(self.turns.pace.stretch().min(STRETCH_MAX)))
             } else if self.turns.is_active(now) {
                 every
             } else {
@@ -237,11 +262,11 @@ impl Peer {
     /// When something may be sent next.
     pub(super) fn send_at(&self, tempo: &Tempo<'_>, now: Instant) -> Instant {
         let trial = if self.life.is_well() {
-            self.search.poll_timeout(self.turns.raise_every(tempo, now))
+            self.search.poll_timeout(self.turns.raise_every(self.search.link(), tempo, now))
         } else {
             None
         };
-        let cell = self.examination.as_ref().and_then(|examination| examination.poll_timeout());
+        let cell = self.examination.as_ref().and_then(Examination::poll_timeout);
         let soonest = [trial, cell].into_iter().flatten().fold(self.turns.small_at, Instant::min);
         soonest.max(self.turns.held_until)
     }

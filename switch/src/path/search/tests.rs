@@ -1,6 +1,7 @@
 use fdb::sim::Dice;
 use proptest::prelude::*;
 
+use super::sizes::{CLOSE, USUAL};
 use super::*;
 use crate::path::testing::start;
 
@@ -42,7 +43,7 @@ impl Path {
         let end = self.now + time;
         while let Some(at) = self.search.poll_timeout(EVERY).filter(|at| *at < end) {
             self.now = self.now.max(at);
-            let Some(Wanted { trial, size, source }) = self.search.poll(EVERY, true, self.now) else {
+            let Some(Wanted { trial, size, source, alone }) = self.search.poll(EVERY, true, self.now) else {
                 continue;
             };
             self.sent += u64::from(size);
@@ -52,7 +53,7 @@ impl Path {
                 self.search.passed(trial, self.now);
             } else {
                 self.now += LOST;
-                let counts = !self.dice.percent(self.loss);
+                let counts = !alone && !self.dice.percent(self.loss);
                 self.search.lost(trial, counts, &self.odds, self.now);
             }
         }

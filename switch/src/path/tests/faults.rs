@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::message::{self, Body, Counts, Message, Probe, Reply};
+use super::super::message::{self, Body, Counts, Message, Pace, Probe, Reply};
 use super::*;
 use fdb::gossip::seal::{Gate, Kind, Mode, Process};
 
@@ -25,13 +25,15 @@ impl Liar {
         let counts = Counts { number: self.number, highest: u32::MAX, heard: 7 };
         let to = message::receiver(world.nodes[0].process.boot);
         let mut sealed = Vec::new();
-        self.gate.seal(Kind::Path, &Message { to, counts, body }.encode(), &mut sealed).unwrap();
+        self.gate
+            .seal(Kind::Path, &Message { to, numbered: true, counts, body }.encode(), &mut sealed)
+            .unwrap();
         sealed
     }
 }
 
 fn probe(size: u16) -> Body {
-    Body::Probe(Probe { id: 7, size, source: 3, wall_ms: u64::MAX })
+    Body::Probe(Probe { id: 7, size, pace: Pace(u16::MAX), wall_ms: u64::MAX, source: 3 })
 }
 
 fn refused(world: &World, name: &str) -> u64 {
@@ -71,7 +73,7 @@ fn what_is_for_another_node_is_not_heard() {
     let mut world = World::new(1, 3);
     let mut liar = Liar::instead_of_1(&mut world);
     let to = message::receiver(world.nodes[2].process.boot);
-    let message = Message { to, counts: Counts::default(), body: probe(140) };
+    let message = Message { to, numbered: true, counts: Counts::default(), body: probe(140) };
     let mut sealed = Vec::new();
     liar.gate.seal(Kind::Path, &message.encode(), &mut sealed).unwrap();
     world.arrive(1, 0, Format::Vxlan, &sealed, 140);
@@ -106,7 +108,7 @@ fn replies_to_nothing_and_numbers_that_lie_change_nothing_for_others() {
     world.run_secs(5);
     let mut liar = Liar::instead_of_1(&mut world);
     for id in 0..100 {
-        let reply = Reply { id, size: 9000, delay: Duration::MAX, wall_ms: 0 };
+        let reply = Reply { id, size: 9000, pace: Pace(u16::MAX), wall_ms: 0, delay: Duration::MAX };
         let sealed = liar.says(&world, Body::Reply(reply));
         world.arrive(1, 0, Format::Geneve, &sealed, 140);
     }
@@ -127,7 +129,7 @@ fn who_lies_about_what_arrived_harms_itself_only() {
     world.between(0, 1, |wire| wire.mtus = vec![600]);
     for _ in 0..300 {
         for id in 1..40 {
-            let reply = Reply { id, size: 1500, delay: Duration::ZERO, wall_ms: 0 };
+            let reply = Reply { id, size: 1500, pace: Pace(0), wall_ms: 0, delay: Duration::ZERO };
             let sealed = liar.says(&world, Body::Reply(reply));
             world.arrive(1, 0, Format::Vxlan, &sealed, 140);
         }

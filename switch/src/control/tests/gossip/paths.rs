@@ -1,0 +1,212 @@
+//! What control makes of paths: whose are watched, what workers are told, what people see.
+
+use fdb::gossip::seal::Keyring;
+
+use super::*;
+use crate::control::protocol::{PathEntry, PathState};
+use crate::path::{self, Cause, Health as PathHealth, Path, Since, Via};
+
+fn watched(lab: &mut Lab) -> Vec<(NodeId, Mtu)> {
+    let watching = lab.twin().watching.as_ref().expect("paths are watched");
+    watching.1.iter().map(|watched| (watched.target.node, watched.target.link_mtu)).collect()
+}
+
+fn good() -> Path {
+    Path { mtu: mtu(1500), health: PathHealth::Up, via: None, format: Format::Vxlan }
+}
+
+/// A path with one thing wrong since now.
+fn ill(lab: &Lab, cause: Cause) -> Path {
+    Path { health: PathHealth::Degraded(vec![Since { cause, since: lab.now }]), ..good() }
+}
+
+fn finds(lab: &mut Lab, last: u8, path: Path) {
+    lab.control.handle_event(WorkerEvent::Path { node: id(last), path }, lab.now);
+}
+
+fn view(lab: &mut Lab, name: &str) -> Arc<crate::topology::PeerView> {
+    let topology = lab.topology();
+    let place = topology.peers.iter().position(|peer| &*peer.name == name).expect("a peer of that name");
+    let peer = &topology.peers[place];
+    Arc::new(crate::topology::PeerView {
+        name: peer.name.clone(),
+        activity: Arc::clone(&peer.activity),
+        networks: peer.networks.clone(),
+        ..*peer
+    })
+}
+
+fn path_of(lab: &mut Lab, name: &str) -> PathEntry {
+    let Reply::Paths(paths) = lab.ask(Request::PathShow { peer: Some(name.to_owned()) }) else { panic!() };
+    paths.entries.into_iter().next().unwrap()
+}
+
+#[test]
+fn members_that_are_alive_and_have_a_route_are_watched() {
+    let (mut lab, mut others) = lab(BASIC);
+    others.join(&mut lab, 2);
+    others.join(&mut lab, 3);
+    assert_eq!(watched(&mut lab), [(id(2), mtu(1500)), (id(3), mtu(1500))]);
+    lab.twin().link = mtu(1400);
+    lab.tick();
+    assert_eq!(watched(&mut lab)[0], (id(2), mtu(1400)));
+    lab.twin().unreachable.insert([10, 0, 0, 2].into());
+    lab.tick();
+    others.goes_down(&mut lab, 3);
+    assert_eq!(watched(&mut lab), []);
+}
+
+#[test]
+fn how_paths_are_watched_follows_a_reload() {
+    let (mut lab, mut others) = lab(BASIC);
+    others.join(&mut lab, 2);
+    let text = format!("{BASIC}\n{GOSSIP}\n[path]\ndiscovery = \"off\"\nmin = 1300\nrelay = false\nraise = \"3s\"\n");
+    lab.reload(&text).unwrap();
+    let (config, _) = lab.twin().watching.clone().unwrap();
+    let raise_every = Duration::from_secs(3);
+    let wanted = path::Config { probing: false, min: mtu(1300), relay: false, source_ports: 16, raise_every };
+    assert_eq!(config, wanted);
+    assert!(!lab.topology().encap.relay);
+}
+
+#[test]
+fn workers_are_told_of_the_path_that_was_found_and_never_of_more_than_the_link() {
+    let (mut lab, mut others) = lab(BASIC);
+    others.join(&mut lab, 2);
+    let before = lab.published();
+    finds(&mut lab, 2, Path { mtu: mtu(1300), ..good() });
+    assert_eq!((lab.published(), view(&mut lab, "node-2").path_mtu), (before + 1, mtu(1300)));
+    finds(&mut lab, 2, Path { mtu: mtu(9000), ..good() });
+    assert_eq!(view(&mut lab, "node-2").path_mtu, mtu(1500));
+
+    // Of a run that has ended nothing holds.
+    finds(&mut lab, 2, Path { mtu: mtu(1300), ..good() });
+    let info = NodeInfo { boot: BootId::new(77), ..Others::info(2) };
+    others.says(&mut lab, 2, Key::NodeInfo, Some(Record::NodeInfo(info)));
+    assert_eq!(view(&mut lab, "node-2").path_mtu, mtu(1500));
+}
+
+#[test]
+fn the_other_port_is_used_and_the_member_stays_where_it_is_in_the_fdb() {
+    let (mut lab, mut others) = lab(BASIC);
+    others.join(&mut lab, 2);
+    others.claims(&mut lab, 2, mac(7), 0, false);
+    let found = Path { format: Format::Geneve, ..ill(&lab, Cause::OtherFormat) };
+    finds(&mut lab, 2, found);
+    let peer = view(&mut lab, "node-2");
+    let (vtep, to) = (peer.vtep.to_string(), peer.to.to_string());
+    assert_eq!((vtep.as_str(), to.as_str(), peer.format), ("10.0.0.2:4789", "10.0.0.2:6081", Format::Geneve));
+    assert!(lab.fdb().iter().any(|entry| entry.mac == mac(7) && entry.dst == Some([10, 0, 0, 2].into())));
+    let entry = lab.peer("10.0.0.2");
+    assert_eq!((entry.format, entry.port), (Format::Geneve, 6081));
+    assert!(entry.degraded[0].cause.contains("UDP 4789 does not pass to it, 6081 does"), "{entry:?}");
+}
+
+#[test]
+fn a_member_without_a_direct_way_is_reached_through_another_and_all_say_so() {
+    let (mut lab, mut others) = lab(BASIC);
+    others.join(&mut lab, 2);
+    others.join(&mut lab, 3);
+    let via = Some(Via { node: id(3), mtu: mtu(1450) });
+    let found = Path { via, ..ill(&lab, Cause::Relayed) };
+    finds(&mut lab, 2, found);
+    let peer = view(&mut lab, "node-2");
+    let via = peer.via.expect("a way through another");
+    assert_eq!((via.to.to_string().as_str(), via.path_mtu), ("10.0.0.3:6081", mtu(1450)));
+    assert!(troubles(&mut lab).iter().any(|t| t.starts_with("node node-2: there is no direct way to it, so frames go through node-3")));
+    let path = path_of(&mut lab, "node-2");
+    assert_eq!((path.via.as_deref(), path.state), (Some("node-3"), PathState::Degraded));
+    // 20 + 8 + 8 + 40 + 14 octets around a pod's packet.
+    assert_eq!((path.path_mtu, path.mtu), (Some(mtu(1450)), Some(mtu(1360))));
+    assert_eq!(lab.peer("10.0.0.2").mtu, Some(mtu(1360)));
+
+    finds(&mut lab, 2, good());
+    assert!(view(&mut lab, "node-2").via.is_none() && lab.status().state == Health::Ok);
+}
+
+#[test]
+fn a_member_that_gossip_calls_alive_and_probes_do_not_reach_is_down() {
+    let (mut lab, mut others) = lab(BASIC);
+    others.join(&mut lab, 2);
+    let causes = vec![Since { cause: Cause::Unanswered, since: lab.now }];
+    finds(&mut lab, 2, Path { health: PathHealth::Down(causes), ..good() });
+    let entry = lab.peer("10.0.0.2");
+    assert_eq!(entry.state, PeerState::Down);
+    assert!(entry.degraded[0].cause.contains("though gossip says that it is alive"), "{entry:?}");
+    assert_eq!(path_of(&mut lab, "node-2").state, PathState::Down);
+}
+
+#[test]
+fn the_terms_of_a_path_add_up() {
+    let (mut lab, mut others) = lab(BASIC);
+    others.join(&mut lab, 2);
+    for name in ["node-2", "10.0.0.9"] {
+        let path = path_of(&mut lab, name);
+        let terms: u16 = path.terms.iter().map(|term| term.octets).sum();
+        assert_eq!(path.path_mtu.unwrap().get() - terms, path.mtu.unwrap().get(), "{path:?}");
+    }
+    let error = lab.refused(Request::PathShow { peer: Some("node-3".to_owned()) });
+    assert!(error.message.contains("node-2"), "{}", error.message);
+}
+
+#[test]
+fn what_icmp_says_of_a_member_is_only_passed_on() {
+    let (mut lab, mut others) = lab(BASIC);
+    others.join(&mut lab, 2);
+    let to: SocketAddr = ([10, 0, 0, 2], 4789).into();
+    for mtu in [100, 575, 1300] {
+        lab.control.handle_event(WorkerEvent::TooBig { to, mtu, vni: None }, lab.now);
+    }
+    assert_eq!(lab.twin().too_big, [(to, 1300)], "absurd values are no hints");
+    assert_eq!(view(&mut lab, "node-2").path_mtu, mtu(1500));
+}
+
+#[test]
+fn what_icmp_says_of_a_static_peer_counts_for_ten_minutes_if_it_can_be_true() {
+    let mut lab = Lab::new(BASIC);
+    let peer = ([10, 0, 0, 9], 4789);
+    let forged = [
+        (peer, 500, Some(100)),
+        (peer, 1500, Some(100)),
+        (peer, 1300, Some(200)),
+        (([10, 0, 0, 9], 4790), 1300, Some(100)),
+        (([10, 0, 0, 8], 4789), 1300, Some(100)),
+    ];
+    let says = |lab: &mut Lab, (to, mtu, number): (([u8; 4], u16), u32, Option<u32>)| {
+        let event = WorkerEvent::TooBig { to: to.into(), mtu, vni: number.map(vni) };
+        lab.control.handle_event(event, lab.now);
+    };
+    forged.into_iter().for_each(|event| says(&mut lab, event));
+    assert_eq!(lab.topology().peers[0].path_mtu, mtu(1500));
+    says(&mut lab, (peer, 1300, Some(100)));
+    assert_eq!(lab.topology().peers[0].path_mtu, mtu(1300));
+    assert!(lab.peer("10.0.0.9").degraded[0].cause.contains("more than 1300 octets"));
+    lab.tick();
+    assert_eq!(lab.topology().peers[0].path_mtu, mtu(1300), "the link's is no reason to forget it");
+    lab.now += Duration::from_secs(600);
+    lab.tick();
+    assert_eq!(lab.topology().peers[0].path_mtu, mtu(1500));
+    assert_eq!(lab.status().state, Health::Ok);
+}
+
+#[test]
+fn probes_are_sealed_with_the_keys_of_gossip() {
+    let (mut lab, others) = lab(BASIC);
+    let key = Secret::new([7; 32]);
+    let mode = fdb::gossip::seal::Mode::Sealed(Keyring::new(key));
+    let asked = others.answer(Ok(Answer::KeysChanged(mode.clone())));
+    lab.done(Request::KeyUse { id: "00000001".to_owned() });
+    asked.recv().unwrap();
+    assert_eq!(lab.twin().path_keys, Some(mode));
+}
+
+#[test]
+fn the_format_changes_without_anything_being_forgotten() {
+    let (mut lab, mut others) = lab(BASIC);
+    others.join(&mut lab, 2);
+    others.claims(&mut lab, 2, mac(7), 0, false);
+    lab.reload(&format!("{BASIC}\n{GOSSIP}\n[encap]\nformat = \"geneve\"\n")).unwrap();
+    let peer = view(&mut lab, "node-2");
+    assert_eq!((peer.format, peer.to.port(), peer.vtep.port()), (Format::Geneve, 6081, 4789));
+    assert!(lab.fdb().iter().any(|entry| entry.mac == mac(7)));
+}

@@ -91,12 +91,11 @@ fn three_losses_lead_to_min_and_what_passes_is_found_after_that() {
 
 #[test]
 fn a_size_is_used_only_after_every_source_port_confirmed_it() {
-    let mut takes = [1500; 16];
     let mut path = Path::new(bounds(), &[1300; 16]);
     path.watch(0);
     path.run(Duration::from_secs(5));
     for others in [1450, 1500] {
-        takes = [others; 16];
+        let mut takes = [others; 16];
         takes[11] = 1340;
         path.takes = takes.to_vec();
         for _ in 0..400 {

@@ -155,7 +155,8 @@ fn find_member<'a>(gossip: &'a Gossip, text: &str) -> Result<(NodeId, &'a Member
     if one.1.is_alive() {
         let name = one.1.name(one.0);
         return Err(ErrorReply::failed(format!(
-            "node {name} is alive and would be back at once: run `weft leave` there or stop it, then forget it"
+            "gossip says that node {name} is alive, so it would be back at once: run `weft leave` there or stop it, wait some \
+             seconds, then forget it"
         )));
     }
     Ok(one)

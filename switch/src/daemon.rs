@@ -10,7 +10,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use crossbeam_channel::bounded;
@@ -21,6 +20,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 
+use self::addresses::{Addresses, underlay_addresses};
 use self::devices::HostDevices;
 use self::gossip::{Prepared, Running};
 use self::paths::Paths;
@@ -31,19 +31,18 @@ use crate::control::{Carried, Control, Setup};
 use crate::counters::PaddedCounters;
 use crate::datapath::worker::{Parts, Polling, Update, Worker};
 use crate::events::WorkerEvent;
-use crate::io::link::{ANYWHERE, Changes, Links, source_address_to};
+use crate::io::link::Changes;
 use crate::io::poll::{Waker, may_run_first};
 use crate::io::udp::{self, BindError, Receiver, SendSockets, SharedSockets};
 use crate::io::{owner, tap};
 
+mod addresses;
 mod devices;
 mod gossip;
 mod paths;
 
 /// Events that may wait for control; learning more addresses than this at once takes another round.
 const EVENTS: usize = 4096;
-/// How long the host must have another underlay address: one that comes and goes is not followed.
-const STEADY: Duration = Duration::from_secs(1);
 /// Topologies that may wait for a worker.
 const UPDATES: usize = 64;
 
@@ -96,22 +95,6 @@ enum End {
     Moved(Box<Carried>),
 }
 
-/// The underlay addresses, where they are found out and not configured.
-struct Addresses {
-    now: Vec<IpAddr>,
-    differ_since: Option<Instant>,
-}
-
-impl Addresses {
-    /// Whether the host has had other addresses for a while. One that has none at all may get them back.
-    fn moved(&mut self, config: &Config, now: Instant) -> bool {
-        let found = underlay_addresses(config).ok().filter(|found| *found != self.now);
-        let since = found.map(|_| *self.differ_since.get_or_insert(now));
-        self.differ_since = since;
-        since.is_some_and(|since| now.saturating_duration_since(since) >= STEADY)
-    }
-}
-
 fn start_log(config: &LogConfig) -> Result<LogHandle> {
     use tracing_subscriber::prelude::*;
     let filter = EnvFilter::try_new(&config.level).context("[log] level")?;
@@ -129,31 +112,6 @@ fn start_log(config: &LogConfig) -> Result<LogHandle> {
         registry.with(layer.with_ansi(std::io::stderr().is_terminal())).init();
     }
     Ok(handle)
-}
-
-/// The underlay addresses: configured, those of the interface, or the source address of the default route.
-fn underlay_addresses(config: &Config) -> Result<Vec<IpAddr>> {
-    if !config.underlay.address.is_empty() {
-        return Ok(config.underlay.address.clone());
-    }
-    if let Some(name) = &config.underlay.interface {
-        let links = Links::open()?;
-        let link = links.by_name(name)?.ok_or_else(|| {
-            anyhow!("[underlay] interface = \"{name}\" does not exist; ip link shows what there is")
-        })?;
-        let all = links.addresses(link.index)?;
-        let mut addresses: Vec<_> = all.iter().copied().find(IpAddr::is_ipv4).into_iter().collect();
-        addresses.extend(all.iter().copied().find(IpAddr::is_ipv6));
-        if addresses.is_empty() {
-            bail!("[underlay] interface = \"{name}\" has no address; give it one, or set [underlay] address");
-        }
-        return Ok(addresses);
-    }
-    let found: Vec<IpAddr> = ANYWHERE.into_iter().filter_map(|ip| source_address_to(ip).ok()).collect();
-    let first = found.first().copied().ok_or_else(|| {
-        anyhow!("no default route tells the underlay address; set [underlay] address to this host's address")
-    })?;
-    Ok(vec![first])
 }
 
 /// The moving parts that exist before control does.
@@ -390,7 +348,7 @@ impl Host<'_> {
         addresses: Vec<IpAddr>,
     ) -> Result<bool> {
         let (calls_in, mut calls) = mpsc::channel::<Call>(api::QUEUE);
-        let mut addresses = Addresses { now: addresses, differ_since: None };
+        let mut addresses = Addresses::new(addresses);
         let changes = Changes::open()?;
         let serving = self.api.serve(calls_in);
         tokio::pin!(serving);

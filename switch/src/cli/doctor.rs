@@ -55,7 +55,8 @@ pub(super) fn run(global: &Global, args: &DoctorArgs) -> Outcome {
     if args.fix {
         doctor.fixed = apply(&doctor);
     }
-    let printed = if global.json { print_json(&Reply::Doctor(doctor.clone())) } else { print(&render(&doctor)) };
+    let printed =
+        if global.json { print_json(&Reply::Doctor(doctor.clone())) } else { print(&render(&doctor)) };
     let is_bad = doctor.findings.iter().any(|finding| finding.severity < Severity::Note);
     match printed {
         Outcome::Ok if doctor.fixed.iter().any(|fixed| fixed.error.is_some()) => Outcome::Failed,
@@ -192,4 +193,3 @@ fn render_fixed(fixed: &Fixed) -> String {
         ),
     }
 }
-

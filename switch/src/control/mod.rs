@@ -68,8 +68,8 @@ mod tests;
 mod troubles;
 
 pub use members::GossipSetup;
-pub(crate) use report::pods;
 pub use reload::{ReloadError, Reloaded};
+pub(crate) use report::pods;
 
 /// How often waiting ports, routes and MTUs are looked at, and old FDB entries removed.
 /// A namespace that was deleted is noticed within a second.

@@ -85,7 +85,9 @@ pub(crate) fn look_before_start(config: &Config, start: StartFacts) -> (StartFac
         missing: addresses.iter().filter(|ip| !has(ip)).copied().collect(),
         held: held_ports(config, &addresses),
         key_file: key_file.and_then(|file| keyfile::load(file).err()).map(|error| error.to_string()),
-        state_dir: gossip.and_then(|_| state::look_at(&config.node.state_dir).err()).map(|error| error.to_string()),
+        state_dir: gossip
+            .and_then(|_| state::look_at(&config.node.state_dir).err())
+            .map(|error| error.to_string()),
         insecure: gossip.is_some_and(|gossip| gossip.insecure),
         ..start
     };

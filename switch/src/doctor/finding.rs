@@ -119,7 +119,9 @@ impl Fix {
     pub fn name(&self) -> String {
         match &self.setting {
             Setting::ReceiveBuffer => "net.core.rmem_max".to_owned(),
-            Setting::ReversePath { device } => format!("net.ipv4.conf.{}.rp_filter", device.replace('.', "/")),
+            Setting::ReversePath { device } => {
+                format!("net.ipv4.conf.{}.rp_filter", device.replace('.', "/"))
+            }
         }
     }
 

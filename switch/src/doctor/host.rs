@@ -17,7 +17,15 @@ pub(super) fn check(facts: &Facts) -> Option<Vec<Finding>> {
 }
 
 fn warning(code: &str, subject: String, [what, why, mend]: [String; 3]) -> Finding {
-    Finding { severity: Severity::Warning, code: code.to_owned(), subject, what, why, mend, fixes: Vec::new() }
+    Finding {
+        severity: Severity::Warning,
+        code: code.to_owned(),
+        subject,
+        what,
+        why,
+        mend,
+        fixes: Vec::new(),
+    }
 }
 
 /// Whether two prefixes have addresses in common.
@@ -29,7 +37,8 @@ pub fn overlap(a: &IpNet, b: &IpNet) -> bool {
 fn overlaps(facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
     let own: BTreeSet<&str> = facts.pods.iter().filter_map(|pods| pods.device.as_deref()).collect();
-    let pods: BTreeSet<(&str, IpNet)> = facts.pods.iter().map(|pods| (pods.network.as_str(), pods.net)).collect();
+    let pods: BTreeSet<(&str, IpNet)> =
+        facts.pods.iter().map(|pods| (pods.network.as_str(), pods.net)).collect();
     for (network, net) in pods {
         let others = facts.host.routes.iter().filter(|route| !own.contains(route.device.as_str()));
         for HostRoute { net: route, device } in others.filter(|route| overlap(&route.net, &net)) {
@@ -98,9 +107,13 @@ fn checksums(facts: &Facts) -> Vec<Finding> {
             "nic_offloads",
             format!("device {device}"),
             [
-                format!("{device} computes no checksums, so the kernel refuses to cut datagrams for it (UDP_SEGMENT)"),
+                format!(
+                    "{device} computes no checksums, so the kernel refuses to cut datagrams for it (UDP_SEGMENT)"
+                ),
                 "frames go one by one, which costs half of the throughput or more".to_owned(),
-                format!("`ethtool -K {device} tx on`; if the driver cannot, use another one (virtio-net, ena and vmxnet3 can)"),
+                format!(
+                    "`ethtool -K {device} tx on`; if the driver cannot, use another one (virtio-net, ena and vmxnet3 can)"
+                ),
             ],
         )
     };

@@ -19,8 +19,8 @@ mod start;
 mod tests;
 
 pub use self::facts::{
-    Buffer, CellFacts, Count, DaemonFacts, FallbackFacts, Facts, HeldPort, HostFacts, HostQuestions, HostRoute,
-    NetworkFacts, PeerFacts, PodNet, PortFacts, StartFacts, Trouble, UnderlayLink, Way,
+    Buffer, CellFacts, Count, DaemonFacts, Facts, FallbackFacts, HeldPort, HostFacts, HostQuestions,
+    HostRoute, NetworkFacts, PeerFacts, PodNet, PortFacts, StartFacts, Trouble, UnderlayLink, Way,
 };
 pub use self::finding::{Check, Finding, Fix, FixError, Report, Severity};
 pub use self::host::overlap;
@@ -35,10 +35,18 @@ struct Group {
 
 const GROUPS: &[Group] = &[
     Group { name: "start", fine: "nothing keeps the daemon from starting", rules: start::check },
-    Group { name: "nodes", fine: "all nodes are heard, and have the same key and version", rules: nodes::check },
+    Group {
+        name: "nodes",
+        fine: "all nodes are heard, and have the same key and version",
+        rules: nodes::check,
+    },
     Group { name: "paths", fine: "every node answers on both UDP ports", rules: paths::check },
     Group { name: "sizes", fine: "what pods may send fits the links and the paths", rules: sizes::check },
-    Group { name: "host", fine: "routes, filters, buffers and offloads are in nobody's way", rules: host::check },
+    Group {
+        name: "host",
+        fine: "routes, filters, buffers and offloads are in nobody's way",
+        rules: host::check,
+    },
     Group { name: "counts", fine: "nothing is being lost or refused", rules: counts::check },
 ];
 

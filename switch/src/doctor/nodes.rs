@@ -18,7 +18,7 @@ pub(super) fn check(facts: &Facts) -> Option<Vec<Finding>> {
 }
 
 /// What each kind of trouble means: how bad it is, why it matters, what to do.
-const TROUBLES: &[(&str, Severity, &str, &str)] = &[
+pub(super) const TROUBLES: &[(&str, Severity, &str, &str)] = &[
     ("gossip_left", Severity::Error, "no other node knows what lives here", "restart weft"),
     (
         "insecure_gossip",

@@ -57,16 +57,22 @@ fn finding(peer: &PeerFacts, code: &str, what: String, why: String, mend: String
 }
 
 fn port_filtered(peer: &PeerFacts, dead: Format) -> Finding {
-    let port = |wanted: bool| peer.cells.iter().find(|cell| (cell.format == dead) == wanted).map_or(0, |cell| cell.port);
+    let port = |wanted: bool| {
+        peer.cells.iter().find(|cell| (cell.format == dead) == wanted).map_or(0, |cell| cell.port)
+    };
     let (port, other, name) = (port(true), port(false), &peer.name);
     Finding {
         severity: Severity::Warning,
         ..finding(
             peer,
             "port_filtered",
-            format!("{name} answers on UDP {other}, and not on UDP {port}: something between the hosts filters {port}"),
+            format!(
+                "{name} answers on UDP {other}, and not on UDP {port}: something between the hosts filters {port}"
+            ),
             format!("{dead} does not get there, so that only the other format is left"),
-            format!("let UDP {port} pass both ways: firewalls of both hosts, security groups, and what is between them"),
+            format!(
+                "let UDP {port} pass both ways: firewalls of both hosts, security groups, and what is between them"
+            ),
         )
     }
 }
@@ -91,7 +97,9 @@ fn one_way(peer: &PeerFacts) -> Finding {
     finding(
         peer,
         "one_way",
-        format!("what {name} sends arrives here, what is sent to {name} on UDP {ports} does not arrive there"),
+        format!(
+            "what {name} sends arrives here, what is sent to {name} on UDP {ports} does not arrive there"
+        ),
         meanwhile(peer),
         format!(
             "let UDP {ports} in at {name}, and out here: a firewall that knows only one direction, or a route that leads \

@@ -15,7 +15,15 @@ pub(super) fn check(facts: &Facts) -> Option<Vec<Finding>> {
 }
 
 fn warning(code: &str, subject: String, [what, why, mend]: [String; 3]) -> Finding {
-    Finding { severity: Severity::Warning, code: code.to_owned(), subject, what, why, mend, fixes: Vec::new() }
+    Finding {
+        severity: Severity::Warning,
+        code: code.to_owned(),
+        subject,
+        what,
+        why,
+        mend,
+        fixes: Vec::new(),
+    }
 }
 
 fn underlay(daemon: &DaemonFacts, link: &UnderlayLink) -> Option<Finding> {
@@ -25,9 +33,14 @@ fn underlay(daemon: &DaemonFacts, link: &UnderlayLink) -> Option<Finding> {
         "underlay_mtu",
         format!("device {device}"),
         [
-            format!("[underlay] mtu = {mtu} is more than the {has} of {device}, which carries {}", link.address),
+            format!(
+                "[underlay] mtu = {mtu} is more than the {has} of {device}, which carries {}",
+                link.address
+            ),
             format!("it only ever lowers the MTU, so that {has} counts; somebody expected {mtu}"),
-            format!("set the device to it if the network takes it (`ip link set {device} mtu {mtu}`), or remove the key"),
+            format!(
+                "set the device to it if the network takes it (`ip link set {device} mtu {mtu}`), or remove the key"
+            ),
         ],
     ))
 }
@@ -41,7 +54,9 @@ fn network(network: &NetworkFacts) -> Option<Finding> {
         [
             format!("its mtu = {mtu} is more than the {fits} that fit the underlay"),
             too_large(mtu, *fits),
-            format!("remove mtu from the network, or set it to {fits}; or raise the MTU of the underlay on all hosts"),
+            format!(
+                "remove mtu from the network, or set it to {fits}; or raise the MTU of the underlay on all hosts"
+            ),
         ],
     ))
 }
@@ -95,7 +110,10 @@ fn path(peer: &PeerFacts) -> Option<Finding> {
             "path_mtu",
             format!("peer {}", peer.name),
             [
-                format!("IP packets of {larger} octets do not arrive at {}, though the link here takes {link}", peer.name),
+                format!(
+                    "IP packets of {larger} octets do not arrive at {}, though the link here takes {link}",
+                    peer.name
+                ),
                 why.to_owned(),
                 format!(
                     "raise the MTU on the way (a VPN, a tunnel, a switch port), or set [underlay] mtu = {path} on all nodes; \

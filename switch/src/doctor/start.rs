@@ -6,22 +6,43 @@ pub(super) fn check(facts: &Facts) -> Option<Vec<Finding>> {
     let start = facts.start.as_ref()?;
     let mut found = vec![no_daemon(start)];
     found.extend(start.config.as_ref().map(|why| {
-        refused("config", "configuration", why, "correct the file; `weft config check FILE` names each mistake")
+        refused(
+            "config",
+            "configuration",
+            why,
+            "correct the file; `weft config check FILE` names each mistake",
+        )
     }));
     found.extend(start.no_address.as_ref().map(|why| {
-        refused("underlay_address", "node", why, "set [underlay] address to an address of this host; `ip address` shows them")
+        refused(
+            "underlay_address",
+            "node",
+            why,
+            "set [underlay] address to an address of this host; `ip address` shows them",
+        )
     }));
     found.extend(start.missing.iter().map(|ip| {
         let what = format!("this host does not have the underlay address {ip}");
-        let mend = "correct [underlay] address, or give the address to a device; `ip address` shows what there is";
+        let mend =
+            "correct [underlay] address, or give the address to a device; `ip address` shows what there is";
         refused("underlay_address", "node", &what, mend)
     }));
     found.extend(start.held.iter().map(port_owner));
     found.extend(start.key_file.as_ref().map(|why| {
-        refused("key_file", "gossip", why, "correct [gossip] key_file, or the file: owner root, mode 0600, 1 to 4 keys")
+        refused(
+            "key_file",
+            "gossip",
+            why,
+            "correct [gossip] key_file, or the file: owner root, mode 0600, 1 to 4 keys",
+        )
     }));
     found.extend(start.state_dir.as_ref().map(|why| {
-        refused("state_dir", "node", why, "let the user that runs weft write there, or name another [node] state_dir")
+        refused(
+            "state_dir",
+            "node",
+            why,
+            "let the user that runs weft write there, or name another [node] state_dir",
+        )
     }));
     let insecure = Trouble {
         code: "insecure_gossip",

@@ -68,7 +68,10 @@ mod tests {
     fn checksum_errors_are_read_from_both_files() {
         let v4 = "Tcp: InSegs InCsumErrors\nTcp: 9 8\nUdp: InDatagrams NoPorts InErrors InCsumErrors IgnoredMulti\nUdp: 5 4 3 7 1\n";
         assert_eq!(v4_checksum_errors(v4), 7);
-        assert_eq!(v6_checksum_errors("Udp6InErrors                    \t3\nUdp6InCsumErrors                \t12\n"), 12);
+        assert_eq!(
+            v6_checksum_errors("Udp6InErrors                    \t3\nUdp6InCsumErrors                \t12\n"),
+            12
+        );
         assert_eq!(v4_checksum_errors("") + v6_checksum_errors("garbage"), 0);
     }
 

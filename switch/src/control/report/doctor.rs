@@ -17,8 +17,8 @@ use crate::control::protocol::{Doctor, MatrixEntry, Reply};
 use crate::control::{Control, mtu};
 use crate::counters::DropReason;
 use crate::doctor::{
-    self, CellFacts, Count, DaemonFacts, FallbackFacts, Facts, HostQuestions, NetworkFacts, PeerFacts, PodNet,
-    PortFacts, Trouble,
+    self, CellFacts, Count, DaemonFacts, Facts, FallbackFacts, HostQuestions, NetworkFacts, PeerFacts,
+    PodNet, PortFacts, Trouble,
 };
 use crate::path::{EXAMINATION, View};
 
@@ -27,7 +27,8 @@ impl<D: Devices> Control<D> {
     pub(in crate::control) fn examine(&mut self) -> Reply {
         self.counts_before = self.counters_for_doctor();
         let members = self.gossip.iter().flat_map(|gossip| &gossip.members);
-        let watched: Vec<_> = members.filter(|(_, member)| member.vtep.is_some()).map(|(node, _)| *node).collect();
+        let watched: Vec<_> =
+            members.filter(|(_, member)| member.vtep.is_some()).map(|(node, _)| *node).collect();
         for node in &watched {
             self.devices.examine_path(*node);
         }
@@ -101,11 +102,18 @@ impl<D: Devices> Control<D> {
     fn peer_facts(&self, views: &BTreeMap<NodeId, View>, now: Option<Instant>) -> Vec<PeerFacts> {
         let statics = self.peers.iter().filter(|peer| !peer.is_prefix()).map(static_facts);
         let members = self.gossip.iter().flat_map(|gossip| &gossip.members);
-        let member = |(node, member): (&NodeId, &Member)| self.member_facts(*node, member, views.get(node), now);
+        let member =
+            |(node, member): (&NodeId, &Member)| self.member_facts(*node, member, views.get(node), now);
         statics.chain(members.map(member)).collect()
     }
 
-    fn member_facts(&self, node: NodeId, member: &Member, view: Option<&View>, now: Option<Instant>) -> PeerFacts {
+    fn member_facts(
+        &self,
+        node: NodeId,
+        member: &Member,
+        view: Option<&View>,
+        now: Option<Instant>,
+    ) -> PeerFacts {
         let found = member.found.as_ref();
         let causes = found.map(|found| found.health.causes().iter().map(|since| since.cause).collect());
         let via = found.and_then(|found| found.via.as_ref()).zip(self.gossip.as_ref());
@@ -115,7 +123,7 @@ impl<D: Devices> Control<D> {
         };
         PeerFacts {
             name: member.name(node),
-            address: member.vtep.map(|vtep| vtep.ip()),
+            address: member.vtep.map(VtepAddr::ip),
             alive: member.state == MemberState::Up && member.vtep.is_some() && member.path.is_some(),
             version: member.info.as_ref().map(|info| info.version.clone()),
             link_mtu: member.path,
@@ -142,10 +150,12 @@ impl<D: Devices> Control<D> {
     }
 
     fn fallback_facts(&self) -> Vec<FallbackFacts> {
-        let fact = |((peer, offload), (said, _)): (&(Option<VtepAddr>, &'static str), &(String, Instant))| FallbackFacts {
-            subject: peer.map(|vtep| self.describe(fdb::Location::Remote(vtep))),
-            offload,
-            said: said.clone(),
+        let fact = |((peer, offload), (said, _)): (&(Option<VtepAddr>, &'static str), &(String, Instant))| {
+            FallbackFacts {
+                subject: peer.map(|vtep| self.describe(fdb::Location::Remote(vtep))),
+                offload,
+                said: said.clone(),
+            }
         };
         self.fallbacks.iter().map(fact).collect()
     }
@@ -154,7 +164,8 @@ impl<D: Devices> Control<D> {
     fn counters_for_doctor(&self) -> BTreeMap<&'static str, u64> {
         let totals = self.totals();
         let drops = DropReason::ALL.iter().zip(&totals.drops);
-        let mut all: BTreeMap<_, _> = drops.map(|(reason, both)| (reason.name(), both.iter().sum())).collect();
+        let mut all: BTreeMap<_, _> =
+            drops.map(|(reason, both)| (reason.name(), both.iter().sum())).collect();
         all.extend(totals.notices.named());
         all.extend(totals.lost_before.named());
         let status = self.gossip.as_ref().map(|gossip| gossip.link.status());
@@ -176,7 +187,11 @@ pub(crate) fn pods(config: &Config) -> Vec<PodNet> {
     let of_port = |port: &crate::control::config::PortConfig| {
         let device = port.netns.is_none().then(|| port.ifname().to_owned());
         let network = port.network.clone();
-        let net = move |net: &ipnet::IpNet| PodNet { network: network.clone(), net: net.trunc(), device: device.clone() };
+        let net = move |net: &ipnet::IpNet| PodNet {
+            network: network.clone(),
+            net: net.trunc(),
+            device: device.clone(),
+        };
         port.addresses.iter().map(net).collect::<Vec<_>>()
     };
     config.ports.iter().flat_map(of_port).collect()

@@ -60,7 +60,9 @@ fn members_that_are_alive_and_have_a_route_are_watched() {
 fn how_paths_are_watched_follows_a_reload() {
     let (mut lab, mut others) = lab(BASIC);
     others.join(&mut lab, 2);
-    let text = format!("{BASIC}\n{GOSSIP}\n[path]\ndiscovery = \"off\"\nmin = 1300\nrelay = false\nraise = \"3s\"\n");
+    let text = format!(
+        "{BASIC}\n{GOSSIP}\n[path]\ndiscovery = \"off\"\nmin = 1300\nrelay = false\nraise = \"3s\"\n"
+    );
     lab.reload(&text).unwrap();
     let (config, _) = lab.twin().watching.clone().unwrap();
     let raise_every = Duration::from_secs(3);
@@ -113,7 +115,11 @@ fn a_member_without_a_direct_way_is_reached_through_another_and_all_say_so() {
     let peer = view(&mut lab, "node-2");
     let via = peer.via.expect("a way through another");
     assert_eq!((via.to.to_string().as_str(), via.path_mtu), ("10.0.0.3:6081", mtu(1450)));
-    assert!(troubles(&mut lab).iter().any(|t| t.starts_with("node node-2: there is no direct way to it, so frames go through node-3")));
+    assert!(
+        troubles(&mut lab)
+            .iter()
+            .any(|t| t.starts_with("node node-2: there is no direct way to it, so frames go through node-3"))
+    );
     let path = path_of(&mut lab, "node-2");
     assert_eq!((path.via.as_deref(), path.state), (Some("node-3"), PathState::Degraded));
     // 20 + 8 + 8 + 40 + 14 octets around a pod's packet.

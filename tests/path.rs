@@ -97,6 +97,8 @@ fn without_a_direct_way_frames_go_through_a_third_node_and_back_to_the_direct_on
 fn a_port_that_is_filtered_is_gone_around() {
     let cluster = Cluster::start(2);
     let stream = Stream::start(&cluster.pods[0], (&cluster.pods[1], pod_v4(2)), 5201, None);
+    // Of a path that never worked this would be found later: the other node may not have heard of this one.
+    wait::sleep_ms(1500);
     cluster.filter_port(4789);
     let other = || peer(&cluster.nodes[0], "n2")["format"] == "geneve";
     let found = wait::until(wait::secs(3), "the other port to be used", other);

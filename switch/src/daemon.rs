@@ -50,6 +50,7 @@ const STEADY: Duration = Duration::from_secs(1);
 /// Topologies that may wait for a worker.
 const UPDATES: usize = 64;
 
+type WorkerThread = JoinHandle<std::io::Result<()>>;
 type LogHandle = tracing_subscriber::reload::Handle<EnvFilter, tracing_subscriber::Registry>;
 
 /// Runs the daemon until SIGTERM or SIGINT.
@@ -165,7 +166,7 @@ struct Fabric {
     counters: Vec<Arc<PaddedCounters>>,
     path_counters: Option<Arc<PaddedCounters>>,
     events: crossbeam_channel::Receiver<WorkerEvent>,
-    workers: Vec<JoinHandle<std::io::Result<()>>>,
+    workers: Vec<WorkerThread>,
 }
 
 impl Fabric {
@@ -358,7 +359,7 @@ impl Host<'_> {
         // Only now there is something to say.
         let gossip = gossip.map(Prepared::start).transpose()?;
         say_started(&mut control);
-        let moved = self.serve(&mut control, (events, gossip.as_ref(), &workers), addresses.clone()).await?;
+        let moved = self.serve(&mut control, (events, gossip.as_ref()), &workers, addresses.clone()).await?;
         if moved {
             tracing::warn!(
                 event = "address_changed",
@@ -387,11 +388,8 @@ impl Host<'_> {
     async fn serve(
         &mut self,
         control: &mut Control<HostDevices>,
-        (mut events, gossip, workers): (
-            mpsc::Receiver<WorkerEvent>,
-            Option<&Running>,
-            &[JoinHandle<std::io::Result<()>>],
-        ),
+        (mut events, gossip): (mpsc::Receiver<WorkerEvent>, Option<&Running>),
+        workers: &[WorkerThread],
         addresses: Vec<IpAddr>,
     ) -> Result<bool> {
         let (calls_in, mut calls) = mpsc::channel::<Call>(api::QUEUE);
@@ -438,7 +436,7 @@ impl Host<'_> {
 /// Waits until links, addresses or routes changed. Without the socket they are looked at with each tick.
 async fn changed(changes: &Changes) {
     if changes.next().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
@@ -470,7 +468,7 @@ fn say_started(control: &mut Control<HostDevices>) {
 }
 
 /// Waits for the workers; one that ended by itself is the error.
-fn finish(workers: Vec<JoinHandle<std::io::Result<()>>>) -> Result<()> {
+fn finish(workers: Vec<WorkerThread>) -> Result<()> {
     for worker in workers {
         match worker.join() {
             Ok(result) => result.context("a worker could not go on")?,

@@ -100,7 +100,7 @@ proptest! {
         let header = if way.relayed { RELAY_HEADER_LEN } else { HEADER_LEN };
         let room = way.path as usize - if way.outer_v6 { 48 } else { 28 } - header;
         let sent = std::mem::take(&mut worker.sink.sent);
-        let datagrams = sent.iter().flat_map(|message| message.datagrams());
+        let datagrams = sent.iter().flat_map(weft::datapath::memory::SentMessage::datagrams);
         let frames: Vec<_> = datagrams.map(|datagram| datagram[header..].to_vec()).collect();
         prop_assert!(frames.iter().all(|frame| frame.len() <= room));
 

@@ -127,7 +127,7 @@ fn detail(path: &PathEntry) -> String {
 }
 
 fn segments(path: &PathEntry) -> String {
-    let mtu = path.mtu.map_or(0, |mtu| mtu.get());
+    let mtu = path.mtu.map_or(0, encap::Mtu::get);
     let of = |headers: u16| mtu.saturating_sub(headers);
     format!("TCP segments: {} (IPv4), {} (IPv6)", of(40), of(60))
 }

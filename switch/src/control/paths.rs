@@ -46,7 +46,7 @@ impl<D: Devices> Control<D> {
         let config = settings(&self.config);
         let watched = gossip.members.iter().filter_map(|(node, member)| self.watched(*node, member));
         let watched: Vec<_> = watched.collect();
-        let targets: Vec<_> = watched.iter().map(|watched| watched.target.clone()).collect();
+        let targets: Vec<_> = watched.iter().map(|watched| watched.target).collect();
         let now = Some((config, targets));
         if self.watched != now {
             self.watched = now;
@@ -240,7 +240,7 @@ fn say_change(name: &str, before: Option<&Path>, now: &Path) {
             "a node is not reached directly: frames go through another one"
         ),
         (Some(_), None) => {
-            tracing::info!(event = "path_direct", node = name, "a node is reached directly again")
+            tracing::info!(event = "path_direct", node = name, "a node is reached directly again");
         }
         _ => {}
     }

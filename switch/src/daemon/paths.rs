@@ -209,7 +209,7 @@ impl Watch {
         match order {
             Order::Watch(config, watched) => {
                 self.engine.set_config(config, now);
-                let targets: Vec<_> = watched.iter().map(|watched| watched.target.clone()).collect();
+                let targets: Vec<_> = watched.iter().map(|watched| watched.target).collect();
                 self.engine.set_targets(&targets, now);
                 self.watched = watched;
             }
@@ -256,7 +256,7 @@ impl Watch {
         for returned in report.too_big {
             match returned.mtu {
                 Some(mtu) if returned.remote => {
-                    self.engine.handle_too_big(returned.to.into(), octets(mtu), now)
+                    self.engine.handle_too_big(returned.to.into(), octets(mtu), now);
                 }
                 _ => self.engine.handle_refused(to, size, now),
             }

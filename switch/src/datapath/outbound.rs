@@ -101,6 +101,7 @@ pub(super) struct Sent<'a> {
 }
 
 impl Sent<'_> {
+    #[inline]
     pub(super) fn octets(&self) -> &[u8] {
         self.span.of(self.buffer)
     }

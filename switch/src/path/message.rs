@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use encap::Format;
+use encap::{Format, control};
 use encap::tunnel::{IpVersion, UDP_HEADER_LEN};
 use fdb::gossip::identity::{BootId, NodeId};
 use fdb::gossip::seal;
@@ -32,17 +32,9 @@ const REPLY: u8 = 2;
 const ASK: u8 = 3;
 const ANSWER: u8 = 4;
 
-/// The octets between the UDP header and the seal: those that tell control from frames.
-const fn carrier_len(format: Format) -> usize {
-    match format {
-        Format::Vxlan => 8,
-        Format::Geneve => 16,
-    }
-}
-
 /// The octets of the outer IP packet around a message of so many octets, without padding.
 const fn packet_len(outer: IpVersion, format: Format, message: usize) -> usize {
-    outer.header_len() + UDP_HEADER_LEN + carrier_len(format) + seal::OVERHEAD + message
+    outer.header_len() + UDP_HEADER_LEN + control::head_len(format) + seal::OVERHEAD + message
 }
 
 /// The octets of the outer IP packet of a small probe, or of a reply.

@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn an_outage_is_no_loss() {
-        let (a, b) = talk(300, |_, n| (100..150).contains(&n));
+        let (a, b) = talk(300, |_, n| (240..280).contains(&n));
         assert_eq!([a.there(), a.back(), b.there(), b.back()].map(|share| share.count), [0; 4]);
     }
 

@@ -26,6 +26,9 @@ use super::odds::{LOSSES_MAX, Odds, Sure};
 const CONFIRM_OCTETS: u16 = 25_000;
 const CONFIRM_SOURCES: std::ops::RangeInclusive<u16> = 2..=16;
 
+/// When a larger size is tried after the path grew.
+const SOON: Duration = Duration::from_secs(1);
+
 /// Probes of one trial, the unclear ones included.
 const TRIES: u32 = LOSSES_MAX * 2;
 
@@ -140,6 +143,8 @@ pub(super) struct Search {
     climb: Option<Climb>,
     trial: Option<Trial>,
     ended: Instant,
+    /// Whether the next larger size is tried sooner: what failed before the path grew may pass now.
+    soon: bool,
     ids: u32,
 }
 
@@ -147,7 +152,20 @@ impl Search {
     pub(super) const fn new(bounds: Bounds, sources: u16, now: Instant) -> Self {
         let (current, found) = (bounds.link, Found::Assumed);
         let (watch, hint, climb, trial) = (None, None, None, None);
-        Self { bounds, current, found, weak: 0, sources, watch, hint, climb, trial, ended: now, ids: 0 }
+        Self {
+            bounds,
+            current,
+            found,
+            weak: 0,
+            sources,
+            watch,
+            hint,
+            climb,
+            trial,
+            ended: now,
+            soon: false,
+            ids: 0,
+        }
     }
 
     // ---- what there is ----
@@ -181,8 +199,8 @@ impl Search {
     /// When the next probe may be sent; `every`: how often a larger size is tried.
     pub(super) fn poll_timeout(&self, every: Duration) -> Option<Instant> {
         let trial = self.watch.or(self.trial).filter(|trial| trial.sent < trial.limit);
-        let raise =
-            || (self.trial.is_none() && self.current < self.bounds.link).then_some(self.ended + every);
+        let wait = if self.soon { every.min(SOON) } else { every };
+        let raise = || (self.trial.is_none() && self.current < self.bounds.link).then_some(self.ended + wait);
         trial.map(|trial| trial.next_at).or_else(|| if self.watch.is_some() { None } else { raise() })
     }
 
@@ -454,8 +472,10 @@ impl Search {
             let size = climb.passes;
             return self.start(What::Confirm, size, u16::try_from(source).unwrap_or(0), TRIES, now);
         }
+        let grew = climb.passes > self.current;
         (self.current, self.found) = (climb.passes, Found::Probed);
         self.end(now);
+        self.soon = grew;
     }
 
     /// The link's MTU does not pass: the next usual size may, or does.
@@ -471,7 +491,7 @@ impl Search {
 
     fn end(&mut self, now: Instant) {
         (self.climb, self.trial, self.hint) = (None, None, None);
-        self.ended = now;
+        (self.ended, self.soon) = (now, false);
     }
 
     // ---- trials ----

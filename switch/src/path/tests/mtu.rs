@@ -192,6 +192,28 @@ fn below_min_what_passes_is_used_and_ipv6_is_in_trouble() {
 }
 
 #[test]
+fn below_min_each_size_that_passes_is_used_at_once() {
+    let mut world = talking(1, 15 * SECOND);
+    world.between(0, 1, |wire| wire.mtus = vec![1200]);
+    world.until(3 * SECOND, |world| world.mtu(0, 1) == 576);
+    let time = world.until(5 * SECOND, |world| world.mtu(0, 1) > 800);
+    assert!(time <= millis(500), "{time:?}");
+}
+
+#[test]
+fn black_holes_of_before_do_not_make_the_next_one_harder_to_find() {
+    let mut world = talking(1, 60 * SECOND);
+    for n in 0..10 {
+        world.between(0, 1, |wire| wire.mtus = vec![1280]);
+        let time = world.until(3 * SECOND, |world| world.mtu(0, 1) == 1280);
+        assert!(time <= millis(1_000), "the {n}th: {time:?}");
+        world.between(0, 1, |wire| wire.mtus = vec![1500]);
+        world.until(60 * SECOND, |world| world.mtu(0, 1) == 1500);
+        world.run_secs(20);
+    }
+}
+
+#[test]
 fn a_path_that_is_small_from_the_beginning_is_found_within_seconds() {
     let mut world = World::of(1, 2, Config::default());
     world.rest.mtus = vec![1400];

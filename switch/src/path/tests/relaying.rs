@@ -69,7 +69,7 @@ fn a_relay_that_loses_the_peer_is_left_for_another_and_without_any_the_path_is_d
     world.between(1, 2, |wire| wire.cut = true);
     world.until(4 * SECOND, |world| world.path(0, 1).via.is_some_and(|via| via.node == id(3)));
     world.between(0, 3, |wire| wire.cut = true);
-    world.until(4 * SECOND, |world| world.path(0, 1).via.is_none());
+    world.until(millis(1_500), |world| world.path(0, 1).via.is_none());
     assert!(matches!(world.path(0, 1).health, Health::Down(_)), "{:?}", world.path(0, 1));
 }
 

@@ -266,3 +266,35 @@ fn seed_cause(gossip: &Gossip, name: &str) -> String {
             .to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::{DaemonFacts, Facts, diagnose};
+
+    #[test]
+    fn the_doctor_knows_every_trouble() {
+        let (node, vni) = (NodeId::new(1), Vni::new(1).unwrap());
+        let all = [
+            Trouble::Left,
+            Trouble::Insecure,
+            Trouble::Late,
+            Trouble::LaterVersion(([10, 0, 0, 2], 6786).into(), 2),
+            Trouble::Seed("node-b".to_owned()),
+            Trouble::Suspect(node),
+            Trouble::Down(node),
+            Trouble::NoAddress(node),
+            Trouble::NoRoute(node),
+            Trouble::Disagrees(node),
+            Trouble::OverLimit(node),
+            Trouble::Duplicate(vni, MacAddr::new([2, 0, 0, 0, 0, 1])),
+        ];
+        for trouble in all {
+            let code = trouble.code();
+            let fact = doctor::Trouble { code, subject: String::new(), what: String::new() };
+            let daemon = DaemonFacts { troubles: vec![fact], ..DaemonFacts::default() };
+            let report = diagnose(&Facts { daemon: Some(daemon), ..Facts::default() });
+            assert_eq!(report.findings.len(), 1, "{code}");
+        }
+    }
+}

@@ -12,8 +12,8 @@
 
 use std::time::Duration;
 
-use encap::{Format, control};
 use encap::tunnel::{IpVersion, UDP_HEADER_LEN};
+use encap::{Format, control};
 use fdb::gossip::identity::{BootId, NodeId};
 use fdb::gossip::seal;
 

@@ -125,7 +125,7 @@ fn apply_one(fix: &Fix, is_here: bool) -> Fixed {
     }
 }
 
-fn render(doctor: &Doctor) -> String {
+pub(super) fn render(doctor: &Doctor) -> String {
     let mut text = String::new();
     let width = doctor.checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
     for check in &doctor.checks {

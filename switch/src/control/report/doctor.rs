@@ -32,17 +32,24 @@ impl<D: Devices> Control<D> {
         for node in &watched {
             self.devices.examine_path(*node);
         }
-        let peers = self.peer_facts(&BTreeMap::new(), None);
         let mut pods: Vec<_> = pods(&self.config).into_iter().map(|pods| pods.net).collect();
         pods.sort_unstable();
         pods.dedup();
         self.devices.examine_host(HostQuestions {
             addresses: self.addresses.clone(),
-            peers: peers.into_iter().filter_map(|peer| peer.address).collect(),
+            peers: self.asked_addresses(),
             pods,
         });
         let ms = EXAMINATION.as_millis();
         Reply::done(format!("{} nodes are examined: ask for `doctor` in {ms} ms", watched.len()), 0)
+    }
+
+    /// The addresses of peers, also of those that are down: a filter or a route may be why.
+    fn asked_addresses(&self) -> Vec<IpAddr> {
+        let statics = self.peers.iter().filter(|peer| !peer.is_prefix()).map(|peer| peer.vtep.ip());
+        let members = self.gossip.iter().flat_map(|gossip| gossip.members.values());
+        let there = members.filter(|member| member.state != MemberState::Left);
+        statics.chain(there.filter_map(|member| self.address_of(member).1)).collect()
     }
 
     /// What is wrong, by the latest examination.
@@ -68,7 +75,7 @@ impl<D: Devices> Control<D> {
             underlay_mtu: configured,
             networks: self.config.networks.iter().map(|network| self.network_facts(network)).collect(),
             ports: self.port_facts(),
-            peers: self.peer_facts(&self.devices.path_views(), Some(now)),
+            peers: self.peer_facts(&self.devices.path_views(), now),
             troubles: self.all_troubles(now),
             fallbacks: self.fallback_facts(),
             counts: self.counts_lately(),
@@ -98,8 +105,7 @@ impl<D: Devices> Control<D> {
         .collect()
     }
 
-    /// `now`: examinations that are over by then count.
-    fn peer_facts(&self, views: &BTreeMap<NodeId, View>, now: Option<Instant>) -> Vec<PeerFacts> {
+    fn peer_facts(&self, views: &BTreeMap<NodeId, View>, now: Instant) -> Vec<PeerFacts> {
         let statics = self.peers.iter().filter(|peer| !peer.is_prefix()).map(static_facts);
         let members = self.gossip.iter().flat_map(|gossip| &gossip.members);
         let member =
@@ -112,14 +118,14 @@ impl<D: Devices> Control<D> {
         node: NodeId,
         member: &Member,
         view: Option<&View>,
-        now: Option<Instant>,
+        now: Instant,
     ) -> PeerFacts {
         let found = member.found.as_ref();
         let causes = found.map(|found| found.health.causes().iter().map(|since| since.cause).collect());
         let via = found.and_then(|found| found.via.as_ref()).zip(self.gossip.as_ref());
         let over = |view: &&View| {
-            let at = now.zip(view.examination.as_ref());
-            at.is_some_and(|(now, it)| it.finished || now.saturating_duration_since(it.began) >= EXAMINATION)
+            let examination = view.examination.as_ref();
+            examination.is_some_and(|it| it.finished || now.saturating_duration_since(it.began) >= EXAMINATION)
         };
         PeerFacts {
             name: member.name(node),

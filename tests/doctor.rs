@@ -356,8 +356,11 @@ fn datagrams_that_arrive_broken_or_from_strangers_are_named() {
                   time.sleep(0.1)\n";
     let sender: Process =
         stranger.ns.start(&["python3", "-c", broken], &[], &cluster.lab.dir().join("sender.txt"));
-    wait::sleep_ms(300);
-    let report = doctor(&cluster.nodes[0]);
+    let mut report = Value::Null;
+    wait::until(wait::secs(20), "the datagrams to be counted", || {
+        report = doctor(&cluster.nodes[0]);
+        wrong(&report).len() >= 2
+    });
     assert_names(&report, "udp_checksum", "node", &["wrong UDP checksum", "ethtool -K"]);
     assert_names(&report, "unknown_peer", "node", &["no peer", "advertise", "tcpdump"]);
     drop(sender);

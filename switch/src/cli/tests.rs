@@ -3,9 +3,9 @@ use encap::Format;
 
 use super::*;
 use crate::control::protocol::{
-    DegradedSubject, Doctor, DropCount, Drops, Fdb, FdbEntry, FdbEvent, FdbHistory, FdbHistoryEntry, FdbState, Fixed,
-    GossipStatus, Health, KeyEntry, Keys, MatrixEntry, Neigh, NeighEntry, Networks, PeerEntry, PeerKind, PeerState, Peers,
-    PortEntry, PortState, Ports, Status,
+    DegradedSubject, Doctor, DropCount, Drops, Fdb, FdbEntry, FdbEvent, FdbHistory, FdbHistoryEntry,
+    FdbState, Fixed, GossipStatus, Health, KeyEntry, Keys, MatrixEntry, Neigh, NeighEntry, Networks,
+    PeerEntry, PeerKind, PeerState, Peers, PortEntry, PortState, Ports, Status,
 };
 use crate::counters::DropReason;
 use crate::doctor::{Check, Finding, Fix, Severity};
@@ -432,7 +432,8 @@ fn the_doctor_says_what_is_fine_then_what_is_not_then_what_passes() {
         mend: "larger".to_owned(),
         fixes: vec![fix.clone()],
     };
-    let check = |name: &str, findings| Check { name: name.to_owned(), fine: "all is well".to_owned(), findings };
+    let check =
+        |name: &str, findings| Check { name: name.to_owned(), fine: "all is well".to_owned(), findings };
     let mut found = Doctor {
         findings: vec![finding],
         checks: vec![check("paths", 0), check("host", 1)],

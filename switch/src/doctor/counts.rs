@@ -93,11 +93,14 @@ pub(super) fn check(facts: &Facts) -> Option<Vec<Finding>> {
     Some(RULES.iter().filter_map(|rule| finding(rule, count(rule))).collect())
 }
 
+/// While nodes come and go, so many are nothing.
+const FEW: u64 = 10;
+
 /// What happened long ago is only worth a note.
 fn finding(rule: &Rule, count: Count) -> Option<Finding> {
     let Count { total, lately } = count;
     let when = match (lately, total) {
-        (0, 0) => return None,
+        (0, ..FEW) => return None,
         (0, total) => format!("{total} since the start, none just now"),
         (lately, _) => format!("{lately} in the last 2 s"),
     };

@@ -113,19 +113,14 @@ impl<D: Devices> Control<D> {
         statics.chain(members.map(member)).collect()
     }
 
-    fn member_facts(
-        &self,
-        node: NodeId,
-        member: &Member,
-        view: Option<&View>,
-        now: Instant,
-    ) -> PeerFacts {
+    fn member_facts(&self, node: NodeId, member: &Member, view: Option<&View>, now: Instant) -> PeerFacts {
         let found = member.found.as_ref();
         let causes = found.map(|found| found.health.causes().iter().map(|since| since.cause).collect());
         let via = found.and_then(|found| found.via.as_ref()).zip(self.gossip.as_ref());
         let over = |view: &&View| {
             let examination = view.examination.as_ref();
-            examination.is_some_and(|it| it.finished || now.saturating_duration_since(it.began) >= EXAMINATION)
+            examination
+                .is_some_and(|it| it.finished || now.saturating_duration_since(it.began) >= EXAMINATION)
         };
         PeerFacts {
             name: member.name(node),

@@ -18,8 +18,7 @@ fn wrong(lab: &mut Lab) -> Vec<String> {
 
 #[test]
 fn an_examination_looks_at_each_member_and_asks_the_host_of_peers_and_pods() {
-    let (mut lab, mut others) =
-        lab(BASIC);
+    let (mut lab, mut others) = lab(BASIC);
     others.join(&mut lab, 2);
     others.join(&mut lab, 3);
     assert!(matches!(lab.ask(Request::Examine), Reply::Done(_)));

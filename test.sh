@@ -34,6 +34,8 @@ iperf3 iperf3
 curl curl
 openssl openssl
 python3 python3
+faketime faketime
+setpriv util-linux
 strace strace
 groff groff
 man man-db

@@ -145,6 +145,13 @@ fn paths_know_neither_devices_nor_the_clock_nor_who_uses_them() {
 }
 
 #[test]
+fn the_doctor_knows_neither_devices_nor_the_clock_nor_who_asks() {
+    for module in ["io", "sys", "control", "datapath", "gossip", "clock", "daemon", "cli"] {
+        never("switch/src/doctor", module, &["switch/src/doctor/tests"]);
+    }
+}
+
+#[test]
 fn crates_depend_one_way() {
     let depends = |krate: &str, on: &str| {
         let path = format!("{}/../{krate}/Cargo.toml", env!("CARGO_MANIFEST_DIR"));

@@ -38,8 +38,11 @@ use crate::io::{owner, tap};
 
 mod addresses;
 mod devices;
+mod doctor;
 mod gossip;
 mod paths;
+
+pub(crate) use self::doctor::{look_at_host, look_before_start};
 
 /// Events that may wait for control; learning more addresses than this at once takes another round.
 const EVENTS: usize = 4096;

@@ -9,6 +9,7 @@ pub mod control;
 pub mod counters;
 mod daemon;
 pub mod datapath;
+pub mod doctor;
 pub mod events;
 pub mod gossip;
 pub mod io;

@@ -223,7 +223,9 @@ impl Cluster {
         self.fault(&format!("meta length > {octets} drop"));
     }
 
-    fn fault(&self, rules: &str) {
+    /// Puts nftables rules where packets pass from wire to wire (`hN` is that of the Nth host).
+    #[track_caller]
+    pub fn fault(&self, rules: &str) {
         let hook = "type filter hook forward priority 0";
         self.lab.hub().nft(&format!("table bridge fault {{\n chain wire {{\n  {hook}\n  {rules}\n }}\n}}\n"));
     }

@@ -1,7 +1,7 @@
 //! The command line: one file a command, each a client of the daemon's API.
 //!
 //! Data goes to standard output, messages to standard error. Exit codes: 0 ok, 1 failed, 2 usage, 3 the daemon cannot be
-//! reached, 4 it runs, but degraded (`status` only).
+//! reached, 4 it runs, but degraded (`status`, `doctor`).
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -19,6 +19,7 @@ mod client;
 mod completions;
 mod config;
 mod demo;
+mod doctor;
 mod drops;
 mod fdb;
 mod forget;
@@ -49,10 +50,11 @@ mod watch;
                   weft run                                the daemon, in the foreground\n  \
                   weft status                             does everything work?\n  \
                   weft status --watch                     and does it go on working?\n  \
+                  weft doctor                             what is wrong, and what mends it?\n  \
                   weft drops                              where did my frames go?\n  \
                   weft -j fdb show | jq .entries          who is where, for a script\n\n\
                   Exit codes: 0 ok; 1 failed; 2 the command or its arguments are wrong; 3 the daemon cannot be \
-                  reached; 4 it runs, and something does not work (status only)."
+                  reached; 4 it runs, and something does not work (status, doctor)."
 )]
 struct Cli {
     #[command(flatten)]
@@ -122,6 +124,8 @@ enum Command {
     Fdb(fdb::FdbArgs),
     /// Show the paths to other hosts: how large a packet passes, and how well
     Path(path::PathArgs),
+    /// Look for what is wrong with this node and its peers, and say what mends it
+    Doctor(doctor::DoctorArgs),
     /// Show which MAC address has which IP address
     Neigh(neigh::NeighArgs),
     /// Show where every frame went, and why frames were dropped
@@ -189,6 +193,7 @@ pub fn main() -> ExitCode {
         Command::Network(args) => network::run(global, args),
         Command::Fdb(args) => fdb::run(global, args),
         Command::Path(args) => path::run(global, args),
+        Command::Doctor(args) => doctor::run(global, &args),
         Command::Neigh(args) => neigh::run(global, args),
         Command::Drops(args) => drops::run(global, &args),
         Command::Key(args) => key::run(global, args),

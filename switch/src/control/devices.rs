@@ -10,6 +10,7 @@ use fdb::gossip::identity::NodeId;
 use fdb::gossip::seal::Mode;
 use ipnet::IpNet;
 
+use crate::doctor::{HostFacts, HostQuestions};
 use crate::io::netns::NetnsRef;
 use crate::path::{self, Target, View};
 use crate::topology::{Activity, Topology};
@@ -117,6 +118,15 @@ pub trait Devices {
 
     /// What is known of the paths to all members.
     fn path_views(&self) -> BTreeMap<NodeId, View>;
+
+    /// Begins to find out what the doctor wants to know of the host.
+    fn examine_host(&mut self, questions: HostQuestions);
+
+    /// What was found out of that.
+    fn host_facts(&self) -> HostFacts;
+
+    /// Device and inode of the network namespace of the underlay.
+    fn namespace(&self) -> Option<(u64, u64)>;
 
     /// Writes a frame that was made here to all ports of a network but the one it is about; it may be lost.
     fn announce(&mut self, vni: Vni, except: Option<PortId>, frame: &FrameBuf);

@@ -69,6 +69,7 @@ mod troubles;
 
 pub use members::GossipSetup;
 pub use reload::{ReloadError, Reloaded};
+pub(crate) use report::pods;
 
 /// How often waiting ports, routes and MTUs are looked at, and old FDB entries removed.
 /// A namespace that was deleted is noticed within a second.
@@ -151,6 +152,8 @@ pub struct Control<D> {
     fallbacks: BTreeMap<(Option<VtepAddr>, &'static str), (String, Instant)>,
     history: History,
     troubles: Troubles,
+    /// What the counters said when the doctor began to look.
+    counts_before: BTreeMap<&'static str, u64>,
     next_port: u32,
     next_tick: Instant,
     last_aged: Instant,
@@ -184,6 +187,7 @@ impl<D: Devices> Control<D> {
             fallbacks: BTreeMap::new(),
             history: History::new(now),
             troubles: Troubles::default(),
+            counts_before: BTreeMap::new(),
             next_port: 0,
             next_tick: now + TICK,
             last_aged: now,

@@ -10,6 +10,7 @@ use encap::{MacAddr, Vni};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use self::doctor::{Doctor, Fixed, MatrixEntry};
 pub use self::gossip::{
     FdbEvent, FdbHistory, FdbHistoryEntry, GossipStatus, KeyEntry, Keys, SecretKey, SecretKeyError,
 };
@@ -18,6 +19,7 @@ pub use self::peers::{Degraded, PeerAdd, PeerEntry, PeerKind, PeerState, Peers};
 pub use self::ports::{NetworkEntry, Networks, PortEntry, PortState, Ports};
 use crate::io::netns::NetnsRef;
 
+mod doctor;
 mod gossip;
 mod path;
 mod peers;
@@ -105,6 +107,10 @@ pub enum Request {
         #[serde(default)]
         peer: Option<String>,
     },
+    /// Begins to look at what takes time, for [`Request::Doctor`]: [`Done`]. Nothing is changed.
+    Examine,
+    /// What is wrong, and what mends it: [`Doctor`]. Asked two seconds after [`Request::Examine`].
+    Doctor,
     /// Who has which IP address: [`Neigh`].
     NeighShow {
         /// Only this network, by name or VNI.
@@ -161,6 +167,8 @@ impl Request {
                 | Self::PeerList
                 | Self::FdbShow { .. }
                 | Self::PathShow { .. }
+                | Self::Examine
+                | Self::Doctor
                 | Self::NeighShow { .. }
                 | Self::Drops
                 | Self::FdbHistory { .. }
@@ -226,6 +234,9 @@ pub enum Reply {
     /// The paths to peers.
     #[serde(rename = "weft.path/1")]
     Paths(Paths),
+    /// What is wrong.
+    #[serde(rename = "weft.doctor/1")]
+    Doctor(Doctor),
     /// Who has which IP address.
     #[serde(rename = "weft.neigh/1")]
     Neigh(Neigh),

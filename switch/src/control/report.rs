@@ -18,9 +18,11 @@ use super::protocol::{
 use super::{Control, mtu};
 use crate::counters::{DropReason, Totals};
 
+mod doctor;
 mod gossip;
 mod paths;
 
+pub(crate) use self::doctor::pods;
 pub(super) use self::gossip::Owners;
 
 pub(super) const NO_ROUTE: &str = "no route to its address";

@@ -31,6 +31,11 @@ impl<D: Devices> Control<D> {
             Request::Drops => Ok(self.drops()),
             Request::FdbShow { mac, network } => self.fdb_show(mac, network.as_deref(), now),
             Request::PathShow { peer } => self.path_show(peer.as_deref(), now),
+            Request::Examine => Ok(self.examine()),
+            Request::Doctor => {
+                self.look_for_troubles(now);
+                Ok(self.doctor(now))
+            }
             Request::NeighShow { network } => self.neigh_show(network.as_deref(), now),
             Request::PortAdd(add) => self.port_add(add, now),
             Request::PortDel { name } => self.port_del(&name),

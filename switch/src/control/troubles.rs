@@ -15,6 +15,7 @@ use super::devices::Devices;
 use super::members::{Gossip, Member};
 use super::protocol::{Degraded, DegradedSubject};
 use super::report::{NO_ROUTE, names, seconds};
+use crate::doctor;
 
 /// Gossip that runs this late makes others think that this node hesitates.
 const LATE: Duration = Duration::from_millis(200);
@@ -41,6 +42,24 @@ enum Trouble {
 }
 
 impl Trouble {
+    /// What the doctor calls it.
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::Left => "gossip_left",
+            Self::Insecure => "insecure_gossip",
+            Self::Late => "gossip_late",
+            Self::LaterVersion(..) => "gossip_version",
+            Self::Seed(_) => "seed",
+            Self::Suspect(_) => "node_suspect",
+            Self::Down(_) => "node_down",
+            Self::NoAddress(_) => "no_address",
+            Self::NoRoute(_) => "no_route",
+            Self::Disagrees(_) => "digest_differs",
+            Self::OverLimit(_) => "over_limit",
+            Self::Duplicate(..) => "duplicate_mac",
+        }
+    }
+
     /// How long it may last before it is one: what is on its way differs for a while.
     const fn patience(&self) -> Duration {
         match self {
@@ -122,6 +141,16 @@ impl<D: Devices> Control<D> {
             });
         }
         all
+    }
+
+    /// What of gossip does not work, for the doctor.
+    pub(super) fn trouble_facts(&self, now: Instant) -> Vec<doctor::Trouble> {
+        let Some(gossip) = &self.gossip else { return Vec::new() };
+        let fact = |(trouble, _): (&Trouble, Instant)| {
+            let (subject, what) = self.explain(gossip, trouble);
+            doctor::Trouble { code: trouble.code(), subject, what }
+        };
+        self.troubles.lasting(now).map(fact).collect()
     }
 
     /// What of one member does not work, for `weft peer`.
@@ -235,5 +264,37 @@ fn seed_cause(gossip: &Gossip, name: &str) -> String {
         Some(Err(why)) => why.clone(),
         _ => "nobody answers there: does weft run there with the same key, and do UDP and TCP of that port pass?"
             .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::{DaemonFacts, Facts, diagnose};
+
+    #[test]
+    fn the_doctor_knows_every_trouble() {
+        let (node, vni) = (NodeId::new(1), Vni::new(1).unwrap());
+        let all = [
+            Trouble::Left,
+            Trouble::Insecure,
+            Trouble::Late,
+            Trouble::LaterVersion(([10, 0, 0, 2], 6786).into(), 2),
+            Trouble::Seed("node-b".to_owned()),
+            Trouble::Suspect(node),
+            Trouble::Down(node),
+            Trouble::NoAddress(node),
+            Trouble::NoRoute(node),
+            Trouble::Disagrees(node),
+            Trouble::OverLimit(node),
+            Trouble::Duplicate(vni, MacAddr::new([2, 0, 0, 0, 0, 1])),
+        ];
+        for trouble in all {
+            let code = trouble.code();
+            let fact = doctor::Trouble { code, subject: String::new(), what: String::new() };
+            let daemon = DaemonFacts { troubles: vec![fact], ..DaemonFacts::default() };
+            let report = diagnose(&Facts { daemon: Some(daemon), ..Facts::default() });
+            assert_eq!(report.findings.len(), 1, "{code}");
+        }
     }
 }

@@ -11,15 +11,18 @@ use encap::{MacAddr, Mtu, PortId, Vni, VtepAddr};
 use fdb::gossip::identity::NodeId;
 use fdb::gossip::seal::Mode;
 
+use super::doctor::Examiner;
 use super::paths::Paths;
 use super::wanted_offloads;
 use crate::control::config::{Config, UnderlayMtu};
 use crate::control::devices::{Devices, OpenPort, PortError, PortSpec, UnderlayPath, Watched};
 use crate::datapath::worker::Update;
+use crate::doctor::{Buffer, HostFacts, HostQuestions};
 use crate::io::link::{Link, LinkSetup, Links};
 use crate::io::netns::{Netns, NetnsRef, run_in};
 use crate::io::poll::Waker;
 use crate::io::tap::{Setup, Tap, Wanted};
+use crate::io::udp;
 use crate::path::{self, View};
 use crate::topology::Topology;
 
@@ -40,6 +43,7 @@ pub(super) struct HostDevices {
     workers: Vec<(Sender<Update>, Arc<Waker>)>,
     /// The watch over paths, where there are members.
     paths: Option<Paths>,
+    examiner: Examiner,
 }
 
 struct Port {
@@ -73,6 +77,7 @@ impl HostDevices {
             ports: HashMap::new(),
             workers: Vec::new(),
             paths: None,
+            examiner: Examiner::default(),
         }
     }
 
@@ -243,6 +248,19 @@ impl Devices for HostDevices {
 
     fn path_views(&self) -> BTreeMap<NodeId, View> {
         self.paths.as_ref().map(Paths::views).unwrap_or_default()
+    }
+
+    fn examine_host(&mut self, questions: HostQuestions) {
+        self.examiner.begin(questions);
+    }
+
+    fn host_facts(&self) -> HostFacts {
+        let buffer = Buffer { got: self.buffer_size as u64, wanted: udp::WANTED_BUFFER as u64 };
+        HostFacts { buffer: Some(buffer), ..self.examiner.facts() }
+    }
+
+    fn namespace(&self) -> Option<(u64, u64)> {
+        Netns::current().ok().map(|netns| netns.identity())
     }
 
     fn offloads(&self) -> Vec<(&'static str, String)> {

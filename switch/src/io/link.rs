@@ -14,12 +14,17 @@ use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressHe
 use rtnetlink::packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
-use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteMetric};
+use rtnetlink::packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteType,
+};
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use tokio::io::unix::AsyncFd;
 
 use super::netns::Netns;
 use crate::sys::netlink::{Rtnetlink, Subscription, Verb};
+
+/// The most routes that are told of at a time.
+pub const MAX_ROUTES: usize = 64;
 
 /// A network device as the kernel describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -331,6 +336,21 @@ impl Links {
     ///
     /// The kernel's refusal otherwise.
     pub fn link_mtu_to(&self, to: IpAddr, from: IpAddr) -> io::Result<Option<Mtu>> {
+        let Some((route, link)) = self.route_to(to, from)? else { return Ok(None) };
+        let octets = route.mtu.unwrap_or(link.mtu).min(link.mtu).clamp(Mtu::MIN.into(), Mtu::MAX.into());
+        Ok(Mtu::new(octets).ok())
+    }
+
+    /// The name of the link that a packet from `from` to `to` leaves through. `None` = no route.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's refusal otherwise.
+    pub fn link_name_to(&self, to: IpAddr, from: IpAddr) -> io::Result<Option<String>> {
+        Ok(self.route_to(to, from)?.map(|(_, link)| link.name))
+    }
+
+    fn route_to(&self, to: IpAddr, from: IpAddr) -> io::Result<Option<(Route, Link)>> {
         let answers = match self.netlink.request(Verb::Get, Message::GetRoute(route_query(to, from))) {
             Err(error) if is_no_route(&error) => return Ok(None),
             answers => {
@@ -338,9 +358,30 @@ impl Links {
             }
         };
         let Some(route) = answers.iter().find_map(read_route) else { return Ok(None) };
-        let Some(link) = self.by_index(route.link)? else { return Ok(None) };
-        let octets = route.mtu.unwrap_or(link.mtu).min(link.mtu).clamp(Mtu::MIN.into(), Mtu::MAX.into());
-        Ok(Mtu::new(octets).ok())
+        Ok(self.by_index(route.link)?.map(|link| (route, link)))
+    }
+
+    /// The routes of the main table that are `wanted`, each with the name of its link; at most [`MAX_ROUTES`]. Default
+    /// routes are none of them.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel answers.
+    ///
+    /// # Cost
+    ///
+    /// The kernel tells all its routes, a microsecond or two each.
+    pub fn routes(&self, wanted: impl Fn(IpNet) -> bool) -> io::Result<Vec<(IpNet, String)>> {
+        let mut found = Vec::new();
+        self.netlink.visit(Verb::Dump, Message::GetRoute(RouteMessage::default()), |answer| {
+            let route = destination(&answer).filter(|(net, _)| net.prefix_len() > 0 && wanted(*net));
+            found.extend(route.filter(|_| found.len() < MAX_ROUTES));
+        })?;
+        let mut named = Vec::new();
+        for (net, index) in found {
+            named.extend(self.by_index(index)?.map(|link| (net, link.name)));
+        }
+        Ok(named)
     }
 
     fn change(&self, link: LinkMessage, what: impl FnOnce() -> String) -> io::Result<()> {
@@ -455,6 +496,22 @@ fn route_query(to: IpAddr, from: IpAddr) -> RouteMessage {
         message.attributes.push(RouteAttribute::Source(from.into()));
     }
     message
+}
+
+/// Where a unicast route of the main table leads to, and through which link.
+fn destination(answer: &Message) -> Option<(IpNet, u32)> {
+    let Message::NewRoute(message) = answer else { return None };
+    let header = &message.header;
+    if header.table != RouteHeader::RT_TABLE_MAIN || header.kind != RouteType::Unicast {
+        return None;
+    }
+    let to = message.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(RouteAddress::Inet(ip)) => Some(IpAddr::V4(*ip)),
+        RouteAttribute::Destination(RouteAddress::Inet6(ip)) => Some(IpAddr::V6(*ip)),
+        _ => None,
+    })?;
+    let net = IpNet::new(to, header.destination_prefix_length).ok()?;
+    Some((net, read_route(answer)?.link))
 }
 
 /// What the kernel says about a route.

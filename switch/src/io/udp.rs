@@ -16,6 +16,8 @@ pub use crate::sys::mmsg::{Received, RecvBuffer, Returned, SendMessage};
 
 /// What is asked of a socket's buffers; the kernel may give less without privilege.
 const BUFFER: usize = 8 << 20;
+/// What [`Receiver::buffer_size`] says if the kernel gives it all: it counts its own bookkeeping, too.
+pub const WANTED_BUFFER: usize = 2 * BUFFER;
 const UDP_NO_CHECK6_RX: i32 = 102;
 /// `IP_PMTUDISC_PROBE`: DF is set, and what the kernel believes of the path is ignored, because one forged ICMP
 /// would poison it for ten minutes.

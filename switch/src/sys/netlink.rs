@@ -65,6 +65,18 @@ impl Rtnetlink {
         verb: Verb,
         message: RouteNetlinkMessage,
     ) -> io::Result<Vec<RouteNetlinkMessage>> {
+        let mut answers = Vec::new();
+        self.visit(verb, message, |answer| answers.push(answer))?;
+        Ok(answers)
+    }
+
+    /// As [`Self::request`], but hands each answer over as it comes: for those that may be very many.
+    pub(crate) fn visit(
+        &self,
+        verb: Verb,
+        message: RouteNetlinkMessage,
+        mut each: impl FnMut(RouteNetlinkMessage),
+    ) -> io::Result<()> {
         let sequence = self.sequence.get().wrapping_add(1);
         self.sequence.set(sequence);
         let mut request = NetlinkMessage::from(message);
@@ -75,13 +87,12 @@ impl Rtnetlink {
         request.serialize(&mut octets);
         self.socket.send(&octets, 0)?;
 
-        let mut answers = Vec::new();
-        while !self.receive(sequence, &mut answers)? {}
-        Ok(answers)
+        while !self.receive(sequence, &mut each)? {}
+        Ok(())
     }
 
     /// Takes one datagram of answers; true = that was the last one.
-    fn receive(&self, sequence: u32, answers: &mut Vec<RouteNetlinkMessage>) -> io::Result<bool> {
+    fn receive(&self, sequence: u32, each: &mut impl FnMut(RouteNetlinkMessage)) -> io::Result<bool> {
         let (octets, _) = self.socket.recv_from_full()?;
         let mut rest = octets.as_slice();
         while !rest.is_empty() {
@@ -93,7 +104,7 @@ impl Rtnetlink {
                 continue; // left over from a request that failed half way
             }
             match message.payload {
-                NetlinkPayload::InnerMessage(answer) => answers.push(answer),
+                NetlinkPayload::InnerMessage(answer) => each(answer),
                 NetlinkPayload::Error(error) => match error.code {
                     Some(code) => return Err(io::Error::from_raw_os_error(code.get().abs())),
                     None => return Ok(true),

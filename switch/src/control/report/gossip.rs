@@ -97,7 +97,7 @@ impl<D: Devices> Control<D> {
     }
 
     /// Where a member is, or was before it was hidden, or would be if it could be reached.
-    fn address_of(&self, member: &Member) -> (encap::Format, Option<IpAddr>, u16) {
+    pub(super) fn address_of(&self, member: &Member) -> (encap::Format, Option<IpAddr>, u16) {
         if let Some((format, to)) = self.sent_as(member) {
             return (format, Some(to.ip()), to.port());
         }

@@ -8,6 +8,7 @@ use fdb::gossip::seal::Mode;
 
 use super::*;
 use crate::control::devices::{OpenPort, PortError, PortSpec, UnderlayPath, Watched};
+use crate::doctor::{HostFacts, HostQuestions};
 use crate::io::netns::NetnsRef;
 use crate::path::{self, View};
 
@@ -43,6 +44,10 @@ pub(super) struct Twin {
     pub(super) examined: Vec<NodeId>,
     /// What is known of paths.
     pub(super) views: BTreeMap<NodeId, View>,
+    /// What the host was asked.
+    pub(super) questions: Option<HostQuestions>,
+    /// What the host says.
+    pub(super) host: HostFacts,
 }
 
 impl Default for Twin {
@@ -63,6 +68,8 @@ impl Default for Twin {
             too_big: Vec::new(),
             examined: Vec::new(),
             views: BTreeMap::new(),
+            questions: None,
+            host: HostFacts::default(),
         }
     }
 }
@@ -142,6 +149,18 @@ impl Devices for Twin {
 
     fn path_views(&self) -> BTreeMap<NodeId, View> {
         self.views.clone()
+    }
+
+    fn examine_host(&mut self, questions: HostQuestions) {
+        self.questions = Some(questions);
+    }
+
+    fn host_facts(&self) -> HostFacts {
+        self.host.clone()
+    }
+
+    fn namespace(&self) -> Option<(u64, u64)> {
+        Some((4, 1))
     }
 
     fn announce(&mut self, vni: Vni, except: Option<PortId>, frame: &FrameBuf) {

@@ -315,7 +315,7 @@ fn members_stand_beside_static_peers_within_100_columns() {
         name: name.into(),
         address: "192.168.100.101".into(),
         port: 4789,
-        format: encap::Format::Geneve,
+        format: Format::Geneve,
         kind,
         state,
         path_mtu: encap::Mtu::new(1500).ok(),

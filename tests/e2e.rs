@@ -180,7 +180,7 @@ fn many_flows_at_once_all_arrive() {
         scope.spawn(|| assert_transfer(one, (two, pod_v4(2)), STREAM));
         scope.spawn(|| assert_transfer(two, (one, pod_v4(1)), STREAM));
         scope.spawn(|| {
-            let pings = ping_with(one, pod_v6(2), "-c 100 -i 0.01 -W 1");
+            let pings = ping_with(one, pod_v6(2), "-c 100 -i 0.01 -w 20");
             assert!(pings.answered >= 99, "beside two streams: {pings:?}");
         });
     });

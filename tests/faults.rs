@@ -55,7 +55,7 @@ fn a_million_malformed_datagrams_harm_nobody() {
             .map(|(host, seed)| scope.spawn(move || send_mutants(host, target, seed, MUTANTS)));
         let mut sum = Pings { sent: 0, answered: 0 };
         while senders.iter().any(|sender| !sender.is_finished()) {
-            let more = ping_with(&pods[1], pod_v4(1), "-c 400 -i 0.005 -W 1");
+            let more = ping_with(&pods[1], pod_v4(1), "-c 400 -i 0.005 -w 10");
             sum = Pings { sent: sum.sent + more.sent, answered: sum.answered + more.answered };
         }
         sum
@@ -217,7 +217,7 @@ fn a_deleted_device_or_namespace_takes_its_port_down_and_nothing_else() {
     let mut node = Node::start(&host, &Config::new(network("pods", 100, "") + &ports));
     assert_pings(&pods[2], pod_v4(4));
     let pings = std::thread::scope(|scope| {
-        let pings = scope.spawn(|| ping_with(&pods[2], pod_v4(4), "-c 400 -i 0.01 -W 1"));
+        let pings = scope.spawn(|| ping_with(&pods[2], pod_v4(4), "-c 400 -i 0.01 -w 30"));
         pods[0].ip("link del eth0");
         wait::until(wait::secs(1), "port p1 to go down", || node.port_state("p1") == "down");
         pods[1].delete();
@@ -264,7 +264,7 @@ impl Neighbours {
     fn assert_living_loses_nothing(&self) {
         let pings = std::thread::scope(|scope| {
             scope.spawn(|| ping_with(&self.pods[0], pod_v4(3), "-c 1500 -i 0.002 -W 0.1"));
-            ping_with(&self.pods[0], pod_v4(2), "-c 300 -i 0.01 -W 1")
+            ping_with(&self.pods[0], pod_v4(2), "-c 300 -i 0.01 -w 30")
         });
         assert!(pings.all(), "to the living peer: {pings:?}: {}", self.nodes[0].json("drops"));
     }

@@ -72,7 +72,7 @@ fn a_partition_loses_nothing_inside_its_halves_and_heals_within_five_seconds() {
         for half in [[0, 1, 2, 3], [4, 5, 6, 7]] {
             for (from, to) in [(0, 1), (1, 2), (2, 3), (3, 0), (0, 2), (1, 3)] {
                 let (pod, to) = (&cluster.pods[half[from]], pod_v4(pod_number(half[to])));
-                pings.push(scope.spawn(move || (to, ping_with(pod, to, "-c 300 -i 0.1 -W 1"))));
+                pings.push(scope.spawn(move || (to, ping_with(pod, to, "-c 300 -i 0.1 -w 60"))));
             }
         }
         for ping in pings {

@@ -177,7 +177,7 @@ fn grow_old(cluster: &Cluster) {
 fn undisturbed<T: Send>(cluster: &Cluster, work: impl FnOnce() -> T + Send) -> T {
     assert_pings(&cluster.pods[0], pod_v4(2));
     std::thread::scope(|scope| {
-        let pings = scope.spawn(|| ping_with(&cluster.pods[0], pod_v4(2), "-c 500 -i 0.02 -W 1"));
+        let pings = scope.spawn(|| ping_with(&cluster.pods[0], pod_v4(2), "-c 500 -i 0.02 -w 60"));
         let result = work();
         let pings = pings.join().expect("ping ends");
         assert!(pings.all(), "{pings:?}");

@@ -121,7 +121,7 @@ fn reload_adds_and_removes_ports_and_loses_no_ping() {
         };
         let with_more = pair.configs[0].clone().with(&more_text);
         let pings = std::thread::scope(|scope| {
-            let pings = scope.spawn(|| ping_with(&pair.pods[0], pod_v4(2), "-c 150 -i 0.02 -W 1"));
+            let pings = scope.spawn(|| ping_with(&pair.pods[0], pod_v4(2), "-c 150 -i 0.02 -w 20"));
             wait::sleep_ms(300);
             reload(&pair, &with_more);
             wait::until(wait::secs(3), "the new port", || pair.nodes[0].port_state("third") == "up");

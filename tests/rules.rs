@@ -55,7 +55,7 @@ fn a_port_without_guard_sends_from_any_address() {
     let pair = Pair::start(&Spec { port: "guard = false\n", ..Spec::default() });
     assert_pings(&pair.pods[0], pod_v4(2));
     pair.pods[0].ip("addr add 10.32.0.99/12 dev eth0");
-    assert!(ping_with(&pair.pods[0], pod_v4(2), "-c 3 -i 0.1 -W 1 -I 10.32.0.99").all());
+    assert!(ping_with(&pair.pods[0], pod_v4(2), "-c 3 -i 0.1 -w 3 -I 10.32.0.99").all());
     assert_eq!(pair.nodes[0].dropped("port_security"), 0);
     pair.finish();
 }
@@ -73,7 +73,7 @@ fn broadcast_above_the_ports_limit_is_dropped_and_unicast_is_not() {
         pair.nodes[0].dropped("bum_rate") >= before + 800
     });
     assert!(pair.nodes[0].dropped("bum_rate") <= before + 980);
-    let pings = ping_with(&pair.pods[0], pod_v4(2), "-c 20 -i 0.02 -W 1");
+    let pings = ping_with(&pair.pods[0], pod_v4(2), "-c 20 -i 0.02 -w 5");
     assert!(pings.all(), "unicast beside the storm: {pings:?}");
     pair.finish();
 }

@@ -38,7 +38,7 @@ fn load(pair: &Pair, time: Duration) {
             scope.spawn(|| {
                 udp_burst(one, (two, pod_v6(2)), 1_000, Duration::from_micros(500), |i| 8 + i % 1400)
             });
-            let pings = ping_with(two, pod_v4(1), "-c 50 -i 0.01 -W 1");
+            let pings = ping_with(two, pod_v4(1), "-c 50 -i 0.01 -w 20");
             assert!(pings.answered >= 49, "beside the load: {pings:?}");
         });
     }

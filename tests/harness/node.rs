@@ -301,6 +301,19 @@ impl Node {
     }
 }
 
+impl Drop for Node {
+    /// What a failed test needs beside the logs: what was dropped, and where the node believes the pods are.
+    fn drop(&mut self) {
+        if std::thread::panicking() && self.runs() {
+            for query in [["drops"].as_slice(), &["fdb", "show"]] {
+                let said = self.cli(query);
+                eprintln!("--- weft {} on {}:", query.join(" "), self.host.name);
+                said.out.lines().chain(said.err.lines()).for_each(|line| eprintln!("    {line}"));
+            }
+        }
+    }
+}
+
 /// A number in a file of lines like `Name: 12 kB`.
 fn status_field(path: &str, name: &str) -> u64 {
     let text = std::fs::read_to_string(path).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Traffic between pods that checks itself.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -23,23 +24,46 @@ impl Pings {
     pub const fn all(self) -> bool {
         self.sent > 0 && self.sent == self.answered
     }
+
+    /// Reads what ping printed; nothing before its end. While answers are late, ping sends more than `-c` says:
+    /// those are not counted.
+    ///
+    /// # Panics
+    ///
+    /// When `options` have no `-c`.
+    #[must_use]
+    pub fn read(said: &str, options: &str) -> Option<Self> {
+        let mut words = options.split_whitespace().skip_while(|word| *word != "-c").skip(1);
+        let count: u32 = words.next().and_then(|n| n.parse().ok()).expect("options with a count");
+        let line = said.lines().find(|line| line.contains("packets transmitted"))?;
+        let sent: u32 = line.split(' ').next()?.parse().ok()?;
+        let number = |line: &str| line.split("icmp_seq=").nth(1)?.split(' ').next()?.parse::<u32>().ok();
+        let answers = said.lines().filter(|line| line.contains(" bytes from ")).filter_map(number);
+        let answered: BTreeSet<u32> = answers.filter(|seq| *seq <= count).collect();
+        Some(Self { sent: sent.min(count), answered: answered.len() as u32 })
+    }
 }
 
-/// Pings with more options of `ping`.
+/// Pings with more options of `ping`, among them `-c`.
+///
+/// Where all are to be answered, `-w` gives late answers time. With `-W`, ping ends two round trips after the last
+/// request once any was answered: a pause of some milliseconds then passes for a loss.
 #[track_caller]
 pub fn ping_with(from: &Netns, to: IpAddr, options: &str) -> Pings {
-    let done = from.try_exec(&format!("ping -n -q {options} {to}"));
-    let number = |word: &str| {
-        let line = done.out.lines().find(|line| line.contains("packets transmitted"))?;
-        line.split(", ").find(|part| part.contains(word))?.split_whitespace().next()?.parse().ok()
-    };
-    Pings { sent: number("transmitted").unwrap_or(0), answered: number("received").unwrap_or(0) }
+    let line = ping_line(to, options);
+    Pings::read(&from.try_exec(&line).out, options).unwrap_or(Pings { sent: 0, answered: 0 })
+}
+
+/// The command line whose output [`Pings::read`] reads.
+#[must_use]
+pub fn ping_line(to: IpAddr, options: &str) -> String {
+    format!("ping -n {options} {to}")
 }
 
 /// Ten pings in a fifth of a second.
 #[track_caller]
 pub fn ping(from: &Netns, to: impl Into<IpAddr>) -> Pings {
-    ping_with(from, to.into(), "-c 10 -i 0.02 -W 1")
+    ping_with(from, to.into(), "-c 10 -i 0.02 -w 3")
 }
 
 /// Whether a single ping is answered within a second.

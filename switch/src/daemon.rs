@@ -384,7 +384,8 @@ impl Host<'_> {
                 () = &mut serving => {}
             }
             follow_log(self.log, &control.config().log);
-            if workers.iter().any(JoinHandle::is_finished) || gossip_failed(gossip) {
+            let paths_failed = control.devices_mut().paths_failed();
+            if workers.iter().any(JoinHandle::is_finished) || gossip_failed(gossip) || paths_failed {
                 return Ok(false);
             }
         }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use encap::neighbor::Binding;
 use encap::{Format, MacAddr, PortId, Vni, VtepAddr};
-use fdb::gossip::identity::NodeId;
+use fdb::gossip::identity::{BootId, NodeId};
 
 use crate::path::Path;
 
@@ -55,6 +55,8 @@ pub enum WorkerEvent {
     Path {
         /// The member.
         node: NodeId,
+        /// The run of it that this was found out of.
+        boot: BootId,
         /// The path to it.
         path: Path,
     },

@@ -363,6 +363,16 @@ impl Gate {
         Ok(self.control(opener::challenge(nonce)).ok_or(SealError::Exhausted)?)
     }
 
+    /// In whose name a datagram comes, which anybody can write: nothing is decrypted.
+    ///
+    /// # Errors
+    ///
+    /// What [`Gate::open`] says of octets that are no datagram.
+    pub fn sender(&self, octets: &[u8]) -> Result<Process, Refusal> {
+        let prefix = wire::decode(octets)?.prefix;
+        Ok(Process { node: prefix.node, boot: prefix.boot })
+    }
+
     /// The known process of a node.
     #[must_use]
     pub fn known(&self, node: NodeId) -> Option<BootId> {

@@ -86,6 +86,8 @@ pub(super) struct Member {
     pub(super) vnis: BTreeSet<Vni>,
     /// The IP MTU of the link that leads to it; `None` = no route.
     pub(super) path: Option<Mtu>,
+    /// The last one that was known: a route that comes and goes is no reason to find everything out anew.
+    pub(super) link: Option<Mtu>,
     /// What the watch over paths found out, of this run of it.
     pub(super) found: Option<Path>,
     /// Where workers note that it is sent frames.
@@ -137,6 +139,7 @@ impl Gossip {
                 vtep: None,
                 vnis: BTreeSet::new(),
                 path: None,
+                link: None,
                 found: None,
                 activity: Arc::default(),
             }
@@ -249,7 +252,7 @@ impl<D: Devices> Control<D> {
         let boot = info.boot;
         let before = member.info.replace(info);
         if before.as_ref().is_none_or(|before| before.boot != boot) {
-            member.found = None;
+            (member.found, self.watched) = (None, None);
         }
         if before.is_none() || member.vtep != vtep {
             member.vtep = vtep;
@@ -264,7 +267,7 @@ impl<D: Devices> Control<D> {
     fn hide_member(&mut self, node: NodeId, now: Instant) {
         let member = self.gossip.as_mut().and_then(|gossip| gossip.members.get_mut(&node));
         let Some(member) = member else { return };
-        member.found = None;
+        (member.found, self.watched) = (None, None);
         if let Some(vtep) = member.vtep.take() {
             self.fallbacks.retain(|(at, _), _| at.is_none_or(|at| at.ip() != vtep.ip()));
         }
@@ -407,7 +410,7 @@ impl<D: Devices> Control<D> {
         let path = member.vtep.and_then(|vtep| self.devices.underlay_path(vtep));
         let path = path.map(|path| mtu::of_underlay(self.config.underlay.mtu, Some(path.mtu)));
         if path != member.path {
-            member.path = path;
+            (member.path, member.link) = (path, path.or(member.link));
             self.dirty = true;
         }
     }

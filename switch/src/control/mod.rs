@@ -77,6 +77,8 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// How long after a change of the host's network others are waited for: one seldom comes alone.
 const SETTLING: Duration = Duration::from_millis(50);
+/// And for each way more: all of them are looked at.
+const SETTLING_EACH: Duration = Duration::from_millis(1);
 
 /// Reads the configuration that a reload goes over to.
 pub type Loader = Box<dyn FnMut() -> Result<Config, ConfigError> + Send>;
@@ -221,7 +223,7 @@ impl<D: Devices> Control<D> {
             WorkerEvent::Bind { vni, told, port } => self.bind(vni, told, port, now),
             WorkerEvent::PortGone { port, error } => self.port_gone(port, &error, now),
             WorkerEvent::TooBig { to, mtu, vni } => self.too_big(to, mtu, vni, now),
-            WorkerEvent::Path { node, path } => self.path_changed(node, path, now),
+            WorkerEvent::Path { node, boot, path } => self.path_changed(node, boot, path),
             WorkerEvent::Offload { name, peer, refused } => self.offload(name, peer, refused, now),
         }
         self.settle();
@@ -252,7 +254,9 @@ impl<D: Devices> Control<D> {
 
     /// Links, addresses or routes of this host changed: they are looked at soon, with what changes beside them.
     pub fn handle_underlay_change(&mut self, now: Instant) {
-        self.next_tick = self.next_tick.min(now + SETTLING);
+        let ways = self.peers.len() + self.gossip.as_ref().map_or(0, |gossip| gossip.members.len());
+        let pause = SETTLING + SETTLING_EACH * u32::try_from(ways).unwrap_or(u32::MAX);
+        self.next_tick = self.next_tick.min(now + pause);
     }
 
     /// When [`Self::handle_timeout`] is due. Ageing waits for the next look at everything, unless the last one left some.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use encap::tunnel::IpVersion;
 use encap::{Format, Mtu, Vni, VtepAddr};
-use fdb::gossip::identity::NodeId;
+use fdb::gossip::identity::{BootId, NodeId};
 
 use super::config::{Config, Discovery};
 use super::devices::{Devices, Watched};
@@ -55,7 +55,7 @@ impl<D: Devices> Control<D> {
     }
 
     fn watched(&self, node: NodeId, member: &Member) -> Option<Watched> {
-        let (vtep, info, link_mtu) = (member.vtep?, member.info.as_ref()?, member.path?);
+        let (vtep, info, link_mtu) = (member.vtep?, member.info.as_ref()?, member.link?);
         let format = self.config.encap.format;
         let at = |port| VtepAddr::new(vtep.ip(), port);
         let (vxlan, geneve) = (at(info.vxlan_port), at(info.geneve_port));
@@ -64,14 +64,17 @@ impl<D: Devices> Control<D> {
     }
 
     /// Takes in what was found out of the way to a member.
-    pub(super) fn path_changed(&mut self, node: NodeId, path: Path, _now: Instant) {
+    pub(super) fn path_changed(&mut self, node: NodeId, boot: BootId, path: Path) {
         let member = self.gossip.as_mut().and_then(|gossip| gossip.members.get_mut(&node));
-        let Some(member) = member.filter(|member| member.vtep.is_some()) else { return };
-        let before = member.found.replace(path);
-        if let Some(found) = &member.found {
-            say_change(&member.name(node), before.as_ref(), found);
-        }
-        self.dirty = true;
+        let is_it = |member: &&mut Member| {
+            member.vtep.is_some() && member.info.as_ref().is_some_and(|info| info.boot == boot)
+        };
+        let Some(member) = member.filter(is_it) else { return };
+        say_change(&member.name(node), member.found.as_ref(), &path);
+        // Workers know nothing of causes: a new topology for those alone would cool all their caches.
+        let way = |path: &Path| (path.mtu, path.format, path.via);
+        self.dirty |= member.found.as_ref().map(way) != Some(way(&path));
+        member.found = Some(path);
     }
 
     /// The IP MTU of the underlay path to a member; `None` = no route.
@@ -108,29 +111,49 @@ impl<D: Devices> Control<D> {
             return self.devices.path_too_big(to, mtu);
         }
         let Ok(mtu) = Mtu::new(mtu) else { return };
-        let networks = &self.config.networks;
-        let peer = self.peers.iter_mut().find(|peer| !peer.is_prefix() && peer.vtep.ip() == to.ip());
-        let Some(peer) = peer else { return };
-        let sent_by_us = |vni: Vni| networks.iter().any(|n| n.vni == vni && peer.config.is_on(&n.name));
-        let smaller = peer.path.is_some_and(|path| mtu < path);
-        if to.port() != peer.vtep.port() || !vni.is_none_or(sent_by_us) || !smaller {
-            return;
-        }
-        peer.reported = Some((mtu, now));
-        peer.path = Some(mtu);
+        let (own, shared) = (self.static_told(to, mtu, vni, now), self.shared_told(to, mtu, vni, now));
+        let Some(peer) = own.or(shared) else { return };
         self.dirty = true;
         tracing::warn!(
             event = "path_mtu_reduced",
-            peer = %peer.config.address,
+            %peer,
             path_mtu = mtu.get(),
             "the underlay says that larger packets do not pass to a peer; tried again in 10 min"
         );
     }
 
+    /// Takes that of a static peer; says what it is called if it is news.
+    fn static_told(&mut self, to: SocketAddr, mtu: Mtu, vni: Option<Vni>, now: Instant) -> Option<String> {
+        let networks = &self.config.networks;
+        let peer = self.peers.iter_mut().find(|peer| !peer.is_prefix() && peer.vtep.ip() == to.ip())?;
+        let sent_by_us = |vni: Vni| networks.iter().any(|n| n.vni == vni && peer.config.is_on(&n.name));
+        let smaller = peer.path.is_some_and(|path| mtu < path);
+        if to.port() != peer.vtep.port() || !vni.is_none_or(sent_by_us) || !smaller {
+            return None;
+        }
+        peer.reported = Some((mtu, now));
+        peer.path = Some(mtu);
+        Some(peer.config.address.to_string())
+    }
+
+    /// The same of a VTEP that others share.
+    fn shared_told(&mut self, to: SocketAddr, mtu: Mtu, vni: Option<Vni>, now: Instant) -> Option<String> {
+        let shared = self.gossip.as_mut()?.shared.get_mut(&VtepAddr::new(to.ip(), to.port()))?;
+        let smaller = shared.path.is_some_and(|path| mtu < path);
+        if !vni.is_none_or(|vni| shared.is_on(vni)) || !smaller {
+            return None;
+        }
+        shared.reported = Some((mtu, now));
+        shared.path = Some(mtu);
+        Some(to.to_string())
+    }
+
     /// Forgets what the underlay said long ago.
     pub(super) fn forget_reported(&mut self, now: Instant) {
-        for peer in &mut self.peers {
-            peer.reported = peer.reported.filter(|(_, at)| now.saturating_duration_since(*at) < REPORTED);
+        let shared = self.gossip.iter_mut().flat_map(|gossip| gossip.shared.values_mut());
+        let all = self.peers.iter_mut().map(|peer| &mut peer.reported);
+        for reported in all.chain(shared.map(|shared| &mut shared.reported)) {
+            *reported = reported.filter(|(_, at)| now.saturating_duration_since(*at) < REPORTED);
         }
     }
 

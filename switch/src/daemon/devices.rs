@@ -89,6 +89,11 @@ impl HostDevices {
         self.paths = Some(paths);
     }
 
+    /// Whether the watch over paths ended though nobody told it to.
+    pub(super) fn paths_failed(&self) -> bool {
+        self.paths.as_ref().is_some_and(Paths::is_finished)
+    }
+
     /// Ends the watch over paths.
     pub(super) fn stop_paths(&mut self) -> std::thread::Result<()> {
         self.paths.take().map_or(Ok(()), Paths::end)

@@ -10,10 +10,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use crossbeam_channel::{Receiver, Sender, bounded, never, select_biased};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, never, select_biased};
 use encap::tunnel::{self, IpVersion};
 use encap::{Format, Mtu, Span, control};
-use fdb::gossip::identity::NodeId;
+use fdb::gossip::identity::{BootId, NodeId};
 use fdb::gossip::seal::{Mode, Process};
 
 use crate::batch::{Route, SendBatch};
@@ -24,7 +24,7 @@ use crate::events::{ControlDatagram, WorkerEvent};
 use crate::io::random::{OsRng, os_rng};
 use crate::io::sender;
 use crate::io::udp::SharedSockets;
-use crate::path::{Arrival, Config, Engine, Moment, Output, View};
+use crate::path::{Arrival, Config, Engine, Moment, Output, Path, View};
 
 /// Control datagrams that may wait: a round of answers of many members.
 const DATAGRAMS: usize = 1024;
@@ -32,6 +32,8 @@ const DATAGRAMS: usize = 1024;
 const ORDERS: usize = 64;
 /// How often workers are asked whether they sent frames to a member.
 const ACTIVITY: Duration = Duration::from_millis(500);
+/// When control is told again what there was no room for.
+const TELL_AGAIN: Duration = Duration::from_millis(20);
 /// How long the thread waits when nothing is due.
 const FOR_EVER: Duration = Duration::from_secs(3600);
 /// How long control waits for an answer, or for room for an order.
@@ -111,6 +113,11 @@ impl Paths {
         let _ = self.orders.send_timeout(order, PATIENCE);
     }
 
+    /// Whether the thread has ended, which it does of itself only by a panic.
+    pub(super) fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Ends the thread.
     pub(super) fn end(self) -> std::thread::Result<()> {
         drop(self.orders);
@@ -128,6 +135,8 @@ struct Watch {
     batch: SendBatch,
     counters: Arc<PaddedCounters>,
     events: Sender<WorkerEvent>,
+    /// Paths that control is still to be told of: the latest state of each, since one that was lost would be wrong for good.
+    untold: BTreeMap<NodeId, (BootId, Path)>,
     /// What stands behind a probe to make it as large as it is to be.
     padding: Box<[u8]>,
 }
@@ -145,6 +154,7 @@ impl Watch {
             batch: SendBatch::new(1),
             counters,
             events,
+            untold: BTreeMap::new(),
             padding: vec![0; usize::from(u16::MAX)].into_boxed_slice(),
         })
     }
@@ -152,16 +162,18 @@ impl Watch {
     fn run(mut self, orders: &Receiver<Order>, mut datagrams: Receiver<ControlDatagram>) {
         loop {
             let due = self.engine.poll_timeout().into_iter().chain(self.activity_due()).min();
-            let patience = due.map_or(FOR_EVER, |due| due.saturating_duration_since(clock::now()));
+            let most = if self.untold.is_empty() { FOR_EVER } else { TELL_AGAIN };
+            let patience = due.map_or(most, |due| due.saturating_duration_since(clock::now()).min(most));
             select_biased! {
+                // Control waits for some of its orders; datagrams may come without a pause.
+                recv(orders) -> order => match order {
+                    Ok(order) => self.obey(order),
+                    Err(_) => return,
+                },
                 recv(datagrams) -> datagram => match datagram {
                     Ok(datagram) => self.receive(&datagram),
                     // The workers have ended; control's word is still to come.
                     Err(_) => datagrams = never(),
-                },
-                recv(orders) -> order => match order {
-                    Ok(order) => self.obey(order),
-                    Err(_) => return,
                 },
                 default(patience) => {}
             }
@@ -173,6 +185,7 @@ impl Watch {
                 self.engine.handle_timeout(moment(now), &mut self.rng);
             }
             self.drain();
+            self.tell();
         }
     }
 
@@ -212,6 +225,8 @@ impl Watch {
                 let targets: Vec<_> = watched.iter().map(|watched| watched.target).collect();
                 self.engine.set_targets(&targets, now);
                 self.watched = watched;
+                // Control may have forgotten what it was told of a member that was hidden for a moment.
+                targets.iter().for_each(|target| self.note_path(target.node));
             }
             Order::Keys(mode) => self.engine.set_mode(mode),
             Order::TooBig { to, mtu } => self.engine.handle_too_big(to.into(), octets(mtu), now),
@@ -231,11 +246,28 @@ impl Watch {
                 Output::Send { to, format, source, sealed, size } => {
                     self.send(Route { to, source, tos: 0 }, format, &sealed, size);
                 }
-                Output::Path { node, path } => {
-                    if self.events.try_send(WorkerEvent::Path { node, path }).is_err() {
-                        self.counters.notices.learn_lost.add(1);
-                    }
+                Output::Path { node, .. } => self.note_path(node),
+            }
+        }
+    }
+
+    fn note_path(&mut self, node: NodeId) {
+        if let Some(View { target, path, .. }) = self.engine.view(node) {
+            self.untold.insert(node, (target.boot, path));
+        }
+    }
+
+    /// Tells control what changed, as far as there is room.
+    fn tell(&mut self) {
+        while let Some((node, (boot, path))) = self.untold.pop_first() {
+            match self.events.try_send(WorkerEvent::Path { node, boot, path }) {
+                Ok(()) => {}
+                Err(TrySendError::Full(WorkerEvent::Path { node, boot, path })) => {
+                    self.untold.insert(node, (boot, path));
+                    return;
                 }
+                // Control has ended.
+                Err(_) => return,
             }
         }
     }
@@ -258,7 +290,13 @@ impl Watch {
                 Some(mtu) if returned.remote => {
                     self.engine.handle_too_big(returned.to.into(), octets(mtu), now);
                 }
-                _ => self.engine.handle_refused(to, size, now),
+                // The sockets are the workers', too: what the kernel says may be of another's datagram.
+                mtu => {
+                    let least = mtu.map_or(size, |mtu| usize::from(octets(mtu)).saturating_add(1));
+                    if returned.to.ip() == to.ip() && least <= size {
+                        self.engine.handle_refused(to, least, now);
+                    }
+                }
             }
         }
     }

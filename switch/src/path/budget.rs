@@ -17,6 +17,9 @@ pub(super) const PEER_RATE: u32 = 3_850;
 /// And at once: enough to tell a black hole from loss, and to find what still passes.
 pub(super) const PEER_BURST: u32 = 16_000;
 
+/// Datagrams a second in the name of one peer that are opened, and at once.
+pub(super) const OPENED_RATE: u32 = 2_000;
+
 /// Replies a second to one peer, and at once.
 pub(super) const REPLY_RATE: u32 = 20;
 pub(super) const REPLY_BURST: u32 = 40;

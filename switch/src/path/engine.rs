@@ -5,6 +5,7 @@ mod targets;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use encap::tunnel::IpVersion;
 use encap::{Format, VtepAddr};
 use fdb::gossip::identity::NodeId;
 use fdb::gossip::seal::{Gate, Kind, Mode, Opened, Process, Refusal};
@@ -12,15 +13,15 @@ use rand_core::{CryptoRng, Rng};
 
 use super::budget::{ACTIVE_RESERVE, Bucket, NODE_BURST, NODE_RATE, NODE_RESERVE, Stretch};
 use super::message::{self, Answer, Ask, Body, Message, MessageError, Probe, Reply};
-use super::peer::{Peer, Tempo, Want};
+use super::peer::{Peer, Tempo, Want, least_mtu};
 use super::relay::{ASKED, Offer, Via};
 use super::{Arrival, Config, Dropped, Moment, Output, View};
 
 /// Targets at most.
 pub const MAX_TARGETS: usize = 4_096;
 
-/// Datagrams a second that are opened, and at once.
-const OPENED_RATE: u32 = 10_000;
+/// Datagrams a second that are opened, and at once: those of all targets.
+const OPENED_RATE: u32 = 20_000;
 
 /// How often peers with and without traffic are counted.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
@@ -115,7 +116,10 @@ impl Engine {
         now: Moment,
         rng: &mut impl CryptoRng,
     ) -> Result<(), Dropped> {
-        if !self.opened.take(1, 0.0, now.at) {
+        // Whoever floods in the name of one is not to make all others mute.
+        let sender = self.gate.sender(arrival.sealed)?;
+        let claimed = self.peers.get_mut(&sender.node).ok_or(Refusal::Stranger)?;
+        if !claimed.may_be_opened(now.at) || !self.opened.take(1, 0.0, now.at) {
             return Err(Dropped::Rate);
         }
         let Opened::Message(opened) = self.gate.open(arrival.sealed, arrival.from, now.at, rng)? else {
@@ -164,12 +168,17 @@ impl Engine {
 
     fn handle_ask(&mut self, node: NodeId, ask: Ask, format: Format, now: Moment) -> Result<(), Dropped> {
         let Ask { round, about } = ask;
-        let known = self.peers.get_mut(&about);
+        let asker = self.peers.get(&node).map(Peer::outer);
+        let known = self.peers.get_mut(&about).filter(|_| self.config.relay);
         let answer = known.map(|peer| {
             // Frames will come this way: from now on it is probed as if they did.
             peer.traffic(now.at);
-            let (up, mtu) = (peer.is_up(), peer.mtu().get());
-            Answer { round, about, up, mtu, round_trip: peer.round_trip().unwrap_or_default() }
+            // What is left behind the header of the way there must be left behind that of the way here.
+            let room = usize::from(peer.mtu().get()).saturating_sub(peer.outer().header_len());
+            let here = asker.map_or(0, IpVersion::header_len);
+            let mtu = u16::try_from(room + here).unwrap_or(u16::MAX);
+            let round_trip = peer.round_trip().unwrap_or_default();
+            Answer { round, about, up: peer.is_up(), mtu, round_trip }
         });
         let unknown = Answer { round, about, up: false, mtu: 0, round_trip: Duration::ZERO };
         let answered = self.answer(node, Body::Answer(answer.unwrap_or(unknown)), format, 0, now);
@@ -203,7 +212,8 @@ impl Engine {
     fn handle_answer(&mut self, from: NodeId, answer: &Answer, now: Moment) {
         let Some(relay) = self.peers.get(&from) else { return };
         let (leg, first) = (relay.mtu(), relay.round_trip().unwrap_or_default());
-        let up = answer.up && relay.is_up();
+        // Less than any path takes is said only by who wants the frames to be lost.
+        let up = answer.up && relay.is_up() && answer.mtu >= least_mtu(relay.outer());
         let Some(peer) = self.peers.get_mut(&answer.about) else { return };
         match encap::Mtu::new(answer.mtu.into()) {
             Ok(mtu) if up => {

@@ -10,7 +10,7 @@ use encap::{Format, Mtu};
 use rand_core::Rng;
 
 pub(super) use self::schedule::{Tempo, Want};
-use super::budget::{Bucket, PEER_BURST, PEER_RATE, REPLY_BURST, REPLY_RATE, Stretch};
+use super::budget::{Bucket, OPENED_RATE, PEER_BURST, PEER_RATE, REPLY_BURST, REPLY_RATE, Stretch};
 use super::examination::{Examination, Size};
 use super::health::Causes;
 use super::life::Life;
@@ -36,8 +36,14 @@ const COSTLY: u32 = 2;
 
 /// ICMP errors about one peer are heard so often.
 const HINT_EVERY: Duration = Duration::from_secs(1);
-/// What no router can mean (RFC 791, RFC 8200).
-const HINT_MIN: [u16; 2] = [576, 1280];
+
+/// The least MTU of a path: what claims less is forged, or broken (RFC 791, RFC 8200 section 5).
+pub(super) const fn least_mtu(outer: IpVersion) -> u16 {
+    match outer {
+        IpVersion::V4 => 576,
+        IpVersion::V6 => 1280,
+    }
+}
 
 /// What a probe is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +87,7 @@ pub(super) struct Peer {
     search: Search,
     life: Life,
     causes: Causes,
+    opened: Bucket,
     replies: Bucket,
     bucket: Bucket,
     sources: Vec<SourceView>,
@@ -114,6 +121,7 @@ impl Peer {
             search: Search::new(bounds(&target, config), config.source_ports, now),
             life: Life::new(target.format, now),
             causes: Causes::default(),
+            opened: Bucket::new(OPENED_RATE, OPENED_RATE, now),
             replies: Bucket::new(REPLY_RATE, REPLY_BURST, now),
             bucket: Bucket::new(PEER_RATE, PEER_BURST, now),
             sources: vec![SourceView::default(); config.source_ports.into()],
@@ -194,8 +202,7 @@ impl Peer {
 
     /// An ICMP error says what the path takes.
     pub(super) fn hint(&mut self, mtu: u16, now: Instant) {
-        let [v4, v6] = HINT_MIN;
-        let least = if self.outer() == IpVersion::V4 { v4 } else { v6 };
+        let least = least_mtu(self.outer());
         let again = self.hinted_at.is_none_or(|at| now.saturating_duration_since(at) >= HINT_EVERY);
         if mtu >= least && mtu < self.search.current() && again {
             self.hinted_at = Some(now);
@@ -252,6 +259,11 @@ impl Peer {
     /// How rarely this node is to be probed by it.
     pub(super) fn own_pace(&self, stretch: &Stretch, now: Instant) -> Pace {
         Pace::new(if self.is_costly(now) { stretch.active } else { stretch.idle })
+    }
+
+    /// Whether a datagram in its name may cost a decryption.
+    pub(super) fn may_be_opened(&mut self, now: Instant) -> bool {
+        self.opened.take(1, 0.0, now)
     }
 
     /// Whether one more answer may be sent to it.
@@ -440,11 +452,7 @@ impl Peer {
     }
 }
 
-/// IPv6 links take 1,280 octets, IPv4 ones may take less; below 576 nothing is tried.
+/// Between what every path takes and what the link does.
 fn bounds(target: &Target, config: &Config) -> Bounds {
-    let floor = match IpVersion::from(target.vxlan.ip()) {
-        IpVersion::V4 => HINT_MIN[0],
-        IpVersion::V6 => HINT_MIN[1],
-    };
-    Bounds::new(floor, config.min.get(), target.link_mtu.get())
+    Bounds::new(least_mtu(target.vxlan.ip().into()), config.min.get(), target.link_mtu.get())
 }

@@ -36,6 +36,7 @@ pub(super) struct Twin {
     pub(super) published: Vec<Arc<Topology>>,
     /// Whose paths are watched, and how.
     pub(super) watching: Option<(path::Config, Vec<Watched>)>,
+    pub(super) watches: u32,
     /// The keys for probes.
     pub(super) path_keys: Option<Mode>,
     /// What was passed on of sizes.
@@ -64,6 +65,7 @@ impl Default for Twin {
             announced: Vec::new(),
             published: Vec::new(),
             watching: None,
+            watches: 0,
             path_keys: None,
             too_big: Vec::new(),
             examined: Vec::new(),
@@ -133,6 +135,7 @@ impl Devices for Twin {
 
     fn watch_paths(&mut self, config: path::Config, watched: Vec<Watched>) {
         self.watching = Some((config, watched));
+        self.watches += 1;
     }
 
     fn set_path_keys(&mut self, mode: Mode) {

@@ -31,8 +31,11 @@ impl Engine {
         for target in &kept {
             let node = target.node;
             self.by_vtep.extend([(target.vxlan, node), (target.geneve, node)]);
-            // There is room: the gate knows four times as many.
-            let _ = self.gate.trust(target.process());
+            // Those that are gone are known to it, too, so that what was recorded of them is no news when they come back.
+            if self.gate.trust(target.process()).is_err() {
+                self.gate.retain(|node| nodes.contains(&node));
+                let _ = self.gate.trust(target.process());
+            }
             let (config, peers) = (&self.config, &mut self.peers);
             peers
                 .entry(node)
@@ -49,7 +52,6 @@ impl Engine {
     }
 
     fn forget(&mut self, node: NodeId, now: Instant) {
-        self.gate.forget(node);
         if let Some(peer) = self.peers.remove(&node) {
             self.agenda.remove(&(peer.wake, node));
         }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::message::{self, Body, Counts, Message, Pace, Probe, Reply};
+use super::super::message::{self, Answer, Body, Counts, Message, Pace, Probe, Reply};
 use super::*;
 use fdb::gossip::seal::{Gate, Kind, Mode, Process};
 
@@ -99,6 +99,52 @@ fn a_storm_of_probes_gets_few_answers_and_costs_the_others_nothing() {
     println!("a storm of 1,000 probes a second: {rate} B/s sent, to both peers");
     assert!(rate <= 8_000, "{rate}");
     assert_eq!(world.path(0, 2).health, Health::Up);
+}
+
+#[test]
+fn who_floods_in_the_name_of_one_does_not_make_the_others_mute() {
+    let mut world = World::new(1, 3);
+    world.talk(0, 2);
+    world.run_secs(5);
+    // Anybody can write whose name is in the clear, and octets behind it.
+    let mut garbage = Liar::instead_of_1(&mut world).says(&world, probe(140));
+    if let Some(last) = garbage.last_mut() {
+        *last ^= 1;
+    }
+    for _ in 0..50 {
+        for _ in 0..3_000 {
+            world.arrive(1, 0, Format::Vxlan, &garbage, 140);
+        }
+        world.run(millis(100));
+    }
+    assert!(refused(&world, "rate") > 100_000);
+    assert_eq!(world.path(0, 2).health, Health::Up);
+}
+
+#[test]
+fn a_relay_that_takes_next_to_nothing_is_none() {
+    let mut world = World::new(1, 3);
+    for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+        world.talk(a, b);
+    }
+    world.run_secs(5);
+    let mut liar = Liar::instead_of_1(&mut world);
+    world.between(0, 2, |wire| wire.cut = true);
+    for round in 0..200 {
+        for mtu in [68, 575] {
+            let body = Body::Answer(Answer {
+                round: round / 10,
+                about: id(2),
+                up: true,
+                mtu,
+                round_trip: Duration::ZERO,
+            });
+            let sealed = liar.says(&world, body);
+            world.arrive(1, 0, Format::Vxlan, &sealed, 140);
+        }
+        world.run(millis(20));
+    }
+    assert!(world.path(0, 2).via.is_none_or(|via| via.mtu.get() >= 576), "{:?}", world.path(0, 2));
 }
 
 #[test]

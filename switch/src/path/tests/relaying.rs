@@ -86,6 +86,20 @@ fn nobody_relays_where_that_is_turned_off() {
 }
 
 #[test]
+fn who_does_not_relay_does_not_offer_it() {
+    let mut world = World::new(1, 4);
+    for (a, b) in [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3)] {
+        world.talk(a, b);
+    }
+    world.between(0, 3, |wire| wire.latency = millis(5));
+    world.nodes[2].engine.set_config(Config { relay: false, ..Config::default() }, world.now);
+    world.collect(2);
+    world.run_secs(10);
+    cut(&mut world, true);
+    world.until(2 * SECOND, |world| world.path(0, 1).via.is_some_and(|via| via.node == id(3)));
+}
+
+#[test]
 fn a_path_that_flaps_changes_some_times_a_minute_only() {
     let mut world = three(1);
     let mut changes = 0;

@@ -39,7 +39,7 @@ fn the_doctor_names_what_control_knows() {
 
     let health = PathHealth::Degraded(vec![Since { cause: Cause::OneWay, since: lab.now }]);
     let path = Path { mtu: mtu(1500), health, via: None, format: Format::Vxlan };
-    lab.control.handle_event(WorkerEvent::Path { node: id(2), path }, lab.now);
+    lab.control.handle_event(WorkerEvent::Path { node: id(2), boot: BootId::new(2), path }, lab.now);
     others.goes_down(&mut lab, 3);
     let info = NodeInfo { version: "0.9.0".into(), ..Others::info(4) };
     others.says(&mut lab, 4, Key::NodeInfo, Some(Record::NodeInfo(info)));

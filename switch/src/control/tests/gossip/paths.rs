@@ -21,7 +21,8 @@ fn ill(lab: &Lab, cause: Cause) -> Path {
 }
 
 fn finds(lab: &mut Lab, last: u8, path: Path) {
-    lab.control.handle_event(WorkerEvent::Path { node: id(last), path }, lab.now);
+    lab.control
+        .handle_event(WorkerEvent::Path { node: id(last), boot: BootId::new(last.into()), path }, lab.now);
 }
 
 fn view(lab: &mut Lab, name: &str) -> Arc<crate::topology::PeerView> {
@@ -42,7 +43,7 @@ fn path_of(lab: &mut Lab, name: &str) -> PathEntry {
 }
 
 #[test]
-fn members_that_are_alive_and_have_a_route_are_watched() {
+fn members_that_are_alive_are_watched_also_while_their_route_is_gone() {
     let (mut lab, mut others) = lab(BASIC);
     others.join(&mut lab, 2);
     others.join(&mut lab, 3);
@@ -53,7 +54,8 @@ fn members_that_are_alive_and_have_a_route_are_watched() {
     lab.twin().unreachable.insert([10, 0, 0, 2].into());
     lab.tick();
     others.goes_down(&mut lab, 3);
-    assert_eq!(watched(&mut lab), []);
+    assert_eq!(watched(&mut lab), [(id(2), mtu(1400))]);
+    assert_eq!(path_of(&mut lab, "node-2").path_mtu, None);
 }
 
 #[test]
@@ -86,6 +88,30 @@ fn workers_are_told_of_the_path_that_was_found_and_never_of_more_than_the_link()
     let info = NodeInfo { boot: BootId::new(77), ..Others::info(2) };
     others.says(&mut lab, 2, Key::NodeInfo, Some(Record::NodeInfo(info)));
     assert_eq!(view(&mut lab, "node-2").path_mtu, mtu(1500));
+    finds(&mut lab, 2, Path { mtu: mtu(1300), ..good() });
+    assert_eq!(view(&mut lab, "node-2").path_mtu, mtu(1500), "told too late, of the run before");
+}
+
+#[test]
+fn causes_alone_are_no_business_of_workers() {
+    let (mut lab, mut others) = lab(BASIC);
+    others.join(&mut lab, 2);
+    finds(&mut lab, 2, good());
+    let before = lab.published();
+    let found = ill(&lab, Cause::Loss);
+    finds(&mut lab, 2, found);
+    assert_eq!((lab.published(), lab.status().state), (before, Health::Degraded));
+}
+
+#[test]
+fn of_a_member_that_was_hidden_for_a_moment_the_watch_is_asked_again() {
+    let (mut lab, mut others) = lab(BASIC);
+    others.join(&mut lab, 2);
+    finds(&mut lab, 2, Path { mtu: mtu(1300), ..good() });
+    let before = lab.twin().watches;
+    others.says(&mut lab, 2, Key::NodeInfo, None);
+    others.says(&mut lab, 2, Key::NodeInfo, Some(Record::NodeInfo(Others::info(2))));
+    assert!(lab.twin().watches > before);
 }
 
 #[test]

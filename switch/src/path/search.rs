@@ -145,6 +145,8 @@ pub(super) struct Search {
     ended: Instant,
     /// Whether the next larger size is tried sooner: what failed before the path grew may pass now.
     soon: bool,
+    /// Whether the next step is a short one: a path may have grown by less than what lies between two usual sizes.
+    short: bool,
     ids: u32,
 }
 
@@ -164,6 +166,7 @@ impl Search {
             trial,
             ended: now,
             soon: false,
+            short: false,
             ids: 0,
         }
     }
@@ -478,14 +481,18 @@ impl Search {
         self.soon = grew;
     }
 
-    /// The link's MTU does not pass: the next usual size may, or does.
+    /// The link's MTU does not pass: the next usual size may, or does, or one below that.
     fn step(&mut self, now: Instant) {
         if self.climb.is_some() {
             return self.climb_on(now);
         }
-        match sizes::usual_above(self.current).filter(|size| *size < self.bounds.link) {
-            Some(size) => self.start(What::Step, size, self.weak, 1, now),
-            None => self.end(now),
+        let usual = sizes::usual_above(self.current).unwrap_or(self.bounds.link).min(self.bounds.link);
+        self.short = !self.short;
+        let size = if self.short { usual } else { sizes::between(self.current, usual).unwrap_or(usual) };
+        if size < self.bounds.link {
+            self.start(What::Step, size, self.weak, 1, now);
+        } else {
+            self.end(now);
         }
     }
 

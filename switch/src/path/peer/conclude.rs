@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use encap::Mtu;
+use encap::relay::RELAY_OPTION_LEN;
 use encap::tunnel::Overhead;
 
 use super::super::health::{Health, Signs};
@@ -31,7 +32,8 @@ impl Peer {
     fn conclude(&mut self, tempo: &Tempo<'_>, now: Instant) -> Path {
         let (mtu, via, dead) = (self.mtu(), self.relaying.via(), self.life.is_dead());
         let one_way = dead && self.hears(tempo, now);
-        let inner = Overhead { outer: self.outer(), option_octets: 0, vlan: false }.inner_mtu(mtu);
+        let (room, option_octets) = via.map_or((mtu, 0), |via| (via.mtu, RELAY_OPTION_LEN));
+        let inner = Overhead { outer: self.outer(), option_octets, vlan: false }.inner_mtu(room);
         self.causes.update(
             &Signs {
                 small_mtu: mtu < self.target.link_mtu,

@@ -20,7 +20,7 @@ fn a_cut_pair_of_three_is_relayed_within_two_seconds_and_direct_again_within_two
     for seed in 0..30 {
         let mut world = three(seed);
         world.between(1, 2, |wire| wire.mtus = vec![1400]);
-        world.until(15 * SECOND, |world| (1397..=1400).contains(&world.mtu(2, 1)));
+        world.until(25 * SECOND, |world| (1397..=1400).contains(&world.mtu(2, 1)));
         cut(&mut world, true);
         let dead = world.until(3 * SECOND, |world| world.path(0, 1).health != Health::Up);
         noticed = noticed.max(dead);

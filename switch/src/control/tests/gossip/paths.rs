@@ -1,18 +1,24 @@
 //! What control makes of paths: whose are watched, what workers are told, what people see.
 
+use encap::tunnel::IpVersion;
 use fdb::gossip::seal::Keyring;
 
 use super::*;
 use crate::control::protocol::{PathEntry, PathState};
-use crate::path::{self, Cause, Health as PathHealth, Path, Since, Via};
+use crate::path::{self, Cause, Health as PathHealth, Path, Since, Via, Way};
 
 fn watched(lab: &mut Lab) -> Vec<(NodeId, Mtu)> {
     let watching = lab.twin().watching.as_ref().expect("paths are watched");
-    watching.1.iter().map(|watched| (watched.target.node, watched.target.link_mtu)).collect()
+    watching.1.iter().map(|watched| (watched.target.node, watched.target.site.link_mtu)).collect()
 }
 
 fn good() -> Path {
-    Path { mtu: mtu(1500), health: PathHealth::Up, via: None, format: Format::Vxlan }
+    Path {
+        mtu: mtu(1500),
+        health: PathHealth::Up,
+        via: None,
+        way: Way { family: IpVersion::V4, format: Format::Vxlan },
+    }
 }
 
 /// A path with one thing wrong since now.
@@ -93,7 +99,8 @@ fn the_other_port_is_used_and_the_member_stays_where_it_is_in_the_fdb() {
     let (mut lab, mut others) = lab(BASIC);
     others.join(&mut lab, 2);
     others.claims(&mut lab, 2, mac(7), 0, false);
-    let found = Path { format: Format::Geneve, ..ill(&lab, Cause::OtherFormat) };
+    let way = Way { format: Format::Geneve, ..good().way };
+    let found = Path { way, ..ill(&lab, Cause::OtherFormat) };
     finds(&mut lab, 2, found);
     let peer = view(&mut lab, "node-2");
     let (vtep, to) = (peer.vtep.to_string(), peer.to.to_string());

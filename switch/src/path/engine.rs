@@ -128,7 +128,7 @@ impl Engine {
             return Err(Dropped::Size { arrived: arrival.size, said: size });
         }
         let way = peer.target.answerable(Way { family: arrival.from.ip().into(), format: arrival.format });
-        peer.heard(message.counts, message.numbered, now.at);
+        peer.heard(message.counts, message.numbered, way, now.at);
         let handled = match message.body {
             Body::Probe(probe) => self.handle_probe(node, &probe, (arrival.at, way), now),
             Body::Reply(reply) => peer.replied(&reply, arrival.at, now).then_some(()).ok_or(Dropped::Stray),

@@ -77,13 +77,24 @@ pub(super) struct Numbers {
     overtaken: Window,
     /// What is missing before the next number is not counted.
     anew: bool,
+    /// Nor what of ours up to this number did not arrive.
+    anew_after: u32,
 }
 
 impl Numbers {
     pub(super) fn new(now: Instant) -> Self {
         let window = Window::new(now);
         let (own, sent) = (Counts::default(), VecDeque::new());
-        Self { own, sent, told: None, there: window, back: window, overtaken: window, anew: true }
+        Self {
+            own,
+            sent,
+            told: None,
+            there: window,
+            back: window,
+            overtaken: window,
+            anew: true,
+            anew_after: 0,
+        }
     }
 
     /// What the next message says; a numbered one has a new number.
@@ -126,6 +137,9 @@ impl Numbers {
 
     fn told(&mut self, theirs: Counts, now: Instant) -> Option<(Instant, Way)> {
         let Counts { highest, heard, .. } = theirs;
+        if self.told.is_none() && highest <= self.anew_after {
+            return None;
+        }
         let Some((last, before)) = self.told.replace((highest, heard)) else { return self.find(highest) };
         if highest < last && last - highest < RESTART {
             // An older message, overtaken.
@@ -154,7 +168,7 @@ impl Numbers {
     pub(super) fn forget_shares(&mut self, now: Instant) {
         let window = Window::new(now);
         (self.there, self.back, self.overtaken) = (window, window, window);
-        (self.told, self.anew) = (None, true);
+        (self.told, self.anew, self.anew_after) = (None, true, self.own.number);
     }
 
     /// Of what this side sent, what did not arrive.

@@ -95,6 +95,8 @@ pub(super) struct Peer {
     /// When the latest small probe that was answered had been sent.
     small_passed: Option<Instant>,
     heard_at: Option<Instant>,
+    /// Its way in use.
+    heard_by: Option<Way>,
     /// Since when it is heard although the path is dead.
     hears_since: Option<Instant>,
     hinted_at: Option<Instant>,
@@ -130,6 +132,7 @@ impl Peer {
             turns: schedule::Turns::new(now),
             small_passed: None,
             heard_at: None,
+            heard_by: None,
             hears_since: None,
             hinted_at: None,
             clock_ahead_ms: None,
@@ -239,9 +242,13 @@ impl Peer {
 
     // ---- what arrives ----
 
-    /// A genuine message of it arrived, with these numbers.
-    pub(super) fn heard(&mut self, counts: Counts, numbered: bool, now: Instant) {
+    /// A genuine message of it arrived that way, with these numbers.
+    pub(super) fn heard(&mut self, counts: Counts, numbered: bool, way: Way, now: Instant) {
         self.heard_at = Some(now);
+        if numbered && self.heard_by.replace(way).is_some_and(|before| before != way) {
+            // It changed its way: what it lost on the former one is no loss on this.
+            self.numbers.forget_shares(now);
+        }
         if self.life.is_dead() {
             self.hears_since.get_or_insert(now);
         }

@@ -83,7 +83,7 @@ fn each_ip_version_has_its_own_mtu() {
     filter(&mut world, None);
     world.until(5 * SECOND, |world| family(world, 0, 1) == IpVersion::V4);
     assert!(world.mtu(0, 1) <= 1400, "what makes one smaller may lie on both");
-    let grown = world.until(10 * SECOND, |world| world.mtu(0, 1) == 1500);
+    let grown = world.until(30 * SECOND, |world| world.mtu(0, 1) == 1500);
     println!("1400 found {found:?} after the change, 1500 of the other one after {grown:?}");
 
     // What was found holds, so that nothing vanishes the next time.

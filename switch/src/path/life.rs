@@ -106,11 +106,12 @@ impl Life {
         !self.dead && track.lost == 0 && track.answered_at.is_some()
     }
 
-    /// Whether it is to be found out now if the path is dead.
+    /// Whether it is to be found out now if the path is dead, or if a better way is back.
     pub(super) fn is_in_doubt(&self) -> bool {
         let lost = self.used().lost;
         let suspicious = || self.tracks.iter().any(Track::is_suspicious);
-        !self.dead && lost < FAST_MOST && (lost > 0 || suspicious())
+        let back = || self.tracks[..self.used].iter().any(|better| better.answered > 0);
+        !self.dead && lost < FAST_MOST && (lost > 0 || suspicious() || back())
     }
 
     /// Whether the way in use answered once.

@@ -258,6 +258,21 @@ mod tests {
     }
 
     #[test]
+    fn what_the_former_way_lost_is_no_loss_on_the_next_one() {
+        let (mut a, mut b) = talk(100, |_, _| false);
+        let now = start() + Duration::from_secs(11);
+        (0..5).for_each(|_| _ = a.next(true, VXLAN, now));
+        a.forget_shares(now);
+        // It has not heard of the next way yet.
+        assert_eq!(a.heard(b.next(false, GENEVE, now), false, now), None);
+        for _ in 0..50 {
+            b.heard(a.next(true, GENEVE, now), true, now);
+            a.heard(b.next(true, GENEVE, now), true, now);
+        }
+        assert_eq!(a.there(), Share { count: 0, of: 49 });
+    }
+
+    #[test]
     fn a_peer_that_counts_anew_or_lies_breaks_nothing() {
         let (mut a, _) = talk(1_000, |_, _| false);
         let now = start() + Duration::from_secs(200);

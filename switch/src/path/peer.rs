@@ -77,7 +77,7 @@ pub(super) struct Peer {
     pub(super) relaying: Relaying,
     /// When it is looked at next.
     pub(super) wake: Instant,
-    /// What the rest is about.
+    /// The way in use, which the next four are about.
     way: Way,
     numbers: Numbers,
     round_trip: RoundTrip,

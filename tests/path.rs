@@ -117,6 +117,43 @@ fn a_port_that_is_filtered_is_gone_around() {
 
 #[test]
 #[ignore = "needs root: run by test.sh"]
+fn where_one_ip_version_of_the_underlay_is_cut_the_other_is_used_and_nobody_relays() {
+    let cluster = Cluster::start(3);
+    let (v4, v6) = (cluster.nodes[1].host.v4.to_string(), cluster.nodes[1].host.v6.to_string());
+    let stream = Stream::start(&cluster.pods[0], (&cluster.pods[1], pod_v4(2)), 5201, None);
+    wait::sleep_ms(2000);
+    let address = |node: usize, of: &str| peer(&cluster.nodes[node], of)["address"].clone();
+    assert_eq!(address(0, "n2"), v4.as_str());
+
+    let start = wait::now();
+    cluster.cut_family(1, 2, "ip");
+    let found = wait::until(wait::secs(3), "IPv6 to be used", || address(0, "n2") == v6.as_str());
+    let octets = stream.octets();
+    wait::until(wait::secs(3), "the stream to flow", || stream.octets() > octets + 1_000_000);
+    wait::sleep_ms(1500);
+    let pause = stream.longest_pause_since(start);
+    println!("IPv6 after {found:?}, the stream stood for {pause:?}");
+    assert!(pause <= wait::secs(3), "{pause:?}");
+    assert_pings(&cluster.pods[0], pod_v6(2));
+    assert_pings(&cluster.pods[1], pod_v4(1));
+    // 70 octets around a pod's packet, which is the MTU that ports have.
+    assert!(ping_sized(&cluster.pods[0], pod_v4(2), 1430));
+    let status = cluster.nodes[0].cli(&["status"]);
+    assert!(status.code == 4 && status.out.contains("over IPv6"), "{}", status.out);
+
+    cluster.heal();
+    let back = wait::until(wait::secs(10), "IPv4 to be used again", || address(0, "n2") == v4.as_str());
+    println!("back after {back:?}");
+    let octets = stream.octets();
+    wait::until(wait::secs(3), "the stream to flow", || stream.octets() > octets + 1_000_000);
+    stream.finish().expect("a stream without a fault");
+    assert_eq!(cluster.count_events("path_relayed"), 0);
+    assert_eq!(cluster.count_events("member_down"), 0);
+    cluster.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
 fn a_cluster_changes_its_format_without_losing_a_frame() {
     let cluster = Cluster::start(2);
     let options = "-c 600 -i 0.005 -w 60";

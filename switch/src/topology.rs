@@ -113,7 +113,7 @@ pub struct PeerView {
     pub name: Arc<str>,
     /// The VTEP that it is known by, in the FDB too.
     pub vtep: VtepAddr,
-    /// Where datagrams for it go: to another port of the VTEP where that is the one that works.
+    /// Where datagrams for it go: to another port or address of it where that is the one that works.
     pub to: VtepAddr,
     /// The encapsulation it is sent.
     pub format: Format,

@@ -194,6 +194,14 @@ impl Cluster {
         ));
     }
 
+    /// The same for one IP version: `ip` or `ip6`.
+    #[track_caller]
+    pub fn cut_family(&self, one: u8, two: u8, family: &str) {
+        let rule =
+            |from: u8, to: u8| format!("iifname \"h{from}\" oifname \"h{to}\" ether type {family} drop");
+        self.fault(&format!("{}\n  {}", rule(one, two), rule(two, one)));
+    }
+
     /// Cuts the underlay from one host to another, and not back.
     #[track_caller]
     pub fn cut_one_way(&self, from: u8, to: u8) {

@@ -79,15 +79,14 @@ impl<D: Devices> Control<D> {
         let mut all = Vec::new();
         for (node, member) in &gossip.members {
             let (Some(vtep), Some((format, to))) = (member.vtep, self.sent_as(member)) else { continue };
-            let Some(info) = &member.info else { continue };
             all.push(Told {
                 index: peer_index(self.peers.len() + all.len()),
                 name: member.name(*node),
                 vtep,
                 format,
                 to,
-                geneve: Some(VtepAddr::new(vtep.ip(), info.geneve_port)),
-                addresses: info.v4.map(IpAddr::V4).into_iter().chain(info.v6.map(IpAddr::V6)).collect(),
+                geneve: member.site().map(|site| site.geneve),
+                addresses: member.addresses().collect(),
                 via: self.via(member),
                 activity: Arc::clone(&member.activity),
                 path: self.path_mtu(member),

@@ -13,20 +13,20 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use encap::{MacAddr, Mtu, Vni, VtepAddr};
+use encap::{MacAddr, Vni, VtepAddr};
 use fdb::gossip::identity::{BootId, NodeId};
 use fdb::gossip::members::{MemberEvent, MemberId, MemberState};
 use fdb::neighbor;
 use fdb::replica::{Key, MAX_IPS, MacRecord, NodeInfo, Record, VtepRecord};
 use fdb::{Claim, ClaimOutcome, Kind, Location, Origin, UnclaimOutcome};
 
+use super::Control;
 use super::devices::Devices;
 use super::history::{self, What};
 use super::protocol::FdbEvent;
 use super::shared::Shared;
-use super::{Control, mtu};
 use crate::gossip::{Link, News};
-use crate::path::Path;
+use crate::path::{Path, Site};
 use crate::topology::{Activity, Moved};
 
 /// How long strays for an address that moved away are handed over.
@@ -84,10 +84,11 @@ pub(super) struct Member {
     pub(super) vtep: Option<VtepAddr>,
     /// Its networks.
     pub(super) vnis: BTreeSet<Vni>,
-    /// The IP MTU of the link that leads to it; `None` = no route.
-    pub(super) path: Option<Mtu>,
-    /// The last one that was known: a route that comes and goes is no reason to find everything out anew.
-    pub(super) link: Option<Mtu>,
+    /// Where it takes datagrams: one of each family that both nodes have and that has a route, the one to use if it works
+    /// first.
+    pub(super) sites: Vec<Site>,
+    /// The last ones that there were: routes that come and go are no reason to find everything out anew.
+    pub(super) known_sites: Vec<Site>,
     /// What the watch over paths found out, of this run of it.
     pub(super) found: Option<Path>,
     /// Where workers note that it is sent frames.
@@ -138,8 +139,8 @@ impl Gossip {
                 info: None,
                 vtep: None,
                 vnis: BTreeSet::new(),
-                path: None,
-                link: None,
+                sites: Vec::new(),
+                known_sites: Vec::new(),
                 found: None,
                 activity: Arc::default(),
             }
@@ -158,7 +159,8 @@ impl Gossip {
 
     /// The member at an underlay address.
     pub(super) fn by_ip(&self, ip: IpAddr) -> Option<(NodeId, &Member)> {
-        let at = |member: &Member| member.vtep.is_some_and(|vtep| vtep.ip() == ip);
+        let sites = |member: &Member| member.sites.iter().any(|site| site.vxlan.ip() == ip);
+        let at = |member: &Member| member.vtep.is_some_and(|vtep| vtep.ip() == ip) || sites(member);
         self.members.iter().find(|(_, member)| at(member)).map(|(node, member)| (*node, member))
     }
 }
@@ -268,8 +270,9 @@ impl<D: Devices> Control<D> {
         let member = self.gossip.as_mut().and_then(|gossip| gossip.members.get_mut(&node));
         let Some(member) = member else { return };
         (member.found, self.watched) = (None, None);
-        if let Some(vtep) = member.vtep.take() {
-            self.fallbacks.retain(|(at, _), _| at.is_none_or(|at| at.ip() != vtep.ip()));
+        (member.vtep, member.sites) = (None, Vec::new());
+        for site in std::mem::take(&mut member.known_sites) {
+            self.fallbacks.retain(|(at, _), _| at.is_none_or(|at| at.ip() != site.vxlan.ip()));
         }
         self.drop_claims(node, now);
         self.dirty = true;
@@ -369,14 +372,10 @@ impl<D: Devices> Control<D> {
     /// An address moved from here to a node: others that do not know yet still send frames for it here.
     fn hand_over(&mut self, vni: Vni, mac: MacAddr, node: NodeId, now: Instant) {
         let Some(member) = self.gossip.as_ref().and_then(|gossip| gossip.members.get(&node)) else { return };
-        let (Some(vtep), Some(path_mtu), Some(info)) = (member.vtep, self.path_mtu(member), &member.info)
-        else {
-            return;
-        };
-        let geneve_port = info.geneve_port;
+        let (Some(path_mtu), Some(site)) = (self.path_mtu(member), member.site()) else { return };
+        let to = site.geneve;
         let Some(gossip) = &mut self.gossip else { return };
         if gossip.moved.len() < MAX_MOVED {
-            let to = VtepAddr::new(vtep.ip(), geneve_port);
             gossip.moved.insert((vni, mac), Moved { to, path_mtu, until: now + HAND_OVER });
             self.dirty = true;
         }
@@ -404,13 +403,14 @@ impl<D: Devices> Control<D> {
     }
 
     fn find_path(&mut self, node: NodeId) {
-        let Some(member) = self.gossip.as_mut().and_then(|gossip| gossip.members.get_mut(&node)) else {
-            return;
-        };
-        let path = member.vtep.and_then(|vtep| self.devices.underlay_path(vtep));
-        let path = path.map(|path| mtu::of_underlay(self.config.underlay.mtu, Some(path.mtu)));
-        if path != member.path {
-            (member.path, member.link) = (path, path.or(member.link));
+        let Some(member) = self.gossip.as_ref().and_then(|gossip| gossip.members.get(&node)) else { return };
+        let sites = self.sites_of(member);
+        let member = self.gossip.as_mut().and_then(|gossip| gossip.members.get_mut(&node));
+        if let Some(member) = member.filter(|member| member.sites != sites) {
+            if !sites.is_empty() {
+                member.known_sites.clone_from(&sites);
+            }
+            member.sites = sites;
             self.dirty = true;
         }
     }

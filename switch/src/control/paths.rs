@@ -3,18 +3,19 @@
 //! Members answer probes, so an ICMP error is for them only a reason to probe. A static peer does not: there the error
 //! counts, if it quotes a datagram that this node may have sent.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use encap::tunnel::IpVersion;
 use encap::{Format, Mtu, Vni, VtepAddr};
 use fdb::gossip::identity::{BootId, NodeId};
+use fdb::replica::NodeInfo;
 
 use super::config::{Config, Discovery};
 use super::devices::{Devices, Watched};
 use super::members::Member;
 use super::{Control, mtu};
-use crate::path::{self, Cause, Health, Path, Target};
+use crate::path::{self, Cause, Health, Path, Site, Target};
 use crate::topology::ViaView;
 
 /// How long the word of the underlay about the path to a static peer holds, as in Linux (`mtu_expires`).
@@ -39,7 +40,40 @@ fn settings(config: &Config) -> path::Config {
     }
 }
 
+impl Member {
+    /// Where frames go: what was found to work, or what is to be used if it works.
+    pub(super) fn site(&self) -> Option<&Site> {
+        let used = self.found.as_ref().map(|found| found.way.family);
+        self.sites.iter().find(|site| Some(site.family()) == used).or_else(|| self.sites.first())
+    }
+
+    /// The IP MTU of the link that leads there; `None` = no route.
+    pub(super) fn link(&self) -> Option<Mtu> {
+        self.site().map(|site| site.link_mtu)
+    }
+
+    /// All its addresses, IPv4 first.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let info = self.info.iter();
+        info.flat_map(|info| info.v4.map(IpAddr::V4).into_iter().chain(info.v6.map(IpAddr::V6)))
+    }
+}
+
 impl<D: Devices> Control<D> {
+    /// Where a member takes datagrams, as far as there is a route from an address of the same IP version.
+    pub(super) fn sites_of(&self, member: &Member) -> Vec<Site> {
+        let Some(NodeInfo { vxlan_port, geneve_port, .. }) = member.info else { return Vec::new() };
+        let ours = |ip: &IpAddr| self.addresses.iter().any(|own| own.is_ipv4() == ip.is_ipv4());
+        let site = |ip: IpAddr| {
+            let [vxlan, geneve] = [vxlan_port, geneve_port].map(|port| VtepAddr::new(ip, port));
+            let link = self.devices.underlay_path(vxlan)?.mtu;
+            let link_mtu = mtu::of_underlay(self.config.underlay.mtu, Some(link));
+            Some(Site { vxlan, geneve, link_mtu })
+        };
+        let addresses = member.vtep.into_iter().flat_map(|_| member.addresses());
+        addresses.filter(ours).filter_map(site).collect()
+    }
+
     /// Says whose paths are to be watched, if that changed.
     pub(super) fn watch_paths(&mut self) {
         let Some(gossip) = &self.gossip else { return };
@@ -55,11 +89,9 @@ impl<D: Devices> Control<D> {
     }
 
     fn watched(&self, node: NodeId, member: &Member) -> Option<Watched> {
-        let (vtep, info, link_mtu) = (member.vtep?, member.info.as_ref()?, member.link?);
-        let format = self.config.encap.format;
-        let at = |port| VtepAddr::new(vtep.ip(), port);
-        let (vxlan, geneve) = (at(info.vxlan_port), at(info.geneve_port));
-        let target = Target { node, boot: info.boot, vxlan, geneve, format, link_mtu };
+        let (_, boot, site) = (member.vtep?, member.info.as_ref()?.boot, *member.known_sites.first()?);
+        let (spare, format) = (member.known_sites.get(1).copied(), self.config.encap.format);
+        let target = Target { node, boot, site, spare, format };
         Some(Watched { target, activity: std::sync::Arc::clone(&member.activity) })
     }
 
@@ -72,34 +104,36 @@ impl<D: Devices> Control<D> {
         let Some(member) = member.filter(is_it) else { return };
         say_change(&member.name(node), member.found.as_ref(), &path);
         // Workers know nothing of causes: a new topology for those alone would cool all their caches.
-        let way = |path: &Path| (path.mtu, path.format, path.via);
+        let way = |path: &Path| (path.mtu, path.way, path.via);
         self.dirty |= member.found.as_ref().map(way) != Some(way(&path));
         member.found = Some(path);
     }
 
     /// The IP MTU of the underlay path to a member; `None` = no route.
     pub(super) fn path_mtu(&self, member: &Member) -> Option<Mtu> {
-        let link = member.path?;
+        let link = member.link()?;
         Some(member.found.as_ref().map_or(link, |found| found.mtu.min(link)))
     }
 
-    /// What a member is sent, and to which port of its VTEP.
+    /// What a member is sent, and where.
     pub(super) fn sent_as(&self, member: &Member) -> Option<(Format, VtepAddr)> {
         let (vtep, info) = (member.vtep?, member.info.as_ref()?);
-        let format = member.found.as_ref().map_or(self.config.encap.format, |found| found.format);
+        let format = member.found.as_ref().map_or(self.config.encap.format, |found| found.way.format);
         let port = match format {
             Format::Vxlan => info.vxlan_port,
             Format::Geneve => info.geneve_port,
         };
-        Some((format, VtepAddr::new(vtep.ip(), port)))
+        // Without any route its usual address is shown.
+        let ip = member.site().map_or(vtep.ip(), |site| site.vxlan.ip());
+        Some((format, VtepAddr::new(ip, port)))
     }
 
     /// Through whom a member is reached, while it is not directly.
     pub(super) fn via(&self, member: &Member) -> Option<ViaView> {
         let via = member.found.as_ref()?.via.as_ref()?;
         let relay = self.gossip.as_ref()?.members.get(&via.node)?;
-        let (vtep, info) = (relay.vtep?, relay.info.as_ref()?);
-        Some(ViaView { to: VtepAddr::new(vtep.ip(), info.geneve_port), path_mtu: via.mtu })
+        let _ = relay.vtep?;
+        Some(ViaView { to: relay.site()?.geneve, path_mtu: via.mtu })
     }
 
     /// Somebody on the way, or the own kernel, called a datagram too big.
@@ -179,7 +213,7 @@ impl<D: Devices> Control<D> {
                 "IP packets of more than {} octets do not arrive, though the link takes {}: pods are told, and their TCP is \
                  cut to fit; mend the MTU on the way, or give [underlay] mtu = {} on all nodes",
                 found.mtu,
-                member.path.map_or(0, Mtu::get),
+                member.link().map_or(0, Mtu::get),
                 found.mtu
             ),
             Cause::BelowIpv6Minimum => format!(
@@ -206,9 +240,20 @@ impl<D: Devices> Control<D> {
                 )
             }
             Cause::OtherFormat => {
-                let format = found.format;
+                let format = found.way.format;
                 format!(
                     "UDP {own} does not pass to it, {other} does, so frames go as {format}: let UDP {own} pass"
+                )
+            }
+            Cause::OtherFamily => {
+                let (dead, used) = match found.way.family {
+                    IpVersion::V4 => ("IPv6", "IPv4"),
+                    IpVersion::V6 => ("IPv4", "IPv6"),
+                };
+                format!(
+                    "it does not answer over {dead}, over {used} it does, so frames go over {used}: let UDP {} and {} pass \
+                     over {dead}, both ways",
+                    ports.0, ports.1
                 )
             }
             Cause::Unanswered => format!(
@@ -221,10 +266,9 @@ impl<D: Devices> Control<D> {
 
     /// What a pod may send to a member; `None` when the path is too small for any IP packet.
     pub(super) fn inner_mtu(&self, member: &Member, vlan: bool) -> Option<Mtu> {
-        let vtep = member.vtep?;
         match self.via(member) {
             Some(via) => mtu::through_relay(via.to.ip(), via.path_mtu, vlan),
-            None => mtu::through(vtep.ip(), self.path_mtu(member)?, vlan),
+            None => mtu::through(member.site()?.vxlan.ip(), self.path_mtu(member)?, vlan),
         }
     }
 }

@@ -253,7 +253,7 @@ fn trouble_of_member(node: NodeId, member: &Member) -> Option<Trouble> {
         // What it says of itself may be on its way.
         MemberState::Up if member.info.is_none() => None,
         MemberState::Up if member.vtep.is_none() => Some(Trouble::NoAddress(node)),
-        MemberState::Up => member.path.is_none().then_some(Trouble::NoRoute(node)),
+        MemberState::Up => member.sites.is_empty().then_some(Trouble::NoRoute(node)),
     }
 }
 

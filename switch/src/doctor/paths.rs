@@ -23,6 +23,9 @@ fn path(peer: &PeerFacts) -> Vec<Finding> {
         [format] => found.push(port_filtered(peer, format)),
         _ => found.push(unanswered(peer)),
     }
+    if has(Cause::OtherFamily) {
+        found.push(family_filtered(peer));
+    }
     // Both have the same reason then.
     if has(Cause::Loss) && found.is_empty() {
         found.push(loss(peer));
@@ -72,6 +75,26 @@ fn port_filtered(peer: &PeerFacts, dead: Format) -> Finding {
             format!("{dead} does not get there, so that only the other format is left"),
             format!(
                 "let UDP {port} pass both ways: firewalls of both hosts, security groups, and what is between them"
+            ),
+        )
+    }
+}
+
+fn family_filtered(peer: &PeerFacts) -> Finding {
+    let (name, ports) = (&peer.name, ports(peer));
+    let (dead, used) =
+        if peer.address.is_some_and(|ip| ip.is_ipv4()) { ("IPv6", "IPv4") } else { ("IPv4", "IPv6") };
+    Finding {
+        severity: Severity::Warning,
+        ..finding(
+            peer,
+            "family_filtered",
+            format!(
+                "{name} answers over {used}, and not over {dead} on any port, though both nodes have both"
+            ),
+            format!("so that only {used} is left"),
+            format!(
+                "let UDP {ports} pass over {dead}, both ways: firewalls of both hosts, routes, and what is between them"
             ),
         )
     }

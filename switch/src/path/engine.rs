@@ -5,8 +5,8 @@ mod targets;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use encap::VtepAddr;
 use encap::tunnel::IpVersion;
-use encap::{Format, VtepAddr};
 use fdb::gossip::identity::NodeId;
 use fdb::gossip::seal::{Gate, Kind, Mode, Opened, Process, Refusal};
 use rand_core::{CryptoRng, Rng};
@@ -15,7 +15,7 @@ use super::budget::{ACTIVE_RESERVE, Bucket, NODE_BURST, NODE_RATE, NODE_RESERVE,
 use super::message::{self, Answer, Ask, Body, Message, MessageError, Probe, Reply};
 use super::peer::{Peer, Tempo, Want, least_mtu};
 use super::relay::{ASKED, Offer, Via};
-use super::{Arrival, Config, Dropped, Moment, Output, View};
+use super::{Arrival, Config, Dropped, Moment, Output, View, Way};
 
 /// Targets at most.
 pub const MAX_TARGETS: usize = 4_096;
@@ -42,26 +42,21 @@ const SENDS_MAX: usize = 8;
 /// use fdb::gossip::identity::{BootId, NodeId};
 /// use fdb::gossip::seal::{Mode, Process};
 /// use fdb::sim::Dice;
-/// use weft::path::{Config, Engine, Health, Moment, Output, Target};
+/// use weft::path::{Config, Engine, Health, Moment, Output, Site, Target};
 ///
 /// # #[allow(clippy::disallowed_methods)]
 /// let now = Moment { at: Instant::now(), unix_ms: 0 };
 /// let me = Process { node: NodeId::new(1), boot: BootId::new(11) };
 /// let mut engine = Engine::new(me, Mode::Insecure, Config::default(), now.at);
 /// let [vxlan, geneve] = ["10.0.0.2:4789", "10.0.0.2:6081"].map(|text| text.parse::<std::net::SocketAddr>());
-/// let peer = Target {
-///     node: NodeId::new(2),
-///     boot: BootId::new(22),
-///     vxlan: vxlan?.into(),
-///     geneve: geneve?.into(),
-///     format: Format::Vxlan,
-///     link_mtu: Mtu::new(1500)?,
-/// };
+/// let site = Site { vxlan: vxlan?.into(), geneve: geneve?.into(), link_mtu: Mtu::new(1500)? };
+/// let (node, boot) = (NodeId::new(2), BootId::new(22));
+/// let peer = Target { node, boot, site, spare: None, format: Format::Vxlan };
 /// engine.set_targets(&[peer], now.at);
 /// engine.handle_timeout(now, &mut Dice::new(1));
 /// let outputs: Vec<Output> = std::iter::from_fn(|| engine.poll_output()).collect();
 /// assert!(outputs.iter().any(|output| matches!(output, Output::Path { path, .. } if path.health == Health::Up)));
-/// assert!(outputs.iter().any(|output| matches!(output, Output::Send { to, .. } if *to == peer.vxlan)));
+/// assert!(outputs.iter().any(|output| matches!(output, Output::Send { to, .. } if *to == site.vxlan)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -136,11 +131,12 @@ impl Engine {
         {
             return Err(Dropped::Size { arrived: arrival.size, said: size });
         }
-        peer.heard(message.counts, message.numbered, now.at);
+        let way = peer.target.answerable(Way { family: arrival.from.ip().into(), format: arrival.format });
+        peer.heard(message.counts, message.numbered, way, now.at);
         let handled = match message.body {
-            Body::Probe(probe) => self.handle_probe(node, &probe, arrival, now),
+            Body::Probe(probe) => self.handle_probe(node, &probe, (arrival.at, way), now),
             Body::Reply(reply) => peer.replied(&reply, arrival.at, now).then_some(()).ok_or(Dropped::Stray),
-            Body::Ask(ask) => self.handle_ask(node, ask, arrival.format, now),
+            Body::Ask(ask) => self.handle_ask(node, ask, way, now),
             Body::Answer(answer) => {
                 self.handle_answer(node, &answer, now);
                 Ok(())
@@ -154,19 +150,18 @@ impl Engine {
         &mut self,
         node: NodeId,
         probe: &Probe,
-        arrival: Arrival<'_>,
+        (arrived, way): (Instant, Way),
         now: Moment,
     ) -> Result<(), Dropped> {
         let Some(peer) = self.peers.get_mut(&node) else { return Err(Refusal::Stranger.into()) };
         peer.probed(probe.pace);
-        let (pace, delay) =
-            (peer.own_pace(&self.stretch, now.at), now.at.saturating_duration_since(arrival.at));
+        let (pace, delay) = (peer.own_pace(&self.stretch, now.at), now.at.saturating_duration_since(arrived));
         let Probe { id, size, .. } = *probe;
         let body = Body::Reply(Reply { id, size, pace, wall_ms: now.unix_ms, delay });
-        self.answer(node, body, arrival.format, probe.source % self.config.source_ports, now)
+        self.answer(node, body, way, probe.source % self.config.source_ports, now)
     }
 
-    fn handle_ask(&mut self, node: NodeId, ask: Ask, format: Format, now: Moment) -> Result<(), Dropped> {
+    fn handle_ask(&mut self, node: NodeId, ask: Ask, way: Way, now: Moment) -> Result<(), Dropped> {
         let Ask { round, about } = ask;
         let asker = self.peers.get(&node).map(Peer::outer);
         let known = self.peers.get_mut(&about).filter(|_| self.config.relay);
@@ -181,7 +176,7 @@ impl Engine {
             Answer { round, about, up: peer.is_up(), mtu, round_trip }
         });
         let unknown = Answer { round, about, up: false, mtu: 0, round_trip: Duration::ZERO };
-        let answered = self.answer(node, Body::Answer(answer.unwrap_or(unknown)), format, 0, now);
+        let answered = self.answer(node, Body::Answer(answer.unwrap_or(unknown)), way, 0, now);
         self.plan(about, now.at);
         answered
     }
@@ -191,21 +186,21 @@ impl Engine {
         &mut self,
         node: NodeId,
         body: Body,
-        format: Format,
+        way: Way,
         source: u16,
         now: Moment,
     ) -> Result<(), Dropped> {
         let Some(peer) = self.peers.get_mut(&node) else { return Err(Refusal::Stranger.into()) };
         let size = match body {
-            Body::Ask(_) | Body::Answer(_) => message::ask_packet(peer.outer(), format),
-            Body::Probe(_) | Body::Reply(_) => message::small_packet(peer.outer(), format).into(),
+            Body::Ask(_) | Body::Answer(_) => message::ask_packet(way.family, way.format),
+            Body::Probe(_) | Body::Reply(_) => message::small_packet(way.family, way.format).into(),
         };
         if !peer.may_answer(now.at) || !self.bucket.take(size, 0.0, now.at) {
             return Err(Dropped::Rate);
         }
         peer.charge(size, now.at);
         let mut post = Post { gate: &mut self.gate, outputs: &mut self.outputs };
-        post.send(peer, body, Way { format, source, size }, now.at);
+        post.send(peer, body, Packet { way, source, size }, now.at);
         Ok(())
     }
 
@@ -306,11 +301,12 @@ impl Engine {
         let mut post = Post { gate: &mut self.gate, outputs: &mut self.outputs };
         for node in nodes {
             let Some(peer) = self.peers.get_mut(&node) else { continue };
-            let format = peer.format();
-            let size = message::ask_packet(peer.outer(), format);
+            let way = peer.way();
+            let size = message::ask_packet(way.family, way.format);
             if self.bucket.take(size, 0.0, now.at) {
                 peer.charge(size, now.at);
-                post.send(peer, Body::Ask(Ask { round, about }), Way { format, source: 0, size }, now.at);
+                let packet = Packet { way, source: 0, size };
+                post.send(peer, Body::Ask(Ask { round, about }), packet, now.at);
             }
         }
     }
@@ -369,8 +365,8 @@ impl Engine {
 
 /// How a message goes.
 #[derive(Clone, Copy)]
-struct Way {
-    format: Format,
+struct Packet {
+    way: Way,
     source: u16,
     size: usize,
 }
@@ -384,25 +380,25 @@ struct Post<'a> {
 impl Post<'_> {
     fn probe(&mut self, peer: &mut Peer, want: Want, tempo: &Tempo<'_>, now: Moment, rng: &mut impl Rng) {
         for sent in peer.commit(want, tempo, now.at, rng) {
-            let (format, source, size) = (sent.format, sent.source, sent.size);
+            let (way, source, size) = (sent.way, sent.source, sent.size);
             let pace = peer.own_pace(&tempo.stretch, now.at);
             let body = Body::Probe(Probe { id: sent.id, size, pace, wall_ms: now.unix_ms, source });
-            self.send(peer, body, Way { format, source, size: size.into() }, now.at);
+            self.send(peer, body, Packet { way, source, size: size.into() }, now.at);
         }
     }
 
-    fn send(&mut self, peer: &mut Peer, body: Body, way: Way, now: Instant) {
-        let Way { format, source, size } = way;
+    fn send(&mut self, peer: &mut Peer, body: Body, packet: Packet, now: Instant) {
+        let Packet { way, source, size } = packet;
         let to = message::receiver(peer.target.boot);
         let mut message = Message { to, numbered: false, counts: message::Counts::default(), body };
-        message.numbered = message.is_small() && format == peer.format();
-        message.counts = peer.count(message.numbered, format, now);
+        message.numbered = message.is_small() && way == peer.way();
+        message.counts = peer.count(message.numbered, way, now);
         let mut sealed = Vec::new();
         // It is short, and counters last longer than any host.
         if self.gate.seal(Kind::Path, &message.encode(), &mut sealed).is_ok() {
             self.outputs.push_back(Output::Send {
-                to: peer.target.vtep(format),
-                format,
+                to: peer.target.vtep(way),
+                format: way.format,
                 source,
                 sealed,
                 size,

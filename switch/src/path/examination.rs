@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use encap::Format;
+use encap::tunnel::IpVersion;
 
 /// How long an examination takes at most.
 pub const EXAMINATION: Duration = Duration::from_secs(2);
@@ -48,6 +49,8 @@ pub struct Examination {
     pub began: Instant,
     /// Whether it is over.
     pub finished: bool,
+    /// The IP version of the underlay: the one that was used when it began.
+    pub family: IpVersion,
     /// Both formats, three sizes each. A cell of which nothing was sent was too costly at that moment.
     pub cells: [Cell; 6],
     next_at: Instant,
@@ -55,13 +58,14 @@ pub struct Examination {
 
 impl Examination {
     /// `octets` says how large a size is in a format.
-    pub(super) fn new(octets: impl Fn(Format, Size) -> u16, now: Instant) -> Self {
+    pub(super) fn new(family: IpVersion, octets: impl Fn(Format, Size) -> u16, now: Instant) -> Self {
         let cell = |n: usize| {
             let format = if n < Size::ALL.len() { Format::Vxlan } else { Format::Geneve };
             let size = Size::ALL[n % Size::ALL.len()];
             Cell { format, size, octets: octets(format, size), sent: 0, answered: false }
         };
-        Self { began: now, finished: false, cells: std::array::from_fn(cell), next_at: now }
+        let cells = std::array::from_fn(cell);
+        Self { began: now, finished: false, family, cells, next_at: now }
     }
 
     /// The cell that is to be probed now.
@@ -107,7 +111,7 @@ mod tests {
     #[test]
     fn every_cell_is_tried_until_it_is_answered_and_all_is_over_in_two_seconds() {
         let begin = start();
-        let mut examination = Examination::new(|_, _| 1000, begin);
+        let mut examination = Examination::new(IpVersion::V4, |_, _| 1000, begin);
         let mut now = begin;
         while let Some(at) = examination.poll_timeout() {
             now = now.max(at);

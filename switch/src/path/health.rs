@@ -26,12 +26,14 @@ pub enum Cause {
     Relayed,
     /// The UDP port of the configured format is dead; the other format is used.
     OtherFormat,
+    /// The usual address does not answer on any port; the one of the other IP version is used.
+    OtherFamily,
     /// The direct path does not answer, or did not until a moment ago.
     Unanswered,
 }
 
 impl Cause {
-    const COUNT: usize = 7;
+    const COUNT: usize = 8;
     const ALL: [Self; Self::COUNT] = [
         Self::SmallMtu,
         Self::BelowIpv6Minimum,
@@ -39,6 +41,7 @@ impl Cause {
         Self::OneWay,
         Self::Relayed,
         Self::OtherFormat,
+        Self::OtherFamily,
         Self::Unanswered,
     ];
 
@@ -52,6 +55,7 @@ impl Cause {
             Self::OneWay => "one_way",
             Self::Relayed => "relayed",
             Self::OtherFormat => "other_format",
+            Self::OtherFamily => "other_family",
             Self::Unanswered => "unanswered",
         }
     }
@@ -60,7 +64,11 @@ impl Cause {
     /// says what is done now, ends at once.
     const fn lingers(self) -> Duration {
         match self {
-            Self::SmallMtu | Self::BelowIpv6Minimum | Self::Relayed | Self::OtherFormat => Duration::ZERO,
+            Self::SmallMtu
+            | Self::BelowIpv6Minimum
+            | Self::Relayed
+            | Self::OtherFormat
+            | Self::OtherFamily => Duration::ZERO,
             Self::Loss | Self::OneWay | Self::Unanswered => Duration::from_secs(5),
         }
     }
@@ -111,6 +119,7 @@ pub(super) struct Signs {
     pub(super) one_way: bool,
     pub(super) relayed: bool,
     pub(super) other_format: bool,
+    pub(super) other_family: bool,
     pub(super) unanswered: bool,
     /// The worse of both directions.
     pub(super) loss: Share,
@@ -140,6 +149,7 @@ impl Causes {
                 Cause::OneWay => signs.one_way,
                 Cause::Relayed => signs.relayed,
                 Cause::OtherFormat => signs.other_format,
+                Cause::OtherFamily => signs.other_family,
                 Cause::Unanswered => signs.unanswered,
             };
             if is_there {
@@ -197,6 +207,7 @@ mod tests {
             one_way: true,
             relayed: true,
             other_format: true,
+            other_family: true,
             unanswered: true,
             loss,
         };
@@ -210,6 +221,7 @@ mod tests {
             (Signs { one_way: true, ..Signs::default() }, "one_way"),
             (Signs { relayed: true, ..Signs::default() }, "relayed"),
             (Signs { other_format: true, ..Signs::default() }, "other_format"),
+            (Signs { other_family: true, ..Signs::default() }, "other_family"),
             (Signs { unanswered: true, ..Signs::default() }, "unanswered"),
         ] {
             let mut causes = Causes::default();

@@ -88,7 +88,7 @@ impl Pace {
 pub(super) struct Message {
     /// [`receiver`] of the process that it is for.
     pub(super) to: u64,
-    /// Whether it has a number of its own: it is small, and of the format that is used.
+    /// Whether it has a number of its own: it is small, and goes the way in use.
     pub(super) numbered: bool,
     pub(super) counts: Counts,
     pub(super) body: Body,

@@ -10,7 +10,7 @@
 //!
 //! 1. [`Engine`] probes each target from all source ports in turn: small packets often, full-size ones now and then, and
 //!    more of both where there is traffic. What that costs is bounded for a peer and for the node (`budget`).
-//! 2. `life` says whether the direct path works, and in which format; `search` how large a packet passes
+//! 2. `life` says whether the direct path works, and by which [`Way`]; `search` how large a packet passes that way
 //!    ([RFC 8899](https://www.rfc-editor.org/rfc/rfc8899)). A size is too large only when small probes beside it pass, more
 //!    often than chance (`odds`) would do it.
 //! 3. `relay` asks others for the way while the direct path is dead.
@@ -39,6 +39,7 @@ mod view;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use encap::tunnel::IpVersion;
 use encap::{Format, Mtu, VtepAddr};
 use fdb::gossip::identity::{BootId, NodeId};
 use fdb::gossip::seal::{Process, Refusal};
@@ -79,24 +80,27 @@ impl Default for Config {
     }
 }
 
-/// A member that is alive, and to which there is a route.
+/// A way straight to a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Way {
+    /// The IP version of the underlay.
+    pub family: IpVersion,
+    /// The format, and with it the port of the member.
+    pub format: Format,
+}
+
+/// Where a member takes datagrams of one IP version, and to which there is a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// The member.
-    pub node: NodeId,
-    /// Its run.
-    pub boot: BootId,
+pub struct Site {
     /// Where it takes VXLAN.
     pub vxlan: VtepAddr,
     /// Where it takes Geneve.
     pub geneve: VtepAddr,
-    /// What is sent to it, if that works.
-    pub format: Format,
     /// The MTU of the link that leads there.
     pub link_mtu: Mtu,
 }
 
-impl Target {
+impl Site {
     /// Where it takes a format.
     #[must_use]
     pub const fn vtep(&self, format: Format) -> VtepAddr {
@@ -104,6 +108,59 @@ impl Target {
             Format::Vxlan => self.vxlan,
             Format::Geneve => self.geneve,
         }
+    }
+
+    /// The IP version of both.
+    #[must_use]
+    pub fn family(&self) -> IpVersion {
+        self.vxlan.ip().into()
+    }
+}
+
+/// A member that is alive, and to which there is a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The member.
+    pub node: NodeId,
+    /// Its run.
+    pub boot: BootId,
+    /// Where it is sent frames, if they get there.
+    pub site: Site,
+    /// Its address of the other IP version, if both nodes have one.
+    pub spare: Option<Site>,
+    /// What is sent to it, if that works.
+    pub format: Format,
+}
+
+impl Target {
+    /// Where a way ends.
+    #[must_use]
+    pub fn vtep(&self, way: Way) -> VtepAddr {
+        self.site_of(way.family).unwrap_or(self.site).vtep(way.format)
+    }
+
+    /// Where it takes datagrams of an IP version.
+    #[must_use]
+    pub fn site_of(&self, family: IpVersion) -> Option<Site> {
+        [Some(self.site), self.spare].into_iter().flatten().find(|site| site.family() == family)
+    }
+
+    /// The way itself, if it can be gone back.
+    fn answerable(&self, way: Way) -> Way {
+        let site = self.site_of(way.family).unwrap_or(self.site);
+        Way { family: site.family(), ..way }
+    }
+
+    /// The way that frames take if it works.
+    fn proper(&self) -> Way {
+        Way { family: self.site.family(), format: self.format }
+    }
+
+    /// All ways, the best first: another port of the same address has the same path.
+    fn ways(&self) -> Vec<Way> {
+        let sites = [Some(self.site), self.spare].into_iter().flatten();
+        let formats = [self.format, life::other(self.format)];
+        sites.flat_map(|site| formats.map(|format| Way { family: site.family(), format })).collect()
     }
 
     const fn process(&self) -> Process {
@@ -123,7 +180,7 @@ pub struct Moment {
 /// A sealed message as it arrived.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival<'a> {
-    /// Whence; not protected by the seal, and used for nothing but the seal's word about it.
+    /// Whence; not protected by the seal, and used for nothing but the seal's word about it and the IP version of a reply.
     pub from: SocketAddr,
     /// At which port.
     pub format: Format,
@@ -169,8 +226,8 @@ pub struct Path {
     pub health: Health,
     /// Who relays, as long as the direct path is dead.
     pub via: Option<Via>,
-    /// The format that gets there.
-    pub format: Format,
+    /// The way that gets there.
+    pub way: Way,
 }
 
 /// Why a datagram was dropped. Nothing was sent then.

@@ -1,11 +1,10 @@
-//! Small messages of the format that is used are numbered, and each message tells what its sender has heard: so each side
+//! Small messages that go the way in use are numbered, and each message tells what its sender has heard: so each side
 //! knows what is lost there, what is lost back, and what was overtaken.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use encap::Format;
-
+use super::Way;
 use super::message::Counts;
 
 /// Messages of which it is remembered when they were sent.
@@ -70,7 +69,7 @@ impl Window {
 #[derive(Clone, Debug)]
 pub(super) struct Numbers {
     own: Counts,
-    sent: VecDeque<(u32, Instant, Format)>,
+    sent: VecDeque<(u32, Instant, Way)>,
     /// What the peer said last: the highest number of ours that it heard, and how many.
     told: Option<(u32, u32)>,
     there: Window,
@@ -78,33 +77,39 @@ pub(super) struct Numbers {
     overtaken: Window,
     /// What is missing before the next number is not counted.
     anew: bool,
+    /// Nor what of ours up to this number did not arrive.
+    anew_after: u32,
 }
 
 impl Numbers {
     pub(super) fn new(now: Instant) -> Self {
         let window = Window::new(now);
         let (own, sent) = (Counts::default(), VecDeque::new());
-        Self { own, sent, told: None, there: window, back: window, overtaken: window, anew: true }
+        Self {
+            own,
+            sent,
+            told: None,
+            there: window,
+            back: window,
+            overtaken: window,
+            anew: true,
+            anew_after: 0,
+        }
     }
 
     /// What the next message says; a numbered one has a new number.
-    pub(super) fn next(&mut self, numbered: bool, format: Format, now: Instant) -> Counts {
+    pub(super) fn next(&mut self, numbered: bool, way: Way, now: Instant) -> Counts {
         if numbered {
             self.own.number = self.own.number.wrapping_add(1);
             self.sent.truncate(REMEMBERED - 1);
-            self.sent.push_front((self.own.number, now, format));
+            self.sent.push_front((self.own.number, now, way));
         }
         self.own
     }
 
     /// Takes what a message of the peer says. Returns when, and how, the latest of ours left that it has heard, if that
     /// is news.
-    pub(super) fn heard(
-        &mut self,
-        theirs: Counts,
-        numbered: bool,
-        now: Instant,
-    ) -> Option<(Instant, Format)> {
+    pub(super) fn heard(&mut self, theirs: Counts, numbered: bool, now: Instant) -> Option<(Instant, Way)> {
         if numbered {
             self.arrived(theirs.number, now);
         }
@@ -130,8 +135,11 @@ impl Numbers {
         }
     }
 
-    fn told(&mut self, theirs: Counts, now: Instant) -> Option<(Instant, Format)> {
+    fn told(&mut self, theirs: Counts, now: Instant) -> Option<(Instant, Way)> {
         let Counts { highest, heard, .. } = theirs;
+        if self.told.is_none() && highest <= self.anew_after {
+            return None;
+        }
         let Some((last, before)) = self.told.replace((highest, heard)) else { return self.find(highest) };
         if highest < last && last - highest < RESTART {
             // An older message, overtaken.
@@ -152,15 +160,15 @@ impl Numbers {
         None
     }
 
-    fn find(&self, number: u32) -> Option<(Instant, Format)> {
-        self.sent.iter().find(|(sent, ..)| *sent == number).map(|(_, at, format)| (*at, *format))
+    fn find(&self, number: u32) -> Option<(Instant, Way)> {
+        self.sent.iter().find(|(sent, ..)| *sent == number).map(|(_, at, way)| (*at, *way))
     }
 
     /// Forgets shares, not numbers: after an outage they are of no use.
     pub(super) fn forget_shares(&mut self, now: Instant) {
         let window = Window::new(now);
         (self.there, self.back, self.overtaken) = (window, window, window);
-        (self.told, self.anew) = (None, true);
+        (self.told, self.anew, self.anew_after) = (None, true, self.own.number);
     }
 
     /// Of what this side sent, what did not arrive.
@@ -182,7 +190,7 @@ impl Numbers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::path::testing::start;
+    use crate::path::testing::{GENEVE, VXLAN, start};
 
     /// Two sides that send in turn; what `lost` says of (direction, number) does not arrive.
     fn talk(rounds: u32, lost: impl Fn(bool, u32) -> bool) -> (Numbers, Numbers) {
@@ -190,11 +198,11 @@ mod tests {
         let (mut a, mut b) = (Numbers::new(now), Numbers::new(now));
         for n in 0..rounds {
             now += Duration::from_millis(100);
-            let message = a.next(true, Format::Vxlan, now);
+            let message = a.next(true, VXLAN, now);
             if !lost(true, n) {
                 b.heard(message, true, now);
             }
-            let message = b.next(true, Format::Vxlan, now);
+            let message = b.next(true, VXLAN, now);
             if !lost(false, n) {
                 a.heard(message, true, now);
             }
@@ -216,8 +224,8 @@ mod tests {
         let (mut a, mut b) = (Numbers::new(now), Numbers::new(now));
         for _ in 0..100 {
             now += Duration::from_millis(100);
-            let small = a.next(true, Format::Vxlan, now);
-            a.next(false, Format::Vxlan, now);
+            let small = a.next(true, VXLAN, now);
+            a.next(false, VXLAN, now);
             b.heard(small, true, now);
         }
         assert_eq!(b.back().count, 0);
@@ -227,7 +235,7 @@ mod tests {
     fn what_comes_late_was_overtaken_and_not_lost() {
         let now = start();
         let (mut a, mut b) = (Numbers::new(now), Numbers::new(now));
-        let messages: Vec<Counts> = (0..100).map(|_| a.next(true, Format::Vxlan, now)).collect();
+        let messages: Vec<Counts> = (0..100).map(|_| a.next(true, VXLAN, now)).collect();
         messages.chunks(2).for_each(|pair| pair.iter().rev().for_each(|one| _ = b.heard(*one, true, now)));
         assert_eq!(b.back().count, 0);
         assert_eq!(b.overtaken(), Share { count: 50, of: 99 });
@@ -237,16 +245,31 @@ mod tests {
     fn hearing_of_an_own_message_tells_when_it_left() {
         let now = start();
         let (mut a, mut b) = (Numbers::new(now), Numbers::new(now));
-        b.heard(a.next(true, Format::Geneve, now), true, now);
+        b.heard(a.next(true, GENEVE, now), true, now);
         let later = now + Duration::from_secs(1);
-        assert_eq!(a.heard(b.next(true, Format::Vxlan, later), true, later), Some((now, Format::Geneve)));
-        assert_eq!(a.heard(b.next(true, Format::Vxlan, later), true, later), None);
+        assert_eq!(a.heard(b.next(true, VXLAN, later), true, later), Some((now, GENEVE)));
+        assert_eq!(a.heard(b.next(true, VXLAN, later), true, later), None);
     }
 
     #[test]
     fn an_outage_is_no_loss() {
         let (a, b) = talk(300, |_, n| (240..280).contains(&n));
         assert_eq!([a.there(), a.back(), b.there(), b.back()].map(|share| share.count), [0; 4]);
+    }
+
+    #[test]
+    fn what_the_former_way_lost_is_no_loss_on_the_next_one() {
+        let (mut a, mut b) = talk(100, |_, _| false);
+        let now = start() + Duration::from_secs(11);
+        (0..5).for_each(|_| _ = a.next(true, VXLAN, now));
+        a.forget_shares(now);
+        // It has not heard of the next way yet.
+        assert_eq!(a.heard(b.next(false, GENEVE, now), false, now), None);
+        for _ in 0..50 {
+            b.heard(a.next(true, GENEVE, now), true, now);
+            a.heard(b.next(true, GENEVE, now), true, now);
+        }
+        assert_eq!(a.there(), Share { count: 0, of: 49 });
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! One target: what was sent to it and has no answer yet, what comes next, and what is concluded.
 
 mod conclude;
+mod family;
 mod schedule;
 
 use std::time::{Duration, Instant};
 
+use encap::Mtu;
 use encap::tunnel::IpVersion;
-use encap::{Format, Mtu};
 use rand_core::Rng;
 
+use self::family::{Aside, bounds};
 pub(super) use self::schedule::{Tempo, Want};
 use super::budget::{Bucket, OPENED_RATE, PEER_BURST, PEER_RATE, REPLY_BURST, REPLY_RATE, Stretch};
 use super::examination::{Examination, Size};
@@ -19,9 +21,9 @@ use super::numbers::Numbers;
 use super::odds::Odds;
 use super::relay::Relaying;
 use super::round_trip::RoundTrip;
-use super::search::{Bounds, Search};
+use super::search::Search;
 use super::view::SourceView;
-use super::{Config, Path, Target};
+use super::{Config, Path, Target, Way};
 
 /// Probes that are remembered; the oldest is forgotten first.
 const SENT_MAX: usize = 64;
@@ -63,7 +65,7 @@ pub(super) enum Sort {
 pub(super) struct Sent {
     pub(super) id: u32,
     pub(super) sort: Sort,
-    pub(super) format: Format,
+    pub(super) way: Way,
     pub(super) source: u16,
     pub(super) size: u16,
     at: Instant,
@@ -81,10 +83,13 @@ pub(super) struct Peer {
     pub(super) relaying: Relaying,
     /// When it is looked at next.
     pub(super) wake: Instant,
+    /// The way in use, which the next four are about.
+    way: Way,
     numbers: Numbers,
     round_trip: RoundTrip,
     odds: Odds,
     search: Search,
+    aside: Aside,
     life: Life,
     causes: Causes,
     opened: Bucket,
@@ -97,6 +102,8 @@ pub(super) struct Peer {
     /// When the latest small probe that was answered had been sent.
     small_passed: Option<Instant>,
     heard_at: Option<Instant>,
+    /// Its way in use.
+    heard_by: Option<Way>,
     /// Since when it is heard although the path is dead.
     hears_since: Option<Instant>,
     hinted_at: Option<Instant>,
@@ -111,25 +118,29 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn new(target: Target, config: &Config, now: Instant) -> Self {
+        let (way, sources) = (target.proper(), config.source_ports);
         Self {
             target,
             relaying: Relaying::default(),
             wake: now,
+            way,
             numbers: Numbers::new(now),
             round_trip: RoundTrip::new(),
             odds: Odds::new(),
-            search: Search::new(bounds(&target, config), config.source_ports, now),
-            life: Life::new(target.format, now),
+            search: Search::new(bounds(&target.site, config), sources, now),
+            aside: Aside::new(&target, config, now),
+            life: Life::new(target.ways(), now),
             causes: Causes::default(),
             opened: Bucket::new(OPENED_RATE, OPENED_RATE, now),
             replies: Bucket::new(REPLY_RATE, REPLY_BURST, now),
             bucket: Bucket::new(PEER_RATE, PEER_BURST, now),
-            sources: vec![SourceView::default(); config.source_ports.into()],
+            sources: vec![SourceView::default(); sources.into()],
             sent: Vec::new(),
             ids: 0,
             turns: schedule::Turns::new(now),
             small_passed: None,
             heard_at: None,
+            heard_by: None,
             hears_since: None,
             hinted_at: None,
             clock_ahead_ms: None,
@@ -155,19 +166,23 @@ impl Peer {
             return;
         }
         let old = std::mem::replace(&mut self.target, target);
-        if (old.vxlan, old.geneve) != (target.vxlan, target.geneve) {
+        let moved = |family| {
+            let vteps = |target: &Target| target.site_of(family).map(|site| (site.vxlan, site.geneve));
+            vteps(&old).is_some() && vteps(&target).is_some() && vteps(&old) != vteps(&target)
+        };
+        if moved(self.way.family) {
             return self.begin_anew(config, now);
         }
+        let format = if old.format == target.format { self.way.format } else { target.format };
+        self.life.set_ways(target.ways(), |way| !moved(way.family), Way { format, ..self.way });
         if old.boot != target.boot {
-            (self.numbers, self.life) = (Numbers::new(now), Life::new(target.format, now));
+            (self.numbers, self.life) = (Numbers::new(now), Life::new(target.ways(), now));
             self.relaying.close();
             self.sent.clear();
             self.turns.soon(now);
         }
-        if old.format != target.format {
-            self.life.set_proper(target.format);
-        }
-        self.search.set_bounds(bounds(&target, config), now);
+        self.follow(now);
+        self.set_bounds(config, now);
         self.turns.full_soon(now);
     }
 
@@ -178,8 +193,8 @@ impl Peer {
     }
 
     pub(super) fn set_config(&mut self, config: &Config, now: Instant) {
-        self.search.set_bounds(bounds(&self.target, config), now);
-        self.search.set_sources(config.source_ports);
+        self.set_bounds(config, now);
+        self.set_sources(config.source_ports);
         self.sources.resize(config.source_ports.into(), SourceView::default());
         if !config.relay {
             self.relaying.close();
@@ -200,9 +215,12 @@ impl Peer {
         self.turns.is_active(now)
     }
 
-    /// An ICMP error says what the path takes.
-    pub(super) fn hint(&mut self, mtu: u16, now: Instant) {
-        let least = least_mtu(self.outer());
+    /// An ICMP error says what the path of this IP version takes.
+    pub(super) fn hint(&mut self, family: IpVersion, mtu: u16, now: Instant) {
+        if family != self.way.family {
+            return;
+        }
+        let least = least_mtu(family);
         let again = self.hinted_at.is_none_or(|at| now.saturating_duration_since(at) >= HINT_EVERY);
         if mtu >= least && mtu < self.search.current() && again {
             self.hinted_at = Some(now);
@@ -211,32 +229,38 @@ impl Peer {
     }
 
     /// The own kernel did not send a packet of this size.
-    pub(super) fn refused(&mut self, size: u16, now: Instant) {
-        self.search.refused(size, now);
+    pub(super) fn refused(&mut self, family: IpVersion, size: u16, now: Instant) {
+        if family == self.way.family {
+            self.search.refused(size, now);
+        }
     }
 
     pub(super) fn examine(&mut self, min: Mtu, now: Instant) {
-        let (outer, link) = (self.outer(), self.target.link_mtu);
+        let (outer, link) = (self.outer(), self.link());
         let octets = |format, size| match size {
             Size::Small => message::small_packet(outer, format),
             Size::Min => min.min(link).get(),
             Size::Link => link.get(),
         };
         if self.examination.as_ref().is_none_or(|examination| examination.finished) {
-            self.examination = Some(Examination::new(octets, now));
+            self.examination = Some(Examination::new(outer, octets, now));
         }
     }
 
     // ---- what arrives ----
 
-    /// A genuine message of it arrived, with these numbers.
-    pub(super) fn heard(&mut self, counts: Counts, numbered: bool, now: Instant) {
+    /// A genuine message of it arrived that way, with these numbers.
+    pub(super) fn heard(&mut self, counts: Counts, numbered: bool, way: Way, now: Instant) {
         self.heard_at = Some(now);
+        if numbered && self.heard_by.replace(way).is_some_and(|before| before != way) {
+            // It changed its way: what it lost on the former one is no loss on this.
+            self.numbers.forget_shares(now);
+        }
         if self.life.is_dead() {
             self.hears_since.get_or_insert(now);
         }
-        if let Some((sent, format)) = self.numbers.heard(counts, numbered, now) {
-            self.proved(format, sent, now);
+        if let Some((sent, way)) = self.numbers.heard(counts, numbered, now) {
+            self.proved(way, sent, now);
         }
     }
 
@@ -285,12 +309,14 @@ impl Peer {
         }
         match sent.sort {
             Sort::Small(beside) => {
-                self.round_trip.sample(time);
+                self.round_trip_of(sent.way.family).sample(time);
                 self.compare_clocks(reply.wall_ms, time, now.unix_ms);
-                if sent.format == self.life.format() {
+                if sent.way == self.way {
                     self.odds.small(true);
                 }
-                self.small_passed = self.small_passed.max(Some(sent.at));
+                if sent.way.family == self.way.family {
+                    self.small_passed = self.small_passed.max(Some(sent.at));
+                }
                 if let Some(large) = self.sent.iter_mut().find(|large| Some(large.id) == beside) {
                     large.beside = true;
                 }
@@ -311,14 +337,15 @@ impl Peer {
                 }
             }
         }
-        self.proved(sent.format, sent.at, now.at);
+        self.proved(sent.way, sent.at, now.at);
         true
     }
 
     /// Something that was sent then got there.
-    fn proved(&mut self, format: Format, sent: Instant, now: Instant) {
-        let first = self.life.answered_at(self.life.format()).is_none();
-        let revived = self.life.answered(format, sent, now);
+    fn proved(&mut self, way: Way, sent: Instant, now: Instant) {
+        let first = !self.life.has_answered();
+        let revived = self.life.answered(way, sent, now);
+        self.follow(now);
         if revived {
             self.numbers.forget_shares(now);
         }
@@ -367,15 +394,12 @@ impl Peer {
         }
         match sent.sort {
             Sort::Small(_) => {
-                if sent.format == self.life.format() {
+                if sent.way == self.way {
                     self.odds.small(false);
                 }
-                let patience = self.round_trip.smoothed().unwrap_or_default() * 3;
-                let used = self.life.format();
-                self.life.lost_one(sent.format, sent.at, patience, now);
-                if self.life.format() != used {
-                    self.numbers.forget_shares(now);
-                }
+                let patience = self.round_trip_of(sent.way.family).smoothed().unwrap_or_default() * 3;
+                self.life.lost_one(sent.way, sent.at, patience, now);
+                self.follow(now);
                 if self.life.is_in_doubt() {
                     self.turns.small_soon(now);
                 }
@@ -402,15 +426,16 @@ impl Peer {
 
     /// Whether its direct path works both ways, as far as is known by now.
     pub(super) fn is_up(&self) -> bool {
-        !self.life.is_dead() && self.life.answered_at(self.life.format()).is_some()
+        !self.life.is_dead() && self.life.has_answered()
     }
 
     pub(super) const fn is_dead(&self) -> bool {
         self.life.is_dead()
     }
 
-    pub(super) const fn format(&self) -> Format {
-        self.life.format()
+    /// The way that frames take.
+    pub(super) const fn way(&self) -> Way {
+        self.way
     }
 
     pub(super) const fn round_trip(&self) -> Option<Duration> {
@@ -418,16 +443,21 @@ impl Peer {
     }
 
     pub(super) fn mtu(&self) -> Mtu {
-        Mtu::new(self.search.current().into()).unwrap_or(self.target.link_mtu)
+        Mtu::new(self.search.current().into()).unwrap_or(self.link())
     }
 
-    pub(super) fn outer(&self) -> IpVersion {
-        self.target.vxlan.ip().into()
+    /// The MTU of the link that leads there.
+    pub(super) fn link(&self) -> Mtu {
+        self.target.site_of(self.way.family).unwrap_or(self.target.site).link_mtu
+    }
+
+    pub(super) const fn outer(&self) -> IpVersion {
+        self.way.family
     }
 
     /// The numbers of the next message to it.
-    pub(super) fn count(&mut self, numbered: bool, format: Format, now: Instant) -> Counts {
-        self.numbers.next(numbered, format, now)
+    pub(super) fn count(&mut self, numbered: bool, way: Way, now: Instant) -> Counts {
+        self.numbers.next(numbered, way, now)
     }
 
     /// What an answer to it costs comes out of its share.
@@ -450,9 +480,4 @@ impl Peer {
     fn jitter(time: Duration, rng: &mut impl Rng) -> Duration {
         time * (90 + rng.next_u32() % 21) / 100
     }
-}
-
-/// Between what every path takes and what the link does.
-fn bounds(target: &Target, config: &Config) -> Bounds {
-    Bounds::new(least_mtu(target.vxlan.ip().into()), config.min.get(), target.link_mtu.get())
 }

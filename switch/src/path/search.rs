@@ -403,6 +403,16 @@ impl Search {
         }
     }
 
+    /// The path is used again, or for the first time. What was found holds until probes say no, but not beyond a `limit`;
+    /// whether more passes is tried soon.
+    pub(super) fn resume(&mut self, limit: Option<u16>, now: Instant) {
+        self.watch = None;
+        self.end(now);
+        self.current = limit.map_or(self.current, |limit| self.current.min(limit.max(self.bounds.floor)));
+        self.found = if self.current < self.bounds.link { Found::BlackHole } else { Found::Assumed };
+        self.soon = true;
+    }
+
     pub(super) const fn set_sources(&mut self, sources: u16) {
         self.sources = sources;
         self.weak = if self.weak < sources { self.weak } else { 0 };

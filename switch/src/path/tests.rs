@@ -1,6 +1,7 @@
 //! Whole engines in virtual time: each number that is promised, and each fault that must do no harm.
 
 mod cost;
+mod families;
 mod faults;
 mod mtu;
 mod relaying;
@@ -9,6 +10,7 @@ mod world;
 use std::time::Duration;
 
 use self::world::{Wire, World, id, keys};
+use super::testing::VXLAN;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -150,7 +152,8 @@ fn a_look_at_everything_shows_which_port_lets_which_size_through() {
     let mut world = World::new(7, 2);
     world.run_secs(3);
     let wire = world.wire(0, 1);
-    (wire.filtered, wire.mtus) = (Some(Format::Vxlan), vec![1400]);
+    wire.filter(Some(Format::Vxlan), None);
+    wire.mtus = vec![1400];
     world.nodes[0].engine.examine(id(1), world.now);
     world.until(EXAMINATION, |world| world.view(0, 1).examination.is_some_and(|it| it.finished));
     let examination = world.view(0, 1).examination.unwrap();

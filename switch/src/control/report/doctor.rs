@@ -124,10 +124,10 @@ impl<D: Devices> Control<D> {
         };
         PeerFacts {
             name: member.name(node),
-            address: member.vtep.map(VtepAddr::ip),
-            alive: member.state == MemberState::Up && member.vtep.is_some() && member.path.is_some(),
+            address: member.site().map(|site| site.vxlan.ip()).or(member.vtep.map(VtepAddr::ip)),
+            alive: member.state == MemberState::Up && member.vtep.is_some() && !member.sites.is_empty(),
             version: member.info.as_ref().map(|info| info.version.clone()),
-            link_mtu: member.path,
+            link_mtu: member.link(),
             path_mtu: self.path_mtu(member),
             causes: causes.unwrap_or_default(),
             via: via.map(|(via, gossip)| gossip.name_of(via.node)),
@@ -214,7 +214,7 @@ fn static_facts(peer: &Peer) -> PeerFacts {
 }
 
 fn cells(view: &View) -> Vec<CellFacts> {
-    let port = |format: Format| view.target.vtep(format).port();
+    let port = |format: Format| view.target.site.vtep(format).port();
     let all = view.examination.iter().flat_map(|examination| &examination.cells);
     all.map(|cell| CellFacts {
         format: cell.format,

@@ -67,7 +67,7 @@ impl<D: Devices> Control<D> {
         let mut degraded = self.member_degraded(node, now);
         let item = |(cause, since)| Degraded { cause, since_s: seconds(now, since) };
         degraded.extend(self.path_causes(member).into_iter().map(item));
-        degraded.extend(member.vtep.iter().flat_map(|vtep| self.fallbacks_of(vtep.ip(), now)));
+        degraded.extend(member.sites.iter().flat_map(|site| self.fallbacks_of(site.vxlan.ip(), now)));
         let rtt = gossip.link.status().members.get(&node).and_then(|m| m.rtt);
         PeerEntry {
             name: member.name(node),
@@ -155,7 +155,7 @@ impl<D: Devices> Control<D> {
 fn member_state(member: &Member) -> PeerState {
     match member.state {
         MemberState::Down | MemberState::Left => PeerState::Down,
-        _ if member.info.is_some() && member.path.is_none() => PeerState::Down,
+        _ if member.info.is_some() && member.sites.is_empty() => PeerState::Down,
         _ if member.found.as_ref().is_some_and(|found| matches!(found.health, Health::Down(_))) => {
             PeerState::Down
         }

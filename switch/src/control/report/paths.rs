@@ -35,7 +35,11 @@ impl<D: Devices> Control<D> {
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         let Some(wanted) = peer else { return Ok(Reply::Paths(Paths { entries })) };
         let names: Vec<_> = entries.iter().map(|entry| entry.name.clone()).collect();
-        entries.retain(|entry| entry.name == wanted || entry.address == wanted);
+        // A member is found by the address that frames do not go to now, too.
+        let member = wanted.parse().ok().and_then(|ip| self.gossip.as_ref()?.by_ip(ip));
+        let wanted_too = member.map(|(node, member)| member.name(node));
+        let is_wanted = |name: &str| name == wanted || wanted_too.as_deref() == Some(name);
+        entries.retain(|entry| is_wanted(&entry.name) || entry.address == wanted);
         if entries.is_empty() {
             let names = names.iter().map(String::as_str);
             return Err(crate::control::requests::no_such("peer", wanted, names, "weft path show"));
@@ -94,13 +98,13 @@ impl<D: Devices> Control<D> {
             format,
             port: to.port(),
             kind: PeerKind::Member,
-            state: match (member.path, member.found.as_ref().map(|found| &found.health)) {
+            state: match (member.link(), member.found.as_ref().map(|found| &found.health)) {
                 (None, _) | (_, Some(Health::Down(_))) => PathState::Down,
                 (_, Some(Health::Degraded(_))) => PathState::Degraded,
                 (_, None | Some(Health::Up)) => PathState::Up,
             },
             since_s: seconds(now, view.map_or(member.since, |view| view.since)),
-            link_mtu: member.path,
+            link_mtu: member.link(),
             path_mtu,
             found: view.map_or(PathFound::Link, |view| found(view.found)),
             terms: terms(overhead, format),

@@ -49,6 +49,17 @@ fn one_direction_loss_and_silence_come_from_the_watch_over_paths() {
 }
 
 #[test]
+fn an_ip_version_that_is_filtered_is_named() {
+    let causes = vec![Cause::OtherFamily];
+    let v6 = PeerFacts { address: "fd00::2".parse().ok(), causes: causes.clone(), ..peer("b") };
+    let facts = running(daemon(vec![v6]));
+    assert_eq!(codes(&facts), ["family_filtered peer b"]);
+    assert!(only(&facts).what.contains("answers over IPv6, and not over IPv4"), "{}", only(&facts).what);
+    let v4 = PeerFacts { causes, ..peer("b") };
+    assert!(only(&running(daemon(vec![v4]))).mend.contains("over IPv6"));
+}
+
+#[test]
 fn a_path_is_small_when_its_mtu_says_so_or_full_size_vanishes_beside_small() {
     let small = PeerFacts { path_mtu: Some(mtu(1400)), causes: vec![Cause::SmallMtu], ..peer("b") };
     let facts = running(daemon(vec![small.clone()]));

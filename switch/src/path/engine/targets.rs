@@ -30,7 +30,9 @@ impl Engine {
         let mut news = 0;
         for target in &kept {
             let node = target.node;
-            self.by_vtep.extend([(target.vxlan, node), (target.geneve, node)]);
+            for site in [Some(target.site), target.spare].into_iter().flatten() {
+                self.by_vtep.extend([(site.vxlan, node), (site.geneve, node)]);
+            }
             // Those that are gone are known to it, too, so that what was recorded of them is no news when they come back.
             if self.gate.trust(target.process()).is_err() {
                 self.gate.retain(|node| nodes.contains(&node));
@@ -92,13 +94,13 @@ impl Engine {
     /// An ICMP error says that the path to a VTEP takes packets of `mtu` octets only. That is found out at once, not
     /// believed; what no router can mean is ignored.
     pub fn handle_too_big(&mut self, to: VtepAddr, mtu: u16, now: Instant) {
-        self.with(to, now, |peer| peer.hint(mtu, now));
+        self.with(to, now, |peer| peer.hint(to.ip().into(), mtu, now));
     }
 
     /// The own kernel did not send a packet of `size` octets to a VTEP, because the link does not take it.
     pub fn handle_refused(&mut self, to: VtepAddr, size: usize, now: Instant) {
         if let Ok(size) = u16::try_from(size) {
-            self.with(to, now, |peer| peer.refused(size, now));
+            self.with(to, now, |peer| peer.refused(to.ip().into(), size, now));
         }
     }
 

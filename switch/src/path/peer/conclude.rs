@@ -8,7 +8,7 @@ use encap::tunnel::Overhead;
 
 use super::super::health::{Health, Signs};
 use super::super::view::{RoundTripView, View};
-use super::super::{Path, Share, Target};
+use super::super::{Path, Share};
 use super::{Peer, Tempo};
 
 /// Who is heard for so long while nothing gets there will not be reached in a moment.
@@ -36,18 +36,19 @@ impl Peer {
         let inner = Overhead { outer: self.outer(), option_octets, vlan: false }.inner_mtu(room);
         self.causes.update(
             &Signs {
-                small_mtu: mtu < self.target.link_mtu,
+                small_mtu: mtu < self.link(),
                 below_ipv6_minimum: inner.is_none_or(|inner| inner < Mtu::IPV6_MIN),
                 one_way,
                 relayed: via.is_some(),
-                other_format: self.life.format() != self.target.format,
+                other_format: self.way.format != self.target.format,
+                other_family: self.way.family != self.target.site.family(),
                 unanswered: dead,
                 loss: self.loss(),
             },
             now,
         );
         let health = self.causes.health(dead && via.is_none() && !one_way);
-        Path { mtu, health, via, format: self.life.format() }
+        Path { mtu, health, via, way: self.way }
     }
 
     /// Whether the peer is heard, and goes on to be, although nothing gets there.
@@ -63,9 +64,9 @@ impl Peer {
         if there.percent() > back.percent() { there } else { back }
     }
 
-    const fn assumed(&self) -> Path {
-        let Target { link_mtu: mtu, format, .. } = self.target;
-        Path { mtu, health: Health::Up, via: None, format }
+    fn assumed(&self) -> Path {
+        let mtu = self.target.site.link_mtu;
+        Path { mtu, health: Health::Up, via: None, way: self.target.proper() }
     }
 
     pub(in crate::path) fn view(&self) -> View {

@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use encap::Format;
+use encap::tunnel::IpVersion;
 use rand_core::Rng;
 
-use super::super::Config;
 use super::super::budget::Stretch;
 use super::super::examination::Examination;
 use super::super::message::{Pace, small_packet};
 use super::super::search::Wanted;
+use super::super::{Config, Site, Target, Way};
 use super::{Peer, SENT_MAX, Sent, Sort};
 
 /// Between two small probes. Every third one of an active peer may be a full-size one instead: together with replies that
@@ -142,7 +143,7 @@ impl Peer {
         if self.turns.held_until > now {
             return None;
         }
-        let small = usize::from(small_packet(self.outer(), Format::Geneve));
+        let small = usize::from(small_packet(self.widest(), Format::Geneve));
         if let Some(place) = self.examination.as_mut().and_then(|examination| examination.poll(now)) {
             let octets = self.examination.as_ref().map_or(0, |examination| examination.cells[place].octets);
             return Some((Want::Cell(place), octets.into()));
@@ -186,16 +187,14 @@ impl Peer {
         now: Instant,
         rng: &mut impl Rng,
     ) -> Vec<Sent> {
-        let used = self.life.format();
-        let outer = self.outer();
-        let small = |format| small_packet(outer, format);
+        let (used, small) = (self.way, |way: Way| small_packet(way.family, way.format));
         match want {
             Want::Small => {
-                let (format, source) = (self.life.next_format(), self.turns.small_source);
-                let size = small(format);
+                let (way, source) = (self.life.next_way(), self.turns.small_source);
+                let size = small(way);
                 self.turns.small_source = next(source, tempo.config);
                 self.next_turn(tempo, now, rng);
-                vec![self.remember(Sort::Small(None), format, source, size, now)]
+                vec![self.remember(Sort::Small(None), way, source, size, now)]
             }
             Want::Full => {
                 let (source, size) = (self.turns.full_source, self.search.current());
@@ -224,9 +223,10 @@ impl Peer {
                 let Some(examination) = self.examination.as_mut() else { return Vec::new() };
                 examination.sent(place, now);
                 let cell = examination.cells[place];
+                let way = Way { family: examination.family, format: cell.format };
                 let source = self.turns.small_source;
                 self.turns.small_source = next(source, tempo.config);
-                vec![self.remember(Sort::Cell(place), cell.format, source, cell.octets, now)]
+                vec![self.remember(Sort::Cell(place), way, source, cell.octets, now)]
             }
         }
     }
@@ -243,10 +243,10 @@ impl Peer {
             };
     }
 
-    fn remember(&mut self, sort: Sort, format: Format, source: u16, size: u16, now: Instant) -> Sent {
+    fn remember(&mut self, sort: Sort, way: Way, source: u16, size: u16, now: Instant) -> Sent {
         self.ids = self.ids.wrapping_add(1);
-        let (id, lost_at) = (self.ids, now + self.round_trip.lost_after());
-        let sent = Sent { id, sort, format, source, size, at: now, lost_at, lost: false, beside: false };
+        let (id, lost_at) = (self.ids, now + self.round_trip_of(way.family).lost_after());
+        let sent = Sent { id, sort, way, source, size, at: now, lost_at, lost: false, beside: false };
         if self.sent.len() >= SENT_MAX {
             self.sent.remove(0);
         }
@@ -257,6 +257,12 @@ impl Peer {
         }
         self.bucket.charge(size.into(), now);
         sent
+    }
+
+    /// The IP version that small probes cost most with.
+    fn widest(&self) -> IpVersion {
+        let Target { site, spare, .. } = &self.target;
+        spare.iter().map(Site::family).fold(site.family(), IpVersion::max)
     }
 
     /// When something may be sent next.

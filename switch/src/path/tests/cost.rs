@@ -61,6 +61,29 @@ fn a_peer_with_traffic_costs_at_most_4_kilobytes_a_second() {
 }
 
 #[test]
+fn nodes_with_both_ip_versions_cost_no_more_whatever_works() {
+    let mut results = Vec::new();
+    for dead in [None, Some(IpVersion::V4), Some(IpVersion::V6)] {
+        for format in [Format::Vxlan, Format::Geneve] {
+            for talks in [false, true] {
+                let mut world = World::of(1, 2, Config::default());
+                world.format = format;
+                let mut world = world.over_both();
+                world.between(0, 1, |wire| wire.filter(None, dead));
+                if talks {
+                    world.talk(0, 1);
+                }
+                world.run_secs(2 * MINUTE);
+                let rate = rate(&mut world, 10 * MINUTE);
+                println!("both, {format}, dead {dead:?}, traffic {talks}: {rate} B/s");
+                results.push((rate, if talks { 4_000 } else { 200 }));
+            }
+        }
+    }
+    assert!(results.iter().all(|(rate, most)| rate <= most), "{results:?}");
+}
+
+#[test]
 fn a_black_hole_that_comes_and_goes_costs_hardly_more() {
     let mut world = World::new(1, 2);
     world.talk(0, 1);

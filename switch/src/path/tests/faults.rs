@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::message::{self, Answer, Body, Counts, Message, Pace, Probe, Reply};
+use super::super::testing::{GENEVE, VXLAN};
 use super::*;
 use fdb::gossip::seal::{Gate, Kind, Mode, Process};
 
@@ -47,7 +48,7 @@ fn strangers_are_not_answered() {
     let mut liar = Liar { gate: Gate::for_paths(stranger, Mode::Insecure), number: 0 };
     let sealed = liar.says(&world, probe(140));
     let before = world.nodes[0].octets;
-    world.arrive(1, 0, Format::Vxlan, &sealed, 140);
+    world.arrive(1, 0, VXLAN, &sealed, 140);
     assert_eq!((refused(&world, "stranger"), world.nodes[0].octets), (1, before));
 }
 
@@ -57,12 +58,12 @@ fn a_probe_is_answered_once_and_only_if_it_is_as_large_as_it_says() {
     let mut liar = Liar::instead_of_1(&mut world);
     let before = world.nodes[0].octets;
     let cut = liar.says(&world, probe(1400));
-    world.arrive(1, 0, Format::Vxlan, &cut, 600);
+    world.arrive(1, 0, VXLAN, &cut, 600);
     assert_eq!((refused(&world, "size"), world.nodes[0].octets), (1, before));
 
     let whole = liar.says(&world, probe(1400));
-    world.arrive(1, 0, Format::Vxlan, &whole, 1400);
-    world.arrive(1, 0, Format::Vxlan, &whole, 1400);
+    world.arrive(1, 0, VXLAN, &whole, 1400);
+    world.arrive(1, 0, VXLAN, &whole, 1400);
     assert_eq!(refused(&world, "replay"), 1);
     let answered = world.nodes[0].octets - before;
     assert!(answered < 300, "a small reply, and perhaps an own probe: {answered}");
@@ -76,7 +77,7 @@ fn what_is_for_another_node_is_not_heard() {
     let message = Message { to, numbered: true, counts: Counts::default(), body: probe(140) };
     let mut sealed = Vec::new();
     liar.gate.seal(Kind::Path, &message.encode(), &mut sealed).unwrap();
-    world.arrive(1, 0, Format::Vxlan, &sealed, 140);
+    world.arrive(1, 0, VXLAN, &sealed, 140);
     assert_eq!(refused(&world, "message"), 1);
 }
 
@@ -90,7 +91,7 @@ fn a_storm_of_probes_gets_few_answers_and_costs_the_others_nothing() {
     for _ in 0..10 {
         for _ in 0..1_000 {
             let sealed = liar.says(&world, probe(140));
-            world.arrive(1, 0, Format::Vxlan, &sealed, 140);
+            world.arrive(1, 0, VXLAN, &sealed, 140);
         }
         world.run_secs(1);
     }
@@ -113,7 +114,7 @@ fn who_floods_in_the_name_of_one_does_not_make_the_others_mute() {
     }
     for _ in 0..50 {
         for _ in 0..3_000 {
-            world.arrive(1, 0, Format::Vxlan, &garbage, 140);
+            world.arrive(1, 0, VXLAN, &garbage, 140);
         }
         world.run(millis(100));
     }
@@ -140,7 +141,7 @@ fn a_relay_that_takes_next_to_nothing_is_none() {
                 round_trip: Duration::ZERO,
             });
             let sealed = liar.says(&world, body);
-            world.arrive(1, 0, Format::Vxlan, &sealed, 140);
+            world.arrive(1, 0, VXLAN, &sealed, 140);
         }
         world.run(millis(20));
     }
@@ -156,7 +157,7 @@ fn replies_to_nothing_and_numbers_that_lie_change_nothing_for_others() {
     for id in 0..100 {
         let reply = Reply { id, size: 9000, pace: Pace(u16::MAX), wall_ms: 0, delay: Duration::MAX };
         let sealed = liar.says(&world, Body::Reply(reply));
-        world.arrive(1, 0, Format::Geneve, &sealed, 140);
+        world.arrive(1, 0, GENEVE, &sealed, 140);
     }
     assert!(refused(&world, "stray") >= 99);
     world.run_secs(5);
@@ -177,7 +178,7 @@ fn who_lies_about_what_arrived_harms_itself_only() {
         for id in 1..40 {
             let reply = Reply { id, size: 1500, pace: Pace(0), wall_ms: 0, delay: Duration::ZERO };
             let sealed = liar.says(&world, Body::Reply(reply));
-            world.arrive(1, 0, Format::Vxlan, &sealed, 140);
+            world.arrive(1, 0, VXLAN, &sealed, 140);
         }
         world.run(millis(20));
     }
@@ -203,8 +204,8 @@ proptest! {
             }
             let mut sealed = Vec::new();
             liar.gate.seal(Kind::Path, &payload, &mut sealed).unwrap();
-            world.arrive(1, 0, Format::Vxlan, &sealed, size.into());
-            world.arrive(1, 0, Format::Vxlan, &payload, size.into());
+            world.arrive(1, 0, VXLAN, &sealed, size.into());
+            world.arrive(1, 0, VXLAN, &payload, size.into());
             world.run(millis(100));
         }
         prop_assert_eq!(world.mtu(0, 2), 1500);

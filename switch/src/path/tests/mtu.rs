@@ -57,7 +57,7 @@ fn with_icmp_it_takes_half_a_second() {
         let mut world = talking(seed, some_while(seed));
         world.between(0, 1, |wire| (wire.mtus, wire.icmp) = (vec![1400], true));
         // The first frame that is too large brings it about.
-        let (to, now) = (world.target(1).vxlan, world.now);
+        let (to, now) = (world.target(1).site.vxlan, world.now);
         world.nodes[0].engine.handle_too_big(to, 1400, now);
         world.collect(0);
         let time = world.until(SECOND, |world| world.mtu(0, 1) < 1500);
@@ -74,8 +74,8 @@ fn forged_icmp_changes_nothing() {
     for mtu in [0, 68, 575, 576, 1000, 1280, 1499, 1500, 9000, u16::MAX] {
         for _ in 0..1_000 {
             for to in [
-                world.target(1).vxlan,
-                world.target(1).geneve,
+                world.target(1).site.vxlan,
+                world.target(1).site.geneve,
                 "10.9.9.9:4789".parse::<SocketAddr>().unwrap().into(),
             ] {
                 let now = world.now;
@@ -228,7 +228,7 @@ fn a_path_that_is_small_from_the_beginning_is_found_within_seconds() {
 #[test]
 fn what_the_own_kernel_refuses_lowers_it_at_once() {
     let mut world = talking(1, 10 * SECOND);
-    let (to, now) = (world.target(1).vxlan, world.now);
+    let (to, now) = (world.target(1).site.vxlan, world.now);
     world.nodes[0].engine.handle_refused(to, 1480, now);
     world.collect(0);
     assert_eq!(world.mtu(0, 1), 1280);

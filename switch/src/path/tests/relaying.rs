@@ -144,14 +144,14 @@ fn where_one_port_is_filtered_the_other_format_is_used_until_it_opens() {
         world.meet();
         world.talk(0, 1);
         world.run_secs(10);
-        world.between(0, 1, |wire| wire.filtered = Some(format));
-        let time = world.until(3 * SECOND, |world| world.path(0, 1).format == other);
+        world.between(0, 1, |wire| wire.filter(Some(format), None));
+        let time = world.until(3 * SECOND, |world| world.path(0, 1).way.format == other);
         assert!(time <= 2 * SECOND, "{time:?}");
         world.run_secs(60);
-        assert_eq!((world.path(0, 1).format, world.causes(0, 1)), (other, vec!["other_format"]));
+        assert_eq!((world.path(0, 1).way.format, world.causes(0, 1)), (other, vec!["other_format"]));
         assert_eq!((world.path(0, 1).via, world.mtu(0, 1)), (None, 1500));
-        world.between(0, 1, |wire| wire.filtered = None);
-        let back = world.until(10 * SECOND, |world| world.path(0, 1).format == format);
+        world.between(0, 1, |wire| wire.filter(None, None));
+        let back = world.until(10 * SECOND, |world| world.path(0, 1).way.format == format);
         println!("{format} filtered: {other} after {time:?}, back after {back:?}");
         world.run_secs(10);
         assert_eq!(world.path(0, 1).health, Health::Up);
@@ -162,9 +162,9 @@ fn where_one_port_is_filtered_the_other_format_is_used_until_it_opens() {
 fn a_filtered_port_of_the_format_that_is_not_used_does_no_harm() {
     let mut world = World::new(1, 2);
     world.talk(0, 1);
-    world.between(0, 1, |wire| wire.filtered = Some(Format::Geneve));
+    world.between(0, 1, |wire| wire.filter(Some(Format::Geneve), None));
     world.run_secs(60);
-    assert_eq!((&world.path(0, 1).health, world.path(0, 1).format), (&Health::Up, Format::Vxlan));
+    assert_eq!((&world.path(0, 1).health, world.path(0, 1).way.format), (&Health::Up, Format::Vxlan));
     world.between(0, 1, |wire| wire.mtus = vec![1280]);
     let time = world.until(3 * SECOND, |world| world.mtu(0, 1) == 1280);
     assert!(time <= millis(1_400), "{time:?}");

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use encap::tunnel::IpVersion;
 use encap::{Format, Mtu, VtepAddr};
 use fdb::gossip::identity::{BootId, NodeId};
 use fdb::gossip::seal::{Key, Keyring, Mode, Process};
@@ -24,8 +25,11 @@ pub(super) struct Wire {
     /// As much again at most, at random: what left later may arrive earlier.
     pub(super) jitter: Duration,
     pub(super) cut: bool,
-    /// A format that does not pass.
-    pub(super) filtered: Option<Format>,
+    /// The MTU of IPv6, where it is another, and how much longer it takes.
+    pub(super) mtu_v6: Option<u16>,
+    pub(super) later_v6: Duration,
+    /// Ways that do not pass.
+    pub(super) filtered: Vec<Way>,
     /// Whether a router tells what it does not forward.
     pub(super) icmp: bool,
 }
@@ -38,13 +42,24 @@ impl Wire {
             latency: Duration::from_micros(200),
             jitter: Duration::ZERO,
             cut: false,
-            filtered: None,
+            mtu_v6: None,
+            later_v6: Duration::ZERO,
+            filtered: Vec::new(),
             icmp: false,
         }
     }
 
-    fn mtu(&self, source: u16) -> usize {
-        self.mtus[usize::from(source) % self.mtus.len()].into()
+    /// Lets through what is neither of this format nor of this IP version.
+    pub(super) fn filter(&mut self, format: Option<Format>, family: Option<IpVersion>) {
+        let all = [IpVersion::V4, IpVersion::V6]
+            .into_iter()
+            .flat_map(|family| [Format::Vxlan, Format::Geneve].map(|format| Way { family, format }));
+        self.filtered = all.filter(|way| Some(way.format) == format || Some(way.family) == family).collect();
+    }
+
+    fn mtu(&self, family: IpVersion, source: u16) -> usize {
+        let v6 = self.mtu_v6.filter(|_| family == IpVersion::V6);
+        v6.unwrap_or(self.mtus[usize::from(source) % self.mtus.len()]).into()
     }
 }
 
@@ -63,7 +78,7 @@ pub(super) struct Node {
 /// What happens next: an arrival, or an ICMP error.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    Arrival { from: usize, to: usize, format: Format, sealed: Vec<u8>, size: usize },
+    Arrival { from: usize, to: usize, way: Way, sealed: Vec<u8>, size: usize },
     TooBig { at: usize, about: VtepAddr, mtu: u16 },
 }
 
@@ -84,7 +99,8 @@ pub(super) struct World {
     traffic_at: Instant,
     queue: BinaryHeap<Reverse<(Instant, u64, Event)>>,
     order: u64,
-    v6: bool,
+    /// What nodes have addresses of, the one that is used first.
+    families: Vec<IpVersion>,
 }
 
 pub(super) fn id(n: usize) -> NodeId {
@@ -113,7 +129,7 @@ impl World {
             traffic_at: begin,
             queue: BinaryHeap::new(),
             order: 0,
-            v6: false,
+            families: vec![IpVersion::V4],
         };
         (0..count).for_each(|n| world.nodes.push(node(n, 1, config, Mode::Insecure, begin)));
         world
@@ -127,7 +143,14 @@ impl World {
     }
 
     pub(super) fn over_ipv6(mut self) -> Self {
-        self.v6 = true;
+        self.families = vec![IpVersion::V6];
+        self.meet();
+        self
+    }
+
+    /// IPv4 is used if it works.
+    pub(super) fn over_both(mut self) -> Self {
+        self.families = vec![IpVersion::V4, IpVersion::V6];
         self.meet();
         self
     }
@@ -145,25 +168,17 @@ impl World {
     }
 
     pub(super) fn target(&self, n: usize) -> Target {
-        let [vxlan, geneve] = [4789, 6081].map(|port| VtepAddr::new(self.ip(n), port));
         let Process { node, boot } = self.nodes[n].process;
-        Target {
-            node,
-            boot,
-            vxlan,
-            geneve,
-            format: self.format,
-            link_mtu: Mtu::new(self.link.into()).unwrap(),
-        }
+        let site = |family: &IpVersion| {
+            let [vxlan, geneve] = [4789, 6081].map(|port| VtepAddr::new(ip(n, *family), port));
+            Site { vxlan, geneve, link_mtu: Mtu::new(self.link.into()).unwrap() }
+        };
+        let mut sites = self.families.iter().map(site);
+        Target { node, boot, site: sites.next().unwrap(), spare: sites.next(), format: self.format }
     }
 
-    fn ip(&self, n: usize) -> IpAddr {
-        let v4 = Ipv4Addr::from_bits(0x0a00_0001 + n as u32);
-        if self.v6 { v4.to_ipv6_compatible().into() } else { v4.into() }
-    }
-
-    fn node_at(&self, ip: IpAddr) -> usize {
-        (0..self.nodes.len()).find(|n| self.ip(*n) == ip).expect("a node")
+    fn node_at(&self, at: IpAddr) -> usize {
+        (0..self.nodes.len()).find(|n| ip(*n, at.into()) == at).expect("a node")
     }
 
     /// A new run of a node; nobody is told.
@@ -269,8 +284,8 @@ impl World {
     fn handle_event(&mut self) {
         let Some(Reverse((_, _, event))) = self.queue.pop() else { return };
         match event {
-            Event::Arrival { from, to, format, sealed, size } => {
-                self.arrive(from, to, format, &sealed, size);
+            Event::Arrival { from, to, way, sealed, size } => {
+                self.arrive(from, to, way, &sealed, size);
             }
             Event::TooBig { at, about, mtu } => {
                 let now = self.now;
@@ -281,8 +296,8 @@ impl World {
     }
 
     /// A datagram arrives at a node.
-    pub(super) fn arrive(&mut self, from: usize, to: usize, format: Format, sealed: &[u8], size: usize) {
-        let from = SocketAddr::new(self.ip(from), 40_000);
+    pub(super) fn arrive(&mut self, from: usize, to: usize, way: Way, sealed: &[u8], size: usize) {
+        let (from, format) = (SocketAddr::new(ip(from, way.family), 40_000), way.format);
         let (moment, at) = (self.moment(to), self.now);
         let arrival = Arrival { from, format, sealed, size, at };
         let node = &mut self.nodes[to];
@@ -321,25 +336,32 @@ impl World {
         assert_eq!(to.port(), if format == Format::Vxlan { 4789 } else { 6081 });
         let wire = self.wires.get(&(from, at)).unwrap_or(&self.rest).clone();
         let (sealed, size) = datagram;
-        if wire.cut || wire.filtered == Some(format) || self.dice.percent(wire.loss) {
+        let way = Way { family: to.ip().into(), format };
+        if wire.cut || wire.filtered.contains(&way) || self.dice.percent(wire.loss) {
             return;
         }
-        if size > wire.mtu(source) {
+        if size > wire.mtu(way.family, source) {
             if wire.icmp {
-                let mtu = u16::try_from(wire.mtu(source)).unwrap();
+                let mtu = u16::try_from(wire.mtu(way.family, source)).unwrap();
                 self.push(self.now + wire.latency, Event::TooBig { at: from, about: to, mtu });
             }
             return;
         }
         let jitter = self.dice.below(u64::try_from(wire.jitter.as_micros()).unwrap() + 1);
-        let arrives = self.now + wire.latency + Duration::from_micros(jitter);
-        self.push(arrives, Event::Arrival { from, to: at, format, sealed, size });
+        let later = if way.family == IpVersion::V6 { wire.later_v6 } else { Duration::ZERO };
+        let arrives = self.now + wire.latency + later + Duration::from_micros(jitter);
+        self.push(arrives, Event::Arrival { from, to: at, way, sealed, size });
     }
 
     fn push(&mut self, at: Instant, event: Event) {
         self.order += 1;
         self.queue.push(Reverse((at, self.order, event)));
     }
+}
+
+fn ip(n: usize, family: IpVersion) -> IpAddr {
+    let v4 = Ipv4Addr::from_bits(0x0a00_0001 + n as u32);
+    if family == IpVersion::V6 { v4.to_ipv6_compatible().into() } else { v4.into() }
 }
 
 fn node(n: usize, boot: u64, config: Config, mode: Mode, now: Instant) -> Node {

@@ -1,9 +1,11 @@
 //! What the doctor hears of control.
 
+use encap::tunnel::IpVersion;
+
 use super::*;
 use crate::control::protocol::Doctor;
 use crate::doctor::{Severity, UnderlayLink};
-use crate::path::{Cause, Health as PathHealth, Path, Since};
+use crate::path::{Cause, Health as PathHealth, Path, Since, Way};
 
 fn doctor(lab: &mut Lab) -> Doctor {
     let Reply::Doctor(doctor) = lab.ask(Request::Doctor) else { panic!() };
@@ -38,7 +40,8 @@ fn the_doctor_names_what_control_knows() {
     assert_eq!(doctor(&mut lab).node, lab.control.config.node.name);
 
     let health = PathHealth::Degraded(vec![Since { cause: Cause::OneWay, since: lab.now }]);
-    let path = Path { mtu: mtu(1500), health, via: None, format: Format::Vxlan };
+    let way = Way { family: IpVersion::V4, format: Format::Vxlan };
+    let path = Path { mtu: mtu(1500), health, via: None, way };
     lab.control.handle_event(WorkerEvent::Path { node: id(2), boot: BootId::new(2), path }, lab.now);
     others.goes_down(&mut lab, 3);
     let info = NodeInfo { version: "0.9.0".into(), ..Others::info(4) };

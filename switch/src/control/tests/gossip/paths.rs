@@ -1,18 +1,26 @@
 //! What control makes of paths: whose are watched, what workers are told, what people see.
 
+use std::net::Ipv6Addr;
+
+use encap::tunnel::IpVersion;
 use fdb::gossip::seal::Keyring;
 
 use super::*;
 use crate::control::protocol::{PathEntry, PathState};
-use crate::path::{self, Cause, Health as PathHealth, Path, Since, Via};
+use crate::path::{self, Cause, Health as PathHealth, Path, Since, Via, Way};
 
 fn watched(lab: &mut Lab) -> Vec<(NodeId, Mtu)> {
     let watching = lab.twin().watching.as_ref().expect("paths are watched");
-    watching.1.iter().map(|watched| (watched.target.node, watched.target.link_mtu)).collect()
+    watching.1.iter().map(|watched| (watched.target.node, watched.target.site.link_mtu)).collect()
 }
 
 fn good() -> Path {
-    Path { mtu: mtu(1500), health: PathHealth::Up, via: None, format: Format::Vxlan }
+    Path {
+        mtu: mtu(1500),
+        health: PathHealth::Up,
+        via: None,
+        way: Way { family: IpVersion::V4, format: Format::Vxlan },
+    }
 }
 
 /// A path with one thing wrong since now.
@@ -119,7 +127,8 @@ fn the_other_port_is_used_and_the_member_stays_where_it_is_in_the_fdb() {
     let (mut lab, mut others) = lab(BASIC);
     others.join(&mut lab, 2);
     others.claims(&mut lab, 2, mac(7), 0, false);
-    let found = Path { format: Format::Geneve, ..ill(&lab, Cause::OtherFormat) };
+    let way = Way { format: Format::Geneve, ..good().way };
+    let found = Path { way, ..ill(&lab, Cause::OtherFormat) };
     finds(&mut lab, 2, found);
     let peer = view(&mut lab, "node-2");
     let (vtep, to) = (peer.vtep.to_string(), peer.to.to_string());
@@ -128,6 +137,74 @@ fn the_other_port_is_used_and_the_member_stays_where_it_is_in_the_fdb() {
     let entry = lab.peer("10.0.0.2");
     assert_eq!((entry.format, entry.port), (Format::Geneve, 6081));
     assert!(entry.degraded[0].cause.contains("UDP 4789 does not pass to it, 6081 does"), "{entry:?}");
+}
+
+/// Two nodes with an IPv4 and an IPv6 address each; the member's is returned.
+fn both_families() -> (Lab, Others, IpAddr) {
+    let (mut lab, mut others) = lab(BASIC);
+    lab.control.addresses.push("fd00::1".parse().unwrap());
+    others.join(&mut lab, 2);
+    let v6 = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2);
+    let info = NodeInfo { v6: Some(v6), ..Others::info(2) };
+    others.says(&mut lab, 2, Key::NodeInfo, Some(Record::NodeInfo(info)));
+    (lab, others, v6.into())
+}
+
+/// Where the member is watched, the address to use if it works first.
+fn sites(lab: &mut Lab) -> Vec<IpAddr> {
+    let (_, watched) = lab.twin().watching.clone().expect("paths are watched");
+    let target = watched[0].target;
+    [Some(target.site), target.spare].into_iter().flatten().map(|site| site.geneve.ip()).collect()
+}
+
+#[test]
+fn a_member_is_watched_at_each_address_that_both_have_and_that_has_a_route() {
+    let (mut lab, _, v6) = both_families();
+    let v4 = IpAddr::from([10, 0, 0, 2]);
+    assert_eq!(sites(&mut lab), [v4, v6]);
+    lab.twin().unreachable.insert(v4);
+    lab.tick();
+    assert_eq!(sites(&mut lab), [v6]);
+    let peer = view(&mut lab, "node-2");
+    assert_eq!((peer.vtep.ip(), peer.to.ip(), peer.up), (v4, v6, true), "known as before");
+    lab.twin().unreachable = [v6].into();
+    lab.tick();
+    assert_eq!(sites(&mut lab), [v4]);
+}
+
+#[test]
+fn the_address_that_works_is_used_and_the_member_stays_where_it_is_in_the_fdb() {
+    let (mut lab, others, v6) = both_families();
+    others.claims(&mut lab, 2, mac(7), 0, false);
+    let way = Way { family: IpVersion::V6, format: Format::Vxlan };
+    let found = Path { way, ..ill(&lab, Cause::OtherFamily) };
+    finds(&mut lab, 2, found);
+    let peer = view(&mut lab, "node-2");
+    assert_eq!((peer.vtep.to_string().as_str(), peer.to), ("10.0.0.2:4789", VtepAddr::new(v6, 4789)));
+    assert_eq!(peer.geneve, Some(VtepAddr::new(v6, 6081)), "what others pass on goes there, too");
+    assert!(lab.fdb().iter().any(|entry| entry.mac == mac(7) && entry.dst == Some([10, 0, 0, 2].into())));
+    for name in ["node-2", "10.0.0.2", "fd00::2"] {
+        let path = path_of(&mut lab, name);
+        assert_eq!((path.address.as_str(), path.mtu), ("fd00::2", Some(mtu(1430))), "{name}");
+    }
+    let entry = lab.peer("fd00::2");
+    assert_eq!((entry.mtu, entry.state), (Some(mtu(1430)), PeerState::Up));
+    let cause = "it does not answer over IPv4, over IPv6 it does";
+    assert!(entry.degraded[0].cause.starts_with(cause), "{entry:?}");
+    assert!(troubles(&mut lab)[0].starts_with(&format!("node node-2: {cause}")));
+
+    finds(&mut lab, 2, good());
+    assert_eq!(view(&mut lab, "node-2").to.to_string(), "10.0.0.2:4789");
+}
+
+#[test]
+fn icmp_errors_about_either_address_of_a_member_are_passed_on() {
+    let (mut lab, _, v6) = both_families();
+    let both = [IpAddr::from([10, 0, 0, 2]), v6].map(|ip| SocketAddr::new(ip, 4789));
+    for to in both {
+        lab.control.handle_event(WorkerEvent::TooBig { to, mtu: 1300, vni: None }, lab.now);
+    }
+    assert_eq!(lab.twin().too_big, both.map(|to| (to, 1300)));
 }
 
 #[test]

@@ -158,6 +158,15 @@ impl Fabric {
             Paths::start(start).map(|paths| (paths, counters))
         });
         let paths = paths.transpose()?;
+        let lacks = [
+            ("udp_segment", config.datapath.udp_segment > 0 && segments == 0),
+            ("udp_gro", config.datapath.udp_gro && !gro),
+        ];
+        for (name, _) in lacks.into_iter().filter(|(_, lacks)| *lacks) {
+            let refused = Some(std::io::ErrorKind::Unsupported.into());
+            // The channel is empty yet.
+            let _ = event_sender.try_send(WorkerEvent::Offload { name, peer: None, refused });
+        }
         let mut counters = Vec::new();
         let mut workers = Vec::new();
         for index in 0..count {

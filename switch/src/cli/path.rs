@@ -78,18 +78,8 @@ pub(super) fn render(paths: &Paths) -> String {
     };
     let rows: Vec<_> = paths.entries.iter().map(row).collect();
     let header = ["PEER", "STATE", "PATH-MTU", "TUNNEL", "MTU", "FORMAT/PORT", "RTT", "LOSS", "WAY"];
-    let mut text = table::render(header, &rows);
-    for path in &paths.entries {
-        for item in &path.degraded {
-            text.push_str(&format!(
-                "\n{}: {} (for {})\n",
-                path.name,
-                item.cause,
-                table::duration(item.since_s)
-            ));
-        }
-    }
-    text
+    let causes = paths.entries.iter().map(|path| (path.name.as_str(), &path.degraded[..]));
+    table::render(header, &rows) + &table::causes(causes)
 }
 
 /// One path, with the sum of its MTU.

@@ -134,15 +134,19 @@ impl<D: Devices> Control<D> {
         }
     }
 
-    /// What is wrong with the path to a member, for a person, and since when.
+    /// What is wrong with the path to a member, and since when: what probes found, then what frames to it do without.
     pub(super) fn path_causes(&self, member: &Member) -> Vec<(String, Instant)> {
+        let mut causes = self.found_causes(member);
+        causes.extend(member.vtep.iter().flat_map(|vtep| self.fallbacks_of(vtep.ip())));
+        causes.extend(self.insecure_gossip());
+        causes
+    }
+
+    /// The part of it that probes found, which concerns this member alone.
+    pub(super) fn found_causes(&self, member: &Member) -> Vec<(String, Instant)> {
         let Some(found) = &member.found else { return Vec::new() };
-        found
-            .health
-            .causes()
-            .iter()
-            .map(|item| (self.explain_cause(member, found, item.cause), item.since))
-            .collect()
+        let text = |cause: Cause| named(cause.name(), &self.explain_cause(member, found, cause));
+        found.health.causes().iter().map(|item| (text(item.cause), item.since)).collect()
     }
 
     fn explain_cause(&self, member: &Member, found: &Path, cause: Cause) -> String {
@@ -204,6 +208,11 @@ impl<D: Devices> Control<D> {
             None => mtu::through(vtep.ip(), self.path_mtu(member)?, vlan),
         }
     }
+}
+
+/// A cause for a person, with the name that it has in the log.
+pub(super) fn named(cause: &str, text: &str) -> String {
+    format!("{cause}: {text}")
 }
 
 fn say_change(name: &str, before: Option<&Path>, now: &Path) {

@@ -147,11 +147,6 @@ fn offloads_that_the_egress_device_lacks_cost_no_frame() {
         node.host.ns.try_exec("ethtool -K u0 tx-udp-segmentation off");
     }
     assert_all_traffic(&pair, 4 << 20);
-    let status = pair.nodes[0].cli(&["status"]);
-    assert!(status.code == 4 && status.out.contains("plain_fallback: "), "{}", status.out);
-    let path = pair.nodes[0].json("path show");
-    assert_eq!(path["entries"][0]["state"], "degraded", "{path:#}");
-    assert!(path.to_string().contains("plain_fallback: "), "{path:#}");
     pair.finish();
 }
 

@@ -129,9 +129,13 @@ fn probed(probes: &PathProbes) -> String {
         ms @ ..0 => format!("{} ms behind", -ms),
         ms => format!("{ms} ms ahead"),
     };
+    let dead = match &probes.dead_source_ports[..] {
+        [] => String::new(),
+        ports => format!("  nothing gets there from UDP port {}: frames take others\n", table::list(ports)),
+    };
     format!(
         "  round trip {rtt} (half up to {p50}, 99 % up to {p99})\n  lost of late: there {}, back {}; overtaken {}\n  \
-         probes: {} sent, {} answered; its clock is {ahead} of ours\n",
+         probes: {} sent, {} answered; its clock is {ahead} of ours\n{dead}",
         percent(*lost_there),
         percent(*lost_back),
         percent(*overtaken),

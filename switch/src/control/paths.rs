@@ -14,7 +14,7 @@ use super::config::{Config, Discovery};
 use super::devices::{Devices, Watched};
 use super::members::Member;
 use super::{Control, mtu};
-use crate::path::{self, Cause, Health, Path, Target};
+use crate::path::{self, Cause, Health, Path, Sources, Target};
 use crate::topology::ViaView;
 
 /// How long the word of the underlay about the path to a static peer holds, as in Linux (`mtu_expires`).
@@ -96,7 +96,8 @@ impl<D: Devices> Control<D> {
         let via = member.found.as_ref()?.via.as_ref()?;
         let relay = self.gossip.as_ref()?.members.get(&via.node)?;
         let (vtep, info) = (relay.vtep?, relay.info.as_ref()?);
-        Some(ViaView { to: VtepAddr::new(vtep.ip(), info.geneve_port), path_mtu: via.mtu })
+        let dead = relay.found.as_ref().map_or_else(Sources::default, |found| found.dead);
+        Some(ViaView { to: VtepAddr::new(vtep.ip(), info.geneve_port), path_mtu: via.mtu, dead })
     }
 
     /// Somebody on the way, or the own kernel, called a datagram too big.
@@ -196,6 +197,13 @@ impl<D: Devices> Control<D> {
                 "it does not answer on UDP {} and {}, though gossip says that it is alive: let both ports pass between the \
                  hosts, both ways",
                 ports.0, ports.1
+            ),
+            Cause::DeadSourcePort => format!(
+                "{} of {} source ports do not lead to it, so frames take the others: one of several links on the way is dead \
+                 (`weft path show {}` names the ports)",
+                found.dead.len(),
+                self.config.underlay.source_ports,
+                member.info.as_ref().map_or("PEER", |info| &info.name)
             ),
         }
     }

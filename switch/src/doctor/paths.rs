@@ -23,6 +23,9 @@ fn path(peer: &PeerFacts) -> Vec<Finding> {
         [format] => found.push(port_filtered(peer, format)),
         _ => found.push(unanswered(peer)),
     }
+    if has(Cause::DeadSourcePort) && found.is_empty() {
+        found.push(dead_source_port(peer));
+    }
     // Both have the same reason then.
     if has(Cause::Loss) && found.is_empty() {
         found.push(loss(peer));
@@ -106,6 +109,26 @@ fn one_way(peer: &PeerFacts) -> Finding {
              elsewhere"
         ),
     )
+}
+
+fn dead_source_port(peer: &PeerFacts) -> Finding {
+    Finding {
+        severity: Severity::Warning,
+        ..finding(
+            peer,
+            "dead_source_port",
+            format!(
+                "what leaves from some source ports does not arrive at {}, from others it does",
+                peer.name
+            ),
+            "one of several links on the way is dead; frames take the other source ports".to_owned(),
+            format!(
+                "look for the link that is down among those that share the load (ECMP, LAG); `weft path show {}` names the \
+                 source ports",
+                peer.name
+            ),
+        )
+    }
 }
 
 fn loss(peer: &PeerFacts) -> Finding {

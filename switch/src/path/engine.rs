@@ -159,7 +159,8 @@ impl Engine {
             (peer.own_pace(&self.stretch, now.at), now.at.saturating_duration_since(arrival.at));
         let Probe { id, size, .. } = *probe;
         let body = Body::Reply(Reply { id, size, pace, wall_ms: now.unix_ms, delay });
-        self.answer(node, body, arrival.format, probe.source % self.config.source_ports, now)
+        let source = peer.answer_by(probe.source % self.config.source_ports);
+        self.answer(node, body, arrival.format, source, now)
     }
 
     fn handle_ask(&mut self, node: NodeId, ask: Ask, format: Format, now: Moment) -> Result<(), Dropped> {
@@ -385,7 +386,8 @@ impl Post<'_> {
         let Way { format, source, size } = way;
         let to = message::receiver(peer.target.boot);
         let mut message = Message { to, numbered: false, counts: message::Counts::default(), body };
-        message.numbered = message.is_small() && format == peer.format();
+        // What is lost by a dead source port is no share of anything.
+        message.numbered = message.is_small() && format == peer.format() && !peer.is_dead_source(source);
         message.counts = peer.count(message.numbered, format, now);
         let mut sealed = Vec::new();
         // It is short, and counters last longer than any host.

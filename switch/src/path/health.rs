@@ -28,10 +28,12 @@ pub enum Cause {
     OtherFormat,
     /// The direct path does not answer, or did not until a moment ago.
     Unanswered,
+    /// By some source ports nothing gets there; frames take the others.
+    DeadSourcePort,
 }
 
 impl Cause {
-    const COUNT: usize = 7;
+    const COUNT: usize = 8;
     const ALL: [Self; Self::COUNT] = [
         Self::SmallMtu,
         Self::BelowIpv6Minimum,
@@ -40,6 +42,7 @@ impl Cause {
         Self::Relayed,
         Self::OtherFormat,
         Self::Unanswered,
+        Self::DeadSourcePort,
     ];
 
     /// Its name in messages, metrics and JSON.
@@ -53,6 +56,7 @@ impl Cause {
             Self::Relayed => "relayed",
             Self::OtherFormat => "other_format",
             Self::Unanswered => "unanswered",
+            Self::DeadSourcePort => "dead_source_port",
         }
     }
 
@@ -61,7 +65,7 @@ impl Cause {
     const fn lingers(self) -> Duration {
         match self {
             Self::SmallMtu | Self::BelowIpv6Minimum | Self::Relayed | Self::OtherFormat => Duration::ZERO,
-            Self::Loss | Self::OneWay | Self::Unanswered => Duration::from_secs(5),
+            Self::Loss | Self::OneWay | Self::Unanswered | Self::DeadSourcePort => Duration::from_secs(5),
         }
     }
 }
@@ -112,6 +116,7 @@ pub(super) struct Signs {
     pub(super) relayed: bool,
     pub(super) other_format: bool,
     pub(super) unanswered: bool,
+    pub(super) dead_source_port: bool,
     /// The worse of both directions.
     pub(super) loss: Share,
 }
@@ -141,6 +146,7 @@ impl Causes {
                 Cause::Relayed => signs.relayed,
                 Cause::OtherFormat => signs.other_format,
                 Cause::Unanswered => signs.unanswered,
+                Cause::DeadSourcePort => signs.dead_source_port,
             };
             if is_there {
                 seen.get_or_insert(Seen { since: now, last: now }).last = now;
@@ -198,6 +204,7 @@ mod tests {
             relayed: true,
             other_format: true,
             unanswered: true,
+            dead_source_port: true,
             loss,
         };
         let mut causes = Causes::default();
@@ -211,6 +218,7 @@ mod tests {
             (Signs { relayed: true, ..Signs::default() }, "relayed"),
             (Signs { other_format: true, ..Signs::default() }, "other_format"),
             (Signs { unanswered: true, ..Signs::default() }, "unanswered"),
+            (Signs { dead_source_port: true, ..Signs::default() }, "dead_source_port"),
         ] {
             let mut causes = Causes::default();
             causes.update(&signs, now);

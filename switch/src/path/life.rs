@@ -103,9 +103,20 @@ impl Life {
         !self.dead && used.lost < FAST_MOST && (used.lost > 0 || suspicious)
     }
 
+    /// Whether probes of the used format got there, and not all of late are lost.
+    pub(super) const fn gets_there(&self) -> bool {
+        let track = &self.tracks[place(self.used)];
+        !self.dead && track.proved.is_some() && track.lost < FAST_MOST
+    }
+
     /// When a format answered last.
     pub(super) const fn answered_at(&self, format: Format) -> Option<Instant> {
         self.tracks[place(format)].answered_at
+    }
+
+    /// When the latest probe of a format that got there was sent.
+    pub(super) const fn proved(&self, format: Format) -> Option<Instant> {
+        self.tracks[place(format)].proved
     }
 
     /// The format of the next small probe.

@@ -17,8 +17,9 @@ const SPAN_MAX: Duration = Duration::from_secs(60);
 const SPAN_MESSAGES: i64 = 40;
 /// A number so far behind the highest one is of a peer that began to count anew.
 const RESTART: u32 = 256;
-/// So many that are missing at once were lost in an outage, which is no loss of some percent.
-const OUTAGE: i64 = 16;
+/// So many that are missing at once were lost in an outage, which is no loss of some percent: shares begin anew. Who found
+/// the path dead leaves out as many, so that the other side begins anew, too.
+const OUTAGE: u32 = 16;
 
 /// How many of some messages did not arrive, of late.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,13 +79,16 @@ pub(super) struct Numbers {
     overtaken: Window,
     /// What is missing before the next number is not counted.
     anew: bool,
+    /// Nor of ours what is missing before this one.
+    counted_from: u32,
 }
 
 impl Numbers {
     pub(super) fn new(now: Instant) -> Self {
         let window = Window::new(now);
         let (own, sent) = (Counts::default(), VecDeque::new());
-        Self { own, sent, told: None, there: window, back: window, overtaken: window, anew: true }
+        let (told, anew, counted_from) = (None, true, 1);
+        Self { own, sent, told, there: window, back: window, overtaken: window, anew, counted_from }
     }
 
     /// What the next message says; a numbered one has a new number.
@@ -117,10 +121,13 @@ impl Numbers {
         if number.saturating_add(RESTART) < highest || (self.anew && number > highest) {
             (self.own.highest, self.anew) = (number, false);
         } else if number > highest {
-            let missing = i64::from(number - highest) - 1;
+            let missing = number - highest - 1;
             self.own.highest = number;
             if missing < OUTAGE {
-                self.back.add(missing, missing + 1, now);
+                self.back.add(missing.into(), i64::from(missing) + 1, now);
+            } else {
+                self.forget_shares(now);
+                self.anew = false;
             }
             self.overtaken.add(0, 1, now);
         } else {
@@ -132,7 +139,9 @@ impl Numbers {
 
     fn told(&mut self, theirs: Counts, now: Instant) -> Option<(Instant, Format)> {
         let Counts { highest, heard, .. } = theirs;
-        let Some((last, before)) = self.told.replace((highest, heard)) else { return self.find(highest) };
+        // Before the peer knew this node nothing was lost on the way.
+        let known = self.told.replace((highest, heard)).filter(|(last, _)| *last >= self.counted_from);
+        let Some((last, before)) = known else { return self.find(highest) };
         if highest < last && last - highest < RESTART {
             // An older message, overtaken.
             self.told = Some((last, before));
@@ -140,7 +149,7 @@ impl Numbers {
         }
         if highest > last && heard >= before {
             let (step, arrived) = (i64::from(highest - last), i64::from(heard - before));
-            if step - arrived < OUTAGE || arrived >= step / 8 {
+            if step - arrived < i64::from(OUTAGE) || arrived >= step / 8 {
                 self.there.add(step - arrived, step, now);
             }
             return self.find(highest);
@@ -156,11 +165,17 @@ impl Numbers {
         self.sent.iter().find(|(sent, ..)| *sent == number).map(|(_, at, format)| (*at, *format))
     }
 
-    /// Forgets shares, not numbers: after an outage they are of no use.
+    /// The path was dead: what was lost then is no share of anything, here and, as the next number tells it, there.
+    pub(super) fn begin_anew(&mut self, now: Instant) {
+        self.own.number = self.own.number.wrapping_add(OUTAGE);
+        self.forget_shares(now);
+    }
+
+    /// Forgets shares, not numbers.
     pub(super) fn forget_shares(&mut self, now: Instant) {
         let window = Window::new(now);
         (self.there, self.back, self.overtaken) = (window, window, window);
-        (self.told, self.anew) = (None, true);
+        (self.told, self.anew, self.counted_from) = (None, true, self.own.number.wrapping_add(1));
     }
 
     /// Of what this side sent, what did not arrive.
@@ -247,6 +262,34 @@ mod tests {
     fn an_outage_is_no_loss() {
         let (a, b) = talk(300, |_, n| (240..280).contains(&n));
         assert_eq!([a.there(), a.back(), b.there(), b.back()].map(|share| share.count), [0; 4]);
+    }
+
+    #[test]
+    fn what_a_peer_did_not_hear_before_it_knew_this_node_is_no_loss() {
+        let mut now = start();
+        let (mut a, mut b) = (Numbers::new(now), Numbers::new(now));
+        for n in 0..60 {
+            now += Duration::from_millis(100);
+            let message = a.next(true, Format::Vxlan, now);
+            if n >= 10 {
+                b.heard(message, true, now);
+            }
+            a.heard(b.next(true, Format::Vxlan, now), true, now);
+        }
+        assert_eq!([a.there(), b.back()].map(|share| share.count), [0; 2]);
+        assert!(a.there().of >= 40, "it is watched");
+    }
+
+    #[test]
+    fn who_begins_anew_makes_the_other_begin_anew() {
+        let now = start();
+        let (mut a, mut b) = talk(100, |there, n| there && n % 5 == 0);
+        assert!(b.back().count > 10 && b.there().of > 10);
+        a.begin_anew(now);
+        b.heard(a.next(true, Format::Vxlan, now), true, now);
+        assert_eq!([a.there(), a.back(), b.there(), b.back()], [Share::default(); 4]);
+        b.heard(a.next(true, Format::Vxlan, now), true, now);
+        assert_eq!(b.back(), Share { count: 0, of: 1 });
     }
 
     #[test]

@@ -141,6 +141,7 @@ fn probes(view: &View) -> Option<PathProbes> {
         lost_there: lost(view.lost_there),
         lost_back: lost(view.lost_back),
         overtaken: lost(view.overtaken),
+        dead_source_ports: view.sources.iter().filter(|it| it.dead).filter_map(|it| it.port).collect(),
         clock_ahead_ms: view.clock_ahead_ms?,
     })
 }

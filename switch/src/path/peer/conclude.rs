@@ -7,7 +7,7 @@ use encap::tunnel::Overhead;
 
 use super::super::health::{Health, Signs};
 use super::super::view::{RoundTripView, View};
-use super::super::{Path, Share, Target};
+use super::super::{Path, Share, Sources, Target};
 use super::{Peer, Tempo};
 
 /// Who is heard for so long while nothing gets there will not be reached in a moment.
@@ -32,6 +32,7 @@ impl Peer {
         let (mtu, via, dead) = (self.mtu(), self.relaying.via(), self.life.is_dead());
         let one_way = dead && self.hears(tempo, now);
         let inner = Overhead { outer: self.outer(), option_octets: 0, vlan: false }.inner_mtu(mtu);
+        let dead_sources = self.sources.dead();
         self.causes.update(
             &Signs {
                 small_mtu: mtu < self.target.link_mtu,
@@ -40,12 +41,13 @@ impl Peer {
                 relayed: via.is_some(),
                 other_format: self.life.format() != self.target.format,
                 unanswered: dead,
+                dead_source_port: !dead_sources.is_empty(),
                 loss: self.loss(),
             },
             now,
         );
         let health = self.causes.health(dead && via.is_none() && !one_way);
-        Path { mtu, health, via, format: self.life.format() }
+        Path { mtu, health, via, format: self.life.format(), dead: dead_sources }
     }
 
     /// Whether the peer is heard, and goes on to be, although nothing gets there.
@@ -61,9 +63,9 @@ impl Peer {
         if there.percent() > back.percent() { there } else { back }
     }
 
-    const fn assumed(&self) -> Path {
+    fn assumed(&self) -> Path {
         let Target { link_mtu: mtu, format, .. } = self.target;
-        Path { mtu, health: Health::Up, via: None, format }
+        Path { mtu, health: Health::Up, via: None, format, dead: Sources::default() }
     }
 
     pub(in crate::path) fn view(&self) -> View {
@@ -87,7 +89,7 @@ impl Peer {
             probes_sent: self.probes.0,
             probes_answered: self.probes.1,
             heard_at: self.heard_at,
-            sources: self.sources.clone(),
+            sources: self.sources.views(),
             examination: self.examination.clone(),
         }
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::control::protocol::Doctor;
 use crate::doctor::{Severity, UnderlayLink};
-use crate::path::{Cause, Health as PathHealth, Path, Since};
+use crate::path::{Cause, Health as PathHealth, Path, Since, Sources};
 
 fn doctor(lab: &mut Lab) -> Doctor {
     let Reply::Doctor(doctor) = lab.ask(Request::Doctor) else { panic!() };
@@ -38,7 +38,7 @@ fn the_doctor_names_what_control_knows() {
     assert_eq!(doctor(&mut lab).node, lab.control.config.node.name);
 
     let health = PathHealth::Degraded(vec![Since { cause: Cause::OneWay, since: lab.now }]);
-    let path = Path { mtu: mtu(1500), health, via: None, format: Format::Vxlan };
+    let path = Path { mtu: mtu(1500), health, via: None, format: Format::Vxlan, dead: Sources::default() };
     lab.control.handle_event(WorkerEvent::Path { node: id(2), path }, lab.now);
     others.goes_down(&mut lab, 3);
     let info = NodeInfo { version: "0.9.0".into(), ..Others::info(4) };
@@ -66,8 +66,14 @@ fn counters_count_from_the_examination_on() {
 fn what_the_host_says_is_found_too() {
     let (mut lab, _) = lab(BASIC);
     let address = [10, 0, 0, 1].into();
-    let link =
-        UnderlayLink { address, device: "eth0".to_owned(), mtu: 1500, strict: false, checksums: Some(false) };
+    let link = UnderlayLink {
+        address,
+        device: "eth0".to_owned(),
+        mtu: 1500,
+        strict: false,
+        checksums: Some(false),
+        gro: None,
+    };
     lab.twin().host.links = vec![link];
     assert_eq!(wrong(&mut lab), ["nic_offloads device eth0"]);
     assert_eq!(doctor(&mut lab).namespace, Some((4, 1)));

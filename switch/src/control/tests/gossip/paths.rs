@@ -4,7 +4,7 @@ use fdb::gossip::seal::Keyring;
 
 use super::*;
 use crate::control::protocol::{PathEntry, PathState};
-use crate::path::{self, Cause, Health as PathHealth, Path, Since, Via};
+use crate::path::{self, Cause, Health as PathHealth, Path, Since, Sources, Via};
 
 fn watched(lab: &mut Lab) -> Vec<(NodeId, Mtu)> {
     let watching = lab.twin().watching.as_ref().expect("paths are watched");
@@ -12,7 +12,13 @@ fn watched(lab: &mut Lab) -> Vec<(NodeId, Mtu)> {
 }
 
 fn good() -> Path {
-    Path { mtu: mtu(1500), health: PathHealth::Up, via: None, format: Format::Vxlan }
+    Path {
+        mtu: mtu(1500),
+        health: PathHealth::Up,
+        via: None,
+        format: Format::Vxlan,
+        dead: Sources::default(),
+    }
 }
 
 /// A path with one thing wrong since now.
@@ -277,4 +283,22 @@ fn gossip_without_keys_is_a_cause_of_each_path_to_a_member_and_one_line_of_the_s
     assert_eq!(path_of(&mut lab, "10.0.0.9").state, PathState::Up, "a static peer has no keys at all");
     assert_eq!(troubles(&mut lab), [format!("gossip: {}", path.degraded[0].cause)]);
     assert_eq!(lab.status().state, Health::Degraded);
+}
+
+#[test]
+fn workers_are_told_which_source_ports_do_not_lead_to_a_member() {
+    let (mut lab, mut others) = lab(BASIC);
+    others.join(&mut lab, 2);
+    others.join(&mut lab, 3);
+    let dead = Sources::default().with(3).with(4);
+    let found = Path { dead, ..ill(&lab, Cause::DeadSourcePort) };
+    finds(&mut lab, 3, found);
+    let via = Some(Via { node: id(3), mtu: mtu(1450) });
+    let found = Path { via, ..ill(&lab, Cause::Relayed) };
+    finds(&mut lab, 2, found);
+    assert_eq!(view(&mut lab, "node-3").dead, dead);
+    assert_eq!(view(&mut lab, "node-2").via.unwrap().dead, dead, "the way to the relay counts");
+    assert!(view(&mut lab, "node-2").dead.is_empty());
+    let said = &path_of(&mut lab, "node-3").degraded[0].cause;
+    assert!(said.starts_with("dead_source_port: 2 of 16 source ports do not lead to it"), "{said}");
 }

@@ -230,7 +230,7 @@ fn a_syn_of_a_peer_asks_for_no_more_than_fits_the_way_back() {
     // The way back may lead over another node, and is that to the origin.
     let path_mtu = Mtu::new(1400).unwrap();
     lab.change_peer(|peer| {
-        peer.via = Some(ViaView { to: vtep("192.0.2.3:6001"), path_mtu, dead: Sources::default() })
+        peer.via = Some(ViaView { to: vtep("192.0.2.3:6001"), path_mtu, dead: Sources::default() });
     });
     let datagram = relayed(peer_vtep(), "10.0.0.1", Hops::Zero, &frame);
     lab.receive_from(vtep(FAR), Format::Geneve, &datagram);

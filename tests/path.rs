@@ -300,6 +300,8 @@ fn a_source_port_that_leads_over_a_dead_link_is_avoided_until_it_answers() {
     cluster.heal();
     let back = wait::until(wait::secs(5), "all source ports to be used", || dead().is_empty());
     println!("used again after {back:?}");
-    streams.into_iter().for_each(|stream| stream.finish().expect("a stream without a fault"));
+    for stream in streams {
+        stream.finish().expect("a stream without a fault");
+    }
     cluster.finish();
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use weft_tests::cluster::{Cluster, events};
+use weft_tests::cluster::{Cluster, GOSSIP_PORT, events};
 use weft_tests::command::run;
 use weft_tests::node::count;
 use weft_tests::pair::{pod_v4, pod_v6};
@@ -286,5 +286,59 @@ fn what_icmp_says_of_a_smaller_path_is_tried_at_once() {
     router.ns.ip(&format!("route del {}/32", b.v4));
     wait::until(wait::secs(30), "the larger path to be used", || path_mtu(&cluster.nodes[0], "n2") == 1500);
     stream.finish().expect("a stream without a fault");
+    cluster.finish();
+}
+
+/// The UDP ports from which a node sends frames.
+fn source_ports(node: &Node) -> Vec<u16> {
+    let sockets = node.host.ns.exec("ss -H -uln4");
+    let port = |line: &str| line.split_whitespace().nth(3)?.rsplit(':').next()?.parse().ok();
+    let ports = sockets.lines().filter_map(port);
+    ports.filter(|port| ![4789, 6081, GOSSIP_PORT].contains(port)).collect()
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_source_port_that_leads_over_a_dead_link_is_avoided_until_it_answers() {
+    let cluster = Cluster::start_with(2, "interface = \"u0\"\nsource_ports = 8");
+    let to = (&cluster.pods[1], pod_v4(2));
+    let streams: Vec<_> =
+        (5201..5209).map(|port| Stream::start(&cluster.pods[0], to, port, Some(64 << 10))).collect();
+    wait::sleep_ms(1500);
+    let (node, hub) = (&cluster.nodes[0], cluster.lab.hub());
+    let ports = source_ports(node);
+    assert_eq!(ports.len(), 8, "{ports:?}");
+    let carries = |port: &&u16| {
+        count_frames(hub, "h1", &format!("udp sport {port} udp dport 4789"));
+        wait::sleep_ms(300);
+        let frames = counted(hub);
+        hub.nft("delete table netdev seen\n");
+        frames > 30
+    };
+    let port = *ports.iter().find(carries).expect("a source port with a stream");
+
+    let start = wait::now();
+    cluster.fault(&format!("iifname \"h1\" oifname \"h2\" udp sport {port} drop"));
+    let dead = || {
+        let path = node.entry("path show", "name", "n2").expect("a path to n2");
+        let ports = path["probes"]["dead_source_ports"].as_array().expect("ports").clone();
+        ports.iter().map(count).collect::<Vec<_>>()
+    };
+    let found =
+        wait::until(wait::secs(5), "the dead source port to be avoided", || dead() == [u64::from(port)]);
+    let before: Vec<_> = streams.iter().map(Stream::octets).collect();
+    let flows = || streams.iter().zip(&before).all(|(stream, before)| stream.octets() > before + 100_000);
+    wait::until(wait::secs(3), "all streams to flow", flows);
+    let pause = streams.iter().map(|stream| stream.longest_pause_since(start)).max();
+    println!("avoided after {found:?}, a stream stood for {pause:?}");
+    let status = node.cli(&["status"]);
+    assert!(status.code == 4 && status.out.contains("dead_source_port: 1 of 8"), "{}", status.out);
+
+    cluster.heal();
+    let back = wait::until(wait::secs(5), "all source ports to be used", || dead().is_empty());
+    println!("used again after {back:?}");
+    for stream in streams {
+        stream.finish().expect("a stream without a fault");
+    }
     cluster.finish();
 }

@@ -12,6 +12,7 @@ use weft::clock;
 use weft::counters::WorkerCounters;
 use weft::datapath::{Context, Sink};
 use weft::events::{ControlDatagram, WorkerEvent};
+use weft::path::Sources;
 use weft::topology::{NetworkIndex, NetworkView, PeerIndex, PeerView, PortView, Topology};
 
 /// How many networks, ports and peers a [`Host`] has.
@@ -63,6 +64,7 @@ pub fn add_peer(topology: &mut Topology, vtep: VtepAddr, networks: Vec<NetworkIn
         to: vtep,
         member: false,
         geneve: None,
+        dead: Sources::default(),
         via: None,
         activity: Arc::default(),
         name: vtep.to_string().into(),

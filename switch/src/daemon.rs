@@ -33,7 +33,7 @@ use crate::datapath::worker::{Parts, Polling, Update, Worker};
 use crate::events::WorkerEvent;
 use crate::io::link::Changes;
 use crate::io::poll::{Waker, may_run_first};
-use crate::io::udp::{self, BindError, Receiver, SendSockets, SharedSockets};
+use crate::io::udp::{self, BindError, Receiver, SendSockets};
 use crate::io::{owner, tap};
 
 mod addresses;
@@ -143,11 +143,11 @@ impl Fabric {
         let shared = Arc::new(Shared::new());
         let (event_sender, events) = bounded(EVENTS);
         let not_first = why_not_first(config, count);
-        let mut devices =
-            HostDevices::new(config, addresses, (segments, gro), buffer_size(&receivers), not_first);
+        let buffer_sizes = (buffer_size(&receivers), sockets.buffer_size());
+        let mut devices = HostDevices::new(config, addresses, (segments, gro), buffer_sizes, not_first);
         let paths = gossip.map(|gossip| {
             let (me, mode) = gossip.seal();
-            let (sockets, counters) = (SharedSockets(Arc::clone(&sockets)), Arc::default());
+            let (sockets, counters) = (Arc::clone(&sockets), Arc::default());
             let start = paths::Start {
                 me,
                 mode,
@@ -158,6 +158,15 @@ impl Fabric {
             Paths::start(start).map(|paths| (paths, counters))
         });
         let paths = paths.transpose()?;
+        let lacks = [
+            ("udp_segment", config.datapath.udp_segment > 0 && segments == 0),
+            ("udp_gro", config.datapath.udp_gro && !gro),
+        ];
+        for (name, _) in lacks.into_iter().filter(|(_, lacks)| *lacks) {
+            let refused = Some(std::io::ErrorKind::Unsupported.into());
+            // The channel is empty yet.
+            let _ = event_sender.try_send(WorkerEvent::Offload { name, peer: None, refused });
+        }
         let mut counters = Vec::new();
         let mut workers = Vec::new();
         for index in 0..count {

@@ -13,6 +13,8 @@ use encap::{Format, MacAddr, Mtu, PortId, Vni, VtepAddr};
 use foldhash::fast::RandomState;
 use ipnet::IpNet;
 
+use crate::path::Sources;
+
 /// Networks, ports and peers at one moment.
 #[derive(Debug, Default)]
 pub struct Topology {
@@ -127,6 +129,8 @@ pub struct PeerView {
     pub member: bool,
     /// Where it takes Geneve, by which frames are passed on to it; `None` = it is no member.
     pub geneve: Option<VtepAddr>,
+    /// The source ports that do not lead to it: flows take others.
+    pub dead: Sources,
     /// Through whom frames for it go, while there is no way straight to it.
     pub via: Option<ViaView>,
     /// Where workers note that it is sent frames.
@@ -142,6 +146,8 @@ pub struct ViaView {
     pub to: VtepAddr,
     /// The smaller IP MTU of the two underlay paths.
     pub path_mtu: Mtu,
+    /// The source ports that do not lead to that node.
+    pub dead: Sources,
 }
 
 /// Whether a peer was sent frames lately. Workers set it, whoever watches the path takes it back.

@@ -13,6 +13,7 @@ use weft::clock;
 use weft::counters::DropReason;
 use weft::datapath::inbound::Message;
 use weft::datapath::memory::MemoryWorker;
+use weft::path::Sources;
 use weft::topology::{Guard, ViaView};
 use weft_tests::frames::{Packet, mac};
 
@@ -170,7 +171,8 @@ fn node(offload: Offload, strict: bool) -> MemoryWorker {
         }
         // The way to the second leads over the first, that to the first is direct.
         let path_mtu = Mtu::new(1500).expect("an MTU");
-        topology.peers[1].via = Some(ViaView { to: topology.peers[0].vtep, path_mtu });
+        topology.peers[1].via =
+            Some(ViaView { to: topology.peers[0].vtep, path_mtu, dead: Sources::default() });
         topology.prefixes = vec![("203.0.113.0/24".parse().expect("a prefix"), small)];
         if let Some(port) = topology.ports.get_mut(&ports[0]) {
             (port.bum_pps, port.multicast_pps) = (10, 5);

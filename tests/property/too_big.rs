@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use weft::clock;
 use weft::counters::{Direction, DropReason};
 use weft::datapath::memory::MemoryWorker;
+use weft::path::Sources;
 use weft::topology::ViaView;
 use weft_tests::frames::{Packet, is_checksum_valid, mac, reassembled, wire_frames};
 
@@ -63,7 +64,8 @@ fn worker(way: Way, format: encap::Format) -> (MemoryWorker, encap::PortId) {
         topology.networks[0].vlan_pass = true;
         topology.encap.seen_as = vec![own];
         topology.peers[0].path_mtu = path_mtu;
-        topology.peers[0].via = way.relayed.then_some(ViaView { to: via, path_mtu });
+        topology.peers[0].via =
+            way.relayed.then_some(ViaView { to: via, path_mtu, dead: Sources::default() });
     });
     worker.table.add_static(vni(), mac(2), Location::Remote(peer)).expect("room in the table");
     (worker, port)

@@ -78,18 +78,8 @@ pub(super) fn render(paths: &Paths) -> String {
     };
     let rows: Vec<_> = paths.entries.iter().map(row).collect();
     let header = ["PEER", "STATE", "PATH-MTU", "TUNNEL", "MTU", "FORMAT/PORT", "RTT", "LOSS", "WAY"];
-    let mut text = table::render(header, &rows);
-    for path in &paths.entries {
-        for item in &path.degraded {
-            text.push_str(&format!(
-                "\n{}: {} (for {})\n",
-                path.name,
-                item.cause,
-                table::duration(item.since_s)
-            ));
-        }
-    }
-    text
+    let causes = paths.entries.iter().map(|path| (path.name.as_str(), &path.degraded[..]));
+    table::render(header, &rows) + &table::causes(causes)
 }
 
 /// One path, with the sum of its MTU.
@@ -139,9 +129,13 @@ fn probed(probes: &PathProbes) -> String {
         ms @ ..0 => format!("{} ms behind", -ms),
         ms => format!("{ms} ms ahead"),
     };
+    let dead = match &probes.dead_source_ports[..] {
+        [] => String::new(),
+        ports => format!("  nothing gets there from UDP port {}: frames take others\n", table::list(ports)),
+    };
     format!(
         "  round trip {rtt} (half up to {p50}, 99 % up to {p99})\n  lost of late: there {}, back {}; overtaken {}\n  \
-         probes: {} sent, {} answered; its clock is {ahead} of ours\n",
+         probes: {} sent, {} answered; its clock is {ahead} of ours\n{dead}",
         percent(*lost_there),
         percent(*lost_back),
         percent(*overtaken),

@@ -13,6 +13,7 @@ use super::config::{Dscp, NetworkConfig, PeerAddress, PortConfig, Reserved, Vlan
 use super::devices::Devices;
 use super::peers::Peer;
 use super::ports::{Port, State};
+use crate::path::Sources;
 use crate::topology::{
     Activity, EncapView, Guard, NetworkIndex, NetworkView, PeerIndex, PeerView, PortView, Topology, ViaView,
 };
@@ -31,6 +32,7 @@ struct Told<'a> {
     geneve: Option<VtepAddr>,
     /// All its addresses, of which the VTEP has one.
     addresses: Vec<IpAddr>,
+    dead: Sources,
     via: Option<ViaView>,
     activity: Arc<Activity>,
     path: Option<Mtu>,
@@ -87,6 +89,7 @@ impl<D: Devices> Control<D> {
                 to,
                 geneve: member.site().map(|site| site.geneve),
                 addresses: member.addresses().collect(),
+                dead: member.found.as_ref().map_or_else(Sources::default, |found| found.dead),
                 via: self.via(member),
                 activity: Arc::clone(&member.activity),
                 path: self.path_mtu(member),
@@ -110,6 +113,7 @@ impl<D: Devices> Control<D> {
                 to: vtep,
                 geneve: None,
                 addresses: Vec::new(),
+                dead: Sources::default(),
                 via: None,
                 activity: Arc::default(),
                 path: shared.path,
@@ -170,6 +174,7 @@ impl<D: Devices> Control<D> {
             format: peer.format,
             member: false,
             geneve: None,
+            dead: Sources::default(),
             via: None,
             activity: Arc::default(),
             // Nothing is sent to a prefix, so no path of its lowers what its pods ask for.
@@ -192,6 +197,7 @@ impl<D: Devices> Control<D> {
             format: told.format,
             member: told.is_member,
             geneve: told.geneve,
+            dead: told.dead,
             via: told.via,
             activity: Arc::clone(&told.activity),
             path_mtu: told.path.unwrap_or(Mtu::IPV6_MIN),

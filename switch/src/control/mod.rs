@@ -299,12 +299,14 @@ impl<D: Devices> Control<D> {
         let subject = peer.map_or_else(|| "all peers".to_owned(), |p| format!("peer {p}"));
         match refused {
             Some(error) => {
+                let again = if peer.is_some() { "; it is tried again every 60 s" } else { "" };
                 tracing::warn!(
                     event = "offload_fallback",
+                    cause = report::PLAIN_FALLBACK,
                     offload = name,
                     subject,
                     %error,
-                    "the kernel refuses an offload: frames take the plain, slower path; it is tried again every 60 s"
+                    "the kernel refuses an offload: frames take the plain, slower path{again}"
                 );
                 let (said, _) = self.fallbacks.entry((peer, name)).or_insert_with(|| (String::new(), now));
                 *said = error.to_string();

@@ -15,7 +15,7 @@ use super::config::{Config, Discovery};
 use super::devices::{Devices, Watched};
 use super::members::Member;
 use super::{Control, mtu};
-use crate::path::{self, Cause, Health, Path, Site, Target};
+use crate::path::{self, Cause, Health, Path, Site, Sources, Target};
 use crate::topology::ViaView;
 
 /// How long the word of the underlay about the path to a static peer holds, as in Linux (`mtu_expires`).
@@ -133,7 +133,8 @@ impl<D: Devices> Control<D> {
         let via = member.found.as_ref()?.via.as_ref()?;
         let relay = self.gossip.as_ref()?.members.get(&via.node)?;
         let _ = relay.vtep?;
-        Some(ViaView { to: relay.site()?.geneve, path_mtu: via.mtu })
+        let dead = relay.found.as_ref().map_or_else(Sources::default, |found| found.dead);
+        Some(ViaView { to: relay.site()?.geneve, path_mtu: via.mtu, dead })
     }
 
     /// Somebody on the way, or the own kernel, called a datagram too big.
@@ -191,15 +192,19 @@ impl<D: Devices> Control<D> {
         }
     }
 
-    /// What is wrong with the path to a member, for a person, and since when.
+    /// What is wrong with the path to a member, and since when: what probes found, then what frames to it do without.
     pub(super) fn path_causes(&self, member: &Member) -> Vec<(String, Instant)> {
+        let mut causes = self.found_causes(member);
+        causes.extend(member.vtep.iter().flat_map(|vtep| self.fallbacks_of(vtep.ip())));
+        causes.extend(self.insecure_gossip());
+        causes
+    }
+
+    /// The part of it that probes found, which concerns this member alone.
+    pub(super) fn found_causes(&self, member: &Member) -> Vec<(String, Instant)> {
         let Some(found) = &member.found else { return Vec::new() };
-        found
-            .health
-            .causes()
-            .iter()
-            .map(|item| (self.explain_cause(member, found, item.cause), item.since))
-            .collect()
+        let text = |cause: Cause| named(cause.name(), &self.explain_cause(member, found, cause));
+        found.health.causes().iter().map(|item| (text(item.cause), item.since)).collect()
     }
 
     fn explain_cause(&self, member: &Member, found: &Path, cause: Cause) -> String {
@@ -261,6 +266,13 @@ impl<D: Devices> Control<D> {
                  hosts, both ways",
                 ports.0, ports.1
             ),
+            Cause::DeadSourcePort => format!(
+                "{} of {} source ports do not lead to it, so frames take the others: one of several links on the way is dead \
+                 (`weft path show {}` names the ports)",
+                found.dead.len(),
+                self.config.underlay.source_ports,
+                member.info.as_ref().map_or("PEER", |info| &info.name)
+            ),
         }
     }
 
@@ -271,6 +283,11 @@ impl<D: Devices> Control<D> {
             None => mtu::through(member.site()?.vxlan.ip(), self.path_mtu(member)?, vlan),
         }
     }
+}
+
+/// A cause for a person, with the name that it has in the log.
+pub(super) fn named(cause: &str, text: &str) -> String {
+    format!("{cause}: {text}")
 }
 
 fn say_change(name: &str, before: Option<&Path>, now: &Path) {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use encap::{MacAddr, VtepAddr};
+use encap::MacAddr;
 use fdb::{EntryView, Kind, Location};
 
 use super::config::VlanRule;
 use super::devices::Devices;
+use super::paths::named as named_cause;
 use super::peers::Peer;
 use super::ports::{Port, State};
 use super::protocol::{
@@ -24,6 +25,9 @@ mod paths;
 
 pub(crate) use self::doctor::pods;
 pub(super) use self::gossip::Owners;
+
+/// The cause in the log and for people when an offload of the underlay is refused.
+pub(super) const PLAIN_FALLBACK: &str = "plain_fallback";
 
 pub(super) const NO_ROUTE: &str = "no route to its address";
 
@@ -64,13 +68,27 @@ impl<D: Devices> Control<D> {
                 |(cause, since)| DegradedSubject { cause, since_s: seconds(now, since), subject: subject() };
             all.extend(peer.troubles().into_iter().map(item));
         }
-        for ((peer, name), (said, since)) in &self.fallbacks {
-            let subject =
-                peer.map_or_else(|| "underlay".to_owned(), |vtep| self.describe(Location::Remote(vtep)));
-            all.push(DegradedSubject { cause: fallback(name, said), since_s: seconds(now, *since), subject });
-        }
+        all.extend(self.fallbacks_degraded(now));
         all.extend(self.gossip_degraded(now));
         all
+    }
+
+    /// What the kernel refuses: one item each, however many peers it concerns.
+    fn fallbacks_degraded(&self, now: Instant) -> Vec<DegradedSubject> {
+        let mut grouped: BTreeMap<String, (Instant, Vec<String>)> = BTreeMap::new();
+        for ((peer, offload), (said, since)) in &self.fallbacks {
+            let subject =
+                peer.map_or_else(|| "underlay".to_owned(), |vtep| self.describe(Location::Remote(vtep)));
+            let (first, subjects) = grouped.entry(fallback(offload, said)).or_insert((*since, Vec::new()));
+            *first = (*first).min(*since);
+            subjects.push(subject);
+        }
+        let item = |(cause, (since, subjects))| DegradedSubject {
+            cause,
+            since_s: seconds(now, since),
+            subject: names(subjects),
+        };
+        grouped.into_iter().map(item).collect()
     }
 
     fn counts(&self) -> BTreeMap<String, u64> {
@@ -164,23 +182,16 @@ impl<D: Devices> Control<D> {
         Reply::Peers(Peers { entries })
     }
 
-    /// The offloads that the kernel refuses on the way to a VTEP.
-    fn fallbacks_of(&self, ip: IpAddr, now: Instant) -> Vec<Degraded> {
-        let at = |to: VtepAddr| to.ip() == ip;
-        let its_own = self.fallbacks.iter().filter(|((to, _), _)| to.is_some_and(at));
-        let item = |((_, name), (said, since)): (&(_, &'static str), &(String, Instant))| Degraded {
-            cause: fallback(name, said),
-            since_s: seconds(now, *since),
-        };
-        its_own.map(item).collect()
+    /// The offloads that the kernel refuses on the way to a VTEP, and since when.
+    pub(super) fn fallbacks_of(&self, ip: IpAddr) -> Vec<(String, Instant)> {
+        let there = self.fallbacks.iter().filter(|((to, _), _)| to.is_none_or(|to| to.ip() == ip));
+        there.map(|((_, offload), (said, since))| (fallback(offload, said), *since)).collect()
     }
 
     /// What does not work of a static peer.
     fn peer_degraded(&self, peer: &Peer, now: Instant) -> Vec<Degraded> {
         let item = |(cause, since)| Degraded { cause, since_s: seconds(now, since) };
-        let mut degraded: Vec<_> = peer.troubles().into_iter().map(item).collect();
-        degraded.extend(self.fallbacks_of(peer.vtep.ip(), now));
-        degraded
+        peer.troubles().into_iter().chain(self.fallbacks_of(peer.vtep.ip())).map(item).collect()
     }
 
     fn peer_entry(&self, peer: &Peer, now: Instant) -> PeerEntry {
@@ -302,7 +313,8 @@ fn named(values: impl IntoIterator<Item = (&'static str, u64)>) -> BTreeMap<Stri
 }
 
 fn fallback(offload: &str, said: &str) -> String {
-    format!("the kernel refuses {offload} ({said}): frames take the plain, slower path")
+    let text = format!("the kernel refuses {offload} ({said}): frames take the plain, slower path");
+    named_cause(PLAIN_FALLBACK, &text)
 }
 
 /// Whole seconds from `since` to `now`; 0 when that is the other way round.

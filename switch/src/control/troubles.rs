@@ -13,6 +13,7 @@ use fdb::gossip::members::MemberState;
 use super::Control;
 use super::devices::Devices;
 use super::members::{Gossip, Member};
+use super::paths::named;
 use super::protocol::{Degraded, DegradedSubject};
 use super::report::{NO_ROUTE, names, seconds};
 use crate::doctor;
@@ -119,7 +120,9 @@ impl<D: Devices> Control<D> {
             if let Trouble::Disagrees(node) = trouble {
                 differing.push((gossip.name_of(*node), since));
             } else {
-                let (subject, cause) = self.explain(gossip, trouble);
+                let (subject, text) = self.explain(gossip, trouble);
+                let is_of_paths = *trouble == Trouble::Insecure;
+                let cause = if is_of_paths { named(trouble.code(), &text) } else { text };
                 all.push(DegradedSubject { cause, since_s: seconds(now, since), subject });
             }
         }
@@ -127,7 +130,7 @@ impl<D: Devices> Control<D> {
             let subject = || format!("node {}", member.name(*node));
             let item =
                 |(cause, since)| DegradedSubject { cause, since_s: seconds(now, since), subject: subject() };
-            all.extend(self.path_causes(member).into_iter().map(item));
+            all.extend(self.found_causes(member).into_iter().map(item));
         }
         if let Some(since) = differing.iter().map(|(_, since)| *since).min() {
             let with = names(differing.into_iter().map(|(name, _)| name).collect());
@@ -141,6 +144,13 @@ impl<D: Devices> Control<D> {
             });
         }
         all
+    }
+
+    /// That there are no keys, as a cause of every path to a member, and since when.
+    pub(super) fn insecure_gossip(&self) -> Option<(String, Instant)> {
+        let (gossip, trouble) = (self.gossip.as_ref()?, Trouble::Insecure);
+        let since = *self.troubles.0.get(&trouble)?;
+        Some((named(trouble.code(), &self.explain(gossip, &trouble).1), since))
     }
 
     /// What of gossip does not work, for the doctor.
@@ -181,7 +191,7 @@ impl<D: Devices> Control<D> {
                 of_gossip("this node left: it neither hears nor tells anything; restart weft to join again")
             }
             Trouble::Insecure => of_gossip(
-                "it runs without keys: anybody who reaches this node can join and redirect traffic; make a key with \
+                "gossip goes without keys: anybody who reaches this node can join and redirect traffic; make a key with \
                  `weft key new` and name it in [gossip] key_file",
             ),
             Trouble::Late => {

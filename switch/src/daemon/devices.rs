@@ -36,7 +36,8 @@ pub(super) struct HostDevices {
     fixed_mtu: Option<Mtu>,
     segments: (u16, u16),
     gro: (bool, bool),
-    buffer_size: usize,
+    /// Of the receive sockets and of the send sockets.
+    buffer_sizes: (usize, usize),
     /// Why workers do not run before the pods; `None` = they may.
     not_first: Option<&'static str>,
     ports: HashMap<PortId, Port>,
@@ -59,7 +60,7 @@ impl HostDevices {
         config: &Config,
         addresses: &[IpAddr],
         (segments, gro): (u16, bool),
-        buffer_size: usize,
+        buffer_sizes: (usize, usize),
         not_first: Option<&'static str>,
     ) -> Self {
         let fixed_mtu = match config.underlay.mtu {
@@ -72,7 +73,7 @@ impl HostDevices {
             fixed_mtu,
             segments: (config.datapath.udp_segment, segments),
             gro: (config.datapath.udp_gro, gro),
-            buffer_size,
+            buffer_sizes,
             not_first,
             ports: HashMap::new(),
             workers: Vec::new(),
@@ -260,8 +261,9 @@ impl Devices for HostDevices {
     }
 
     fn host_facts(&self) -> HostFacts {
-        let buffer = Buffer { got: self.buffer_size as u64, wanted: udp::WANTED_BUFFER as u64 };
-        HostFacts { buffer: Some(buffer), ..self.examiner.facts() }
+        let buffer = |got: usize| Some(Buffer { got: got as u64, wanted: udp::WANTED_BUFFER as u64 });
+        let (receive, send) = self.buffer_sizes;
+        HostFacts { buffer: buffer(receive), send_buffer: buffer(send), ..self.examiner.facts() }
     }
 
     fn namespace(&self) -> Option<(u64, u64)> {
@@ -285,7 +287,7 @@ impl Devices for HostDevices {
             ("run_first", first),
             ("udp_segment", segments),
             ("udp_gro", gro.to_owned()),
-            ("receive_buffer", format!("{} KiB", self.buffer_size / 1024)),
+            ("receive_buffer", format!("{} KiB", self.buffer_sizes.0 / 1024)),
         ]
     }
 

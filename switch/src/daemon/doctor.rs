@@ -56,6 +56,7 @@ pub(crate) fn look_at_host(questions: &HostQuestions) -> HostFacts {
             mtu: link.mtu,
             strict: address.is_ipv4() && host::filters_reverse_path(&link.name),
             checksums: host::computes_checksums(&link.name),
+            gro: host::joins_datagrams(&link.name),
             device: link.name,
         })
     };

@@ -67,6 +67,7 @@ impl Prepared {
         if matches!(start.setup.mode, Mode::Insecure) {
             tracing::warn!(
                 event = "gossip_insecure",
+                cause = "insecure_gossip",
                 "gossip runs without keys: anybody who reaches this node can join and redirect traffic; make a key with \
                  `weft key new` and name it in [gossip] key_file"
             );

@@ -23,7 +23,7 @@ use crate::counters::PaddedCounters;
 use crate::events::{ControlDatagram, WorkerEvent};
 use crate::io::random::{OsRng, os_rng};
 use crate::io::sender;
-use crate::io::udp::SharedSockets;
+use crate::io::udp::{SendSockets, SharedSockets};
 use crate::path::{Arrival, Config, Engine, Moment, Output, Path, View};
 
 /// Control datagrams that may wait: a round of answers of many members.
@@ -55,7 +55,7 @@ pub(super) struct Start {
     /// The keys of gossip, which seal probes too.
     pub(super) mode: Mode,
     /// The data sockets.
-    pub(super) sockets: SharedSockets,
+    pub(super) sockets: Arc<SendSockets>,
     /// Where it counts.
     pub(super) counters: Arc<PaddedCounters>,
     /// What it tells control.
@@ -131,6 +131,7 @@ struct Watch {
     rng: OsRng,
     watched: Vec<Watched>,
     activity_at: Instant,
+    sockets: Arc<SendSockets>,
     sender: sender::Sender<SharedSockets>,
     batch: SendBatch,
     counters: Arc<PaddedCounters>,
@@ -150,7 +151,8 @@ impl Watch {
             rng: os_rng()?,
             watched: Vec::new(),
             activity_at: now,
-            sender: sender::Sender::new(sockets, false),
+            sender: sender::Sender::new(SharedSockets(Arc::clone(&sockets)), false),
+            sockets,
             batch: SendBatch::new(1),
             counters,
             events,
@@ -233,11 +235,21 @@ impl Watch {
             Order::Examine(node) => self.engine.examine(node, now),
             Order::Views(reply) => {
                 let nodes = self.watched.iter().map(|watched| watched.target.node);
-                let views = nodes.filter_map(|node| Some((node, self.engine.view(node)?)));
+                let views = nodes.filter_map(|node| Some((node, self.view(node)?)));
                 // Whoever asked may have lost patience.
                 let _ = reply.send(views.collect());
             }
         }
+    }
+
+    /// With the numbers of the source ports, which only the sockets know.
+    fn view(&self, node: NodeId) -> Option<View> {
+        let mut view = self.engine.view(node)?;
+        let to = view.target.vtep(view.path.way).socket_addr();
+        for (index, source) in (0u16..).zip(&mut view.sources) {
+            source.port = self.sockets.port(index, to);
+        }
+        Some(view)
     }
 
     fn drain(&mut self) {

@@ -24,6 +24,7 @@ use super::{Context, Sink};
 use crate::batch::{Route, SendBatch};
 use crate::counters::{Direction, DropReason, PaddedCounters, Totals};
 use crate::events::{ControlDatagram, WorkerEvent};
+use crate::path::Sources;
 use crate::topology::{NetworkIndex, NetworkView, PeerIndex, PeerView, PortView, Topology};
 
 /// A message that left: one group of the send batch.
@@ -288,6 +289,7 @@ impl MemoryWorker {
                 to: vtep,
                 member: false,
                 geneve: None,
+                dead: Sources::default(),
                 via: None,
                 activity: Arc::default(),
                 name: vtep.to_string().into(),

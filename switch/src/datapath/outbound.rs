@@ -30,6 +30,7 @@ use super::{neighbor, too_big};
 use crate::batch::{MAX_OCTETS, Route};
 use crate::counters::{Direction, DropReason};
 use crate::events::WorkerEvent;
+use crate::path::Sources;
 use crate::topology::{NetworkView, PeerIndex, PeerView, PortView, ViaView};
 
 /// What a worker keeps of a port that it reads from.
@@ -289,12 +290,15 @@ fn finish_checksum(sent: &mut Sent<'_>) {
     }
 }
 
-/// By which socket and with which marks a frame goes to a VTEP.
+/// By which socket, none of the dead ones, and with which marks a frame goes to a VTEP.
 #[inline]
-pub(super) fn route(cx: &Context<'_>, to: VtepAddr, octets: &[u8], layers: &Layers) -> Route {
-    let hash = u64::from(flow::hash(octets, layers));
-    #[allow(clippy::cast_possible_truncation)] // a product of 32 and 16 bits, shifted right by 32
-    let source = ((hash * u64::from(cx.source_ports)) >> 32) as u16;
+pub(super) fn route(
+    cx: &Context<'_>,
+    (to, dead): (VtepAddr, Sources),
+    octets: &[u8],
+    layers: &Layers,
+) -> Route {
+    let source = dead.spread(flow::hash(octets, layers), cx.source_ports);
     Route { to, source, tos: ecn::encapsulate(layers.tos, cx.topology.encap.dscp_inherit) }
 }
 
@@ -314,7 +318,8 @@ fn send_remote<S: Sink>(
         return send_relayed(cx, port, (peer, via, network), sent, sink);
     }
     let header = tunnel::encode(peer.format, network.vni);
-    let tunnel = Tunnel { header, route: route(cx, peer.to, sent.octets(), &sent.layers), room: room(peer) };
+    let route = route(cx, (peer.to, peer.dead), sent.octets(), &sent.layers);
+    let tunnel = Tunnel { header, route, room: room(peer) };
     tunnel.send(cx, port, sent, sink)
 }
 
@@ -330,7 +335,8 @@ fn send_relayed<S: Sink>(
     let to = peer.vtep.ip();
     let origin = cx.topology.encap.seen_from(to).ok_or(DropReason::PeerDown)?;
     let header = Relay { origin, to, hops: Hops::One }.encode(network.vni);
-    let tunnel = Tunnel { header, route: route(cx, via.to, sent.octets(), &sent.layers), room: room(peer) };
+    let route = route(cx, (via.to, via.dead), sent.octets(), &sent.layers);
+    let tunnel = Tunnel { header, route, room: room(peer) };
     tunnel.send(cx, port, sent, sink)
 }
 

@@ -54,6 +54,8 @@ pub struct HostFacts {
     pub routes: Vec<HostRoute>,
     /// What the receive sockets got.
     pub buffer: Option<Buffer>,
+    /// What the send sockets got.
+    pub send_buffer: Option<Buffer>,
     /// Datagrams that arrived with a wrong UDP checksum.
     pub checksum_errors: Count,
 }
@@ -71,6 +73,8 @@ pub struct UnderlayLink {
     pub strict: bool,
     /// Whether it computes checksums; `None` = it does not say.
     pub checksums: Option<bool>,
+    /// Whether the datagrams that it receives are joined (GRO); `None` = it does not say, or is no hardware.
+    pub gro: Option<bool>,
 }
 
 /// How the host reaches a peer.

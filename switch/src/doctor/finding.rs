@@ -78,6 +78,8 @@ pub struct Fix {
 enum Setting {
     /// How large a receive buffer anybody may ask for.
     ReceiveBuffer,
+    /// How large a send buffer.
+    SendBuffer,
     /// Whether packets may come another way than their answers go: 2 = they may, if there is any way back.
     ReversePath { device: String },
 }
@@ -101,6 +103,12 @@ impl Fix {
         Self { setting: Setting::ReceiveBuffer, value: octets }
     }
 
+    /// Lets everybody ask for send buffers of so many octets.
+    #[must_use]
+    pub const fn send_buffer(octets: u32) -> Self {
+        Self { setting: Setting::SendBuffer, value: octets }
+    }
+
     /// Makes the reverse path filter of a device a loose one.
     ///
     /// # Errors
@@ -119,6 +127,7 @@ impl Fix {
     pub fn name(&self) -> String {
         match &self.setting {
             Setting::ReceiveBuffer => "net.core.rmem_max".to_owned(),
+            Setting::SendBuffer => "net.core.wmem_max".to_owned(),
             Setting::ReversePath { device } => {
                 format!("net.ipv4.conf.{}.rp_filter", device.replace('.', "/"))
             }
@@ -130,6 +139,7 @@ impl Fix {
     pub fn path(&self) -> PathBuf {
         match &self.setting {
             Setting::ReceiveBuffer => PathBuf::from("/proc/sys/net/core/rmem_max"),
+            Setting::SendBuffer => PathBuf::from("/proc/sys/net/core/wmem_max"),
             Setting::ReversePath { device } => {
                 PathBuf::from("/proc/sys/net/ipv4/conf").join(device).join("rp_filter")
             }
@@ -163,6 +173,7 @@ impl TryFrom<RawFix> for Fix {
         let device = raw.name.strip_prefix("net.ipv4.conf.").and_then(|rest| rest.strip_suffix(".rp_filter"));
         let known = match device {
             Some(device) => Self::loose_reverse_path(&device.replace('/', "."))?,
+            None if raw.name == Self::send_buffer(raw.value).name() => Self::send_buffer(raw.value),
             None => Self::receive_buffer(raw.value),
         };
         if RawFix::from(known.clone()).name != raw.name || known.value != raw.value {

@@ -10,8 +10,10 @@ use super::{Buffer, Facts, FallbackFacts, Finding, Fix, HostRoute, Severity, Und
 pub(super) fn check(facts: &Facts) -> Option<Vec<Finding>> {
     let mut found = overlaps(facts);
     found.extend(facts.host.links.iter().filter_map(|link| reverse_path(facts, link)));
-    found.extend(facts.host.buffer.and_then(buffer));
+    found.extend(facts.host.buffer.and_then(receive_buffer));
+    found.extend(facts.host.send_buffer.and_then(send_buffer));
     found.extend(checksums(facts));
+    found.extend(receive_offload(facts));
     found.extend(facts.daemon.iter().flat_map(|daemon| &daemon.fallbacks).map(fallback));
     Some(found)
 }
@@ -83,10 +85,14 @@ fn reverse_path(facts: &Facts, link: &UnderlayLink) -> Option<Finding> {
     Some(Finding { fixes: Fix::loose_reverse_path(device).into_iter().collect(), ..finding })
 }
 
-fn buffer(buffer: Buffer) -> Option<Finding> {
-    let Buffer { got, wanted } = buffer;
+/// What must be allowed for all that was asked for; `None` = it was given.
+fn missing(buffer: Buffer) -> Option<u32> {
     // The kernel doubles what is asked for.
-    let most = u32::try_from(wanted / 2).ok().filter(|_| got < wanted)?;
+    u32::try_from(buffer.wanted / 2).ok().filter(|_| buffer.got < buffer.wanted)
+}
+
+fn receive_buffer(buffer: Buffer) -> Option<Finding> {
+    let (most, Buffer { got, wanted }) = (missing(buffer)?, buffer);
     let finding = warning(
         "receive_buffer",
         "node".to_owned(),
@@ -97,6 +103,21 @@ fn buffer(buffer: Buffer) -> Option<Finding> {
         ],
     );
     Some(Finding { fixes: vec![Fix::receive_buffer(most)], ..finding })
+}
+
+fn send_buffer(buffer: Buffer) -> Option<Finding> {
+    let (most, Buffer { got, wanted }) = (missing(buffer)?, buffer);
+    let finding = warning(
+        "send_buffer",
+        "node".to_owned(),
+        [
+            format!("the send sockets got {} KiB of the {} KiB they asked for", got / 1024, wanted / 1024),
+            "a burst that the device does not take at once is dropped (`send_error` in `weft drops`)"
+                .to_owned(),
+            format!("give weft CAP_NET_ADMIN, or set net.core.wmem_max to {most} or more and restart weft"),
+        ],
+    );
+    Some(Finding { fixes: vec![Fix::send_buffer(most)], ..finding })
 }
 
 fn checksums(facts: &Facts) -> Vec<Finding> {
@@ -114,6 +135,23 @@ fn checksums(facts: &Facts) -> Vec<Finding> {
                 format!(
                     "`ethtool -K {device} tx on`; if the driver cannot, use another one (virtio-net, ena and vmxnet3 can)"
                 ),
+            ],
+        )
+    };
+    devices.into_iter().map(finding).collect()
+}
+
+fn receive_offload(facts: &Facts) -> Vec<Finding> {
+    let without = facts.host.links.iter().filter(|link| link.gro == Some(false));
+    let devices: BTreeSet<&str> = without.map(|link| link.device.as_str()).collect();
+    let finding = |device: &str| {
+        warning(
+            "nic_receive",
+            format!("device {device}"),
+            [
+                format!("datagrams that {device} receives are not joined (GRO is off)"),
+                "each comes in by itself, which costs half of the throughput".to_owned(),
+                format!("`ethtool -K {device} gro on`"),
             ],
         )
     };

@@ -26,6 +26,9 @@ fn path(peer: &PeerFacts) -> Vec<Finding> {
     if has(Cause::OtherFamily) {
         found.push(family_filtered(peer));
     }
+    if has(Cause::DeadSourcePort) && found.is_empty() {
+        found.push(dead_source_port(peer));
+    }
     // Both have the same reason then.
     if has(Cause::Loss) && found.is_empty() {
         found.push(loss(peer));
@@ -129,6 +132,26 @@ fn one_way(peer: &PeerFacts) -> Finding {
              elsewhere"
         ),
     )
+}
+
+fn dead_source_port(peer: &PeerFacts) -> Finding {
+    Finding {
+        severity: Severity::Warning,
+        ..finding(
+            peer,
+            "dead_source_port",
+            format!(
+                "what leaves from some source ports does not arrive at {}, from others it does",
+                peer.name
+            ),
+            "one of several links on the way is dead; frames take the other source ports".to_owned(),
+            format!(
+                "look for the link that is down among those that share the load (ECMP, LAG); `weft path show {}` names the \
+                 source ports",
+                peer.name
+            ),
+        )
+    }
 }
 
 fn loss(peer: &PeerFacts) -> Finding {

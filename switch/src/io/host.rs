@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use crate::sys;
+use crate::sys::ethtool::Feature;
 
 /// The number in a file of `/proc/sys`; `None` when there is none.
 #[must_use]
@@ -36,8 +37,20 @@ pub fn filters_reverse_path(device: &str) -> bool {
 /// Whether a device computes checksums; `None` = it does not say.
 #[must_use]
 pub fn computes_checksums(device: &str) -> Option<bool> {
+    does(device, Feature::Checksums)
+}
+
+/// Whether the datagrams that a NIC receives are joined (GRO); `None` = it does not say, or is no hardware: a virtual
+/// device hands over what its other end sent in one piece.
+#[must_use]
+pub fn joins_datagrams(device: &str) -> Option<bool> {
+    let is_hardware = Path::new("/sys/class/net").join(device).join("device").exists();
+    is_hardware.then(|| does(device, Feature::Gro)).flatten()
+}
+
+fn does(device: &str, what: Feature) -> Option<bool> {
     let socket = UdpSocket::bind(("127.0.0.1", 0)).or_else(|_| UdpSocket::bind(("::1", 0))).ok()?;
-    sys::ethtool::computes_checksums(socket.as_fd(), device).ok()
+    sys::ethtool::does(socket.as_fd(), device, what).ok()
 }
 
 /// Datagrams that arrived in this namespace with a wrong UDP checksum, of both IP versions.
@@ -80,6 +93,7 @@ mod tests {
         assert_eq!(computes_checksums("lo"), Some(true));
         assert_eq!(computes_checksums("no-such-link"), None);
         assert_eq!(computes_checksums("a-name-far-too-long-for-any-link"), None);
+        assert_eq!((does("lo", Feature::Gro), joins_datagrams("lo")), (Some(true), None), "no hardware");
     }
 
     #[test]

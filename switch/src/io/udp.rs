@@ -16,7 +16,7 @@ pub use crate::sys::mmsg::{Received, RecvBuffer, Returned, SendMessage};
 
 /// What is asked of a socket's buffers; the kernel may give less without privilege.
 const BUFFER: usize = 8 << 20;
-/// What [`Receiver::buffer_size`] says if the kernel gives it all: it counts its own bookkeeping, too.
+/// What [`Receiver::buffer_size`] and [`SendSockets::buffer_size`] say if the kernel gives it all: it counts its own bookkeeping, too.
 pub const WANTED_BUFFER: usize = 2 * BUFFER;
 const UDP_NO_CHECK6_RX: i32 = 102;
 /// `IP_PMTUDISC_PROBE`: DF is set, and what the kernel believes of the path is ignored, because one forged ICMP
@@ -245,6 +245,21 @@ impl SendSockets {
             option(libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)?;
         }
         Ok(socket)
+    }
+
+    /// The size of the smallest send buffer that the kernel gave, in octets as it counts them.
+    #[must_use]
+    pub fn buffer_size(&self) -> usize {
+        let sizes = self.v4.iter().chain(&self.v6).map(|socket| socket.send_buffer_size().unwrap_or(0));
+        sizes.min().unwrap_or(0)
+    }
+
+    /// The UDP port of a source port number towards an address of this family; `None` without such an address.
+    #[must_use]
+    pub fn port(&self, source: u16, to: SocketAddr) -> Option<u16> {
+        let family = if to.is_ipv4() { &self.v4 } else { &self.v6 };
+        let socket = family.get(usize::from(source))?;
+        socket.local_addr().ok()?.as_socket().map(|address| address.port())
     }
 
     /// The socket for a source port number and the family of a destination; `None` without such an address.

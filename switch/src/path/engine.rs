@@ -158,7 +158,8 @@ impl Engine {
         let (pace, delay) = (peer.own_pace(&self.stretch, now.at), now.at.saturating_duration_since(arrived));
         let Probe { id, size, .. } = *probe;
         let body = Body::Reply(Reply { id, size, pace, wall_ms: now.unix_ms, delay });
-        self.answer(node, body, way, probe.source % self.config.source_ports, now)
+        let source = peer.answer_by(probe.source % self.config.source_ports);
+        self.answer(node, body, way, source, now)
     }
 
     fn handle_ask(&mut self, node: NodeId, ask: Ask, way: Way, now: Moment) -> Result<(), Dropped> {
@@ -391,7 +392,8 @@ impl Post<'_> {
         let Packet { way, source, size } = packet;
         let to = message::receiver(peer.target.boot);
         let mut message = Message { to, numbered: false, counts: message::Counts::default(), body };
-        message.numbered = message.is_small() && way == peer.way();
+        // What is lost by a dead source port is no share of anything.
+        message.numbered = message.is_small() && way == peer.way() && !peer.is_dead_source(source);
         message.counts = peer.count(message.numbered, way, now);
         let mut sealed = Vec::new();
         // It is short, and counters last longer than any host.

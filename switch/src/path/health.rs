@@ -30,10 +30,12 @@ pub enum Cause {
     OtherFamily,
     /// The direct path does not answer, or did not until a moment ago.
     Unanswered,
+    /// By some source ports nothing gets there; frames take the others.
+    DeadSourcePort,
 }
 
 impl Cause {
-    const COUNT: usize = 8;
+    const COUNT: usize = 9;
     const ALL: [Self; Self::COUNT] = [
         Self::SmallMtu,
         Self::BelowIpv6Minimum,
@@ -43,6 +45,7 @@ impl Cause {
         Self::OtherFormat,
         Self::OtherFamily,
         Self::Unanswered,
+        Self::DeadSourcePort,
     ];
 
     /// Its name in messages, metrics and JSON.
@@ -57,6 +60,7 @@ impl Cause {
             Self::OtherFormat => "other_format",
             Self::OtherFamily => "other_family",
             Self::Unanswered => "unanswered",
+            Self::DeadSourcePort => "dead_source_port",
         }
     }
 
@@ -69,7 +73,7 @@ impl Cause {
             | Self::Relayed
             | Self::OtherFormat
             | Self::OtherFamily => Duration::ZERO,
-            Self::Loss | Self::OneWay | Self::Unanswered => Duration::from_secs(5),
+            Self::Loss | Self::OneWay | Self::Unanswered | Self::DeadSourcePort => Duration::from_secs(5),
         }
     }
 }
@@ -121,6 +125,7 @@ pub(super) struct Signs {
     pub(super) other_format: bool,
     pub(super) other_family: bool,
     pub(super) unanswered: bool,
+    pub(super) dead_source_port: bool,
     /// The worse of both directions.
     pub(super) loss: Share,
 }
@@ -151,6 +156,7 @@ impl Causes {
                 Cause::OtherFormat => signs.other_format,
                 Cause::OtherFamily => signs.other_family,
                 Cause::Unanswered => signs.unanswered,
+                Cause::DeadSourcePort => signs.dead_source_port,
             };
             if is_there {
                 seen.get_or_insert(Seen { since: now, last: now }).last = now;
@@ -209,6 +215,7 @@ mod tests {
             other_format: true,
             other_family: true,
             unanswered: true,
+            dead_source_port: true,
             loss,
         };
         let mut causes = Causes::default();
@@ -223,6 +230,7 @@ mod tests {
             (Signs { other_format: true, ..Signs::default() }, "other_format"),
             (Signs { other_family: true, ..Signs::default() }, "other_family"),
             (Signs { unanswered: true, ..Signs::default() }, "unanswered"),
+            (Signs { dead_source_port: true, ..Signs::default() }, "dead_source_port"),
         ] {
             let mut causes = Causes::default();
             causes.update(&signs, now);

@@ -119,6 +119,21 @@ impl Life {
         self.used().answered_at.is_some()
     }
 
+    /// Whether probes by the way in use got there, and not all of late are lost.
+    pub(super) fn gets_there(&self) -> bool {
+        !self.dead && self.used().proved.is_some() && self.used().lost < FAST_MOST
+    }
+
+    /// When the latest probe by the way in use that got there was sent.
+    pub(super) fn proved(&self) -> Option<Instant> {
+        self.used().proved
+    }
+
+    /// Small probes by the way in use that are lost, in a row.
+    pub(super) fn losses(&self) -> u32 {
+        self.used().lost
+    }
+
     fn used(&self) -> &Track {
         &self.tracks[self.used]
     }

@@ -13,6 +13,7 @@
 //! 2. `life` says whether the direct path works, and by which [`Way`]; `search` how large a packet passes that way
 //!    ([RFC 8899](https://www.rfc-editor.org/rfc/rfc8899)). A size is too large only when small probes beside it pass, more
 //!    often than chance (`odds`) would do it.
+//!    `sources` says by which source ports nothing gets there.
 //! 3. `relay` asks others for the way while the direct path is dead.
 //! 4. `health` makes one state of it all, with causes. [`Output::Path`] tells it when the data path needs to know.
 //!
@@ -30,6 +31,7 @@ mod peer;
 mod relay;
 mod round_trip;
 mod search;
+mod sources;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -51,6 +53,7 @@ pub use self::message::MessageError;
 pub use self::numbers::Share;
 pub use self::relay::Via;
 pub use self::search::Found;
+pub use self::sources::Sources;
 pub use self::view::{RoundTripView, SourceView, View};
 
 /// How paths are probed.
@@ -228,6 +231,8 @@ pub struct Path {
     pub via: Option<Via>,
     /// The way that gets there.
     pub way: Way,
+    /// The source ports that do not, while others do: frames take the others.
+    pub dead: Sources,
 }
 
 /// Why a datagram was dropped. Nothing was sent then.

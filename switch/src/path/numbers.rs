@@ -16,8 +16,9 @@ const SPAN_MAX: Duration = Duration::from_secs(60);
 const SPAN_MESSAGES: i64 = 40;
 /// A number so far behind the highest one is of a peer that began to count anew.
 const RESTART: u32 = 256;
-/// So many that are missing at once were lost in an outage, which is no loss of some percent.
-const OUTAGE: i64 = 16;
+/// So many that are missing at once were lost in an outage, which is no loss of some percent: shares begin anew. Who found
+/// the path dead leaves out as many, so that the other side begins anew, too.
+const OUTAGE: u32 = 16;
 
 /// How many of some messages did not arrive, of late.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,24 +78,16 @@ pub(super) struct Numbers {
     overtaken: Window,
     /// What is missing before the next number is not counted.
     anew: bool,
-    /// Nor what of ours up to this number did not arrive.
-    anew_after: u32,
+    /// Nor of ours what is missing before this one.
+    counted_from: u32,
 }
 
 impl Numbers {
     pub(super) fn new(now: Instant) -> Self {
         let window = Window::new(now);
         let (own, sent) = (Counts::default(), VecDeque::new());
-        Self {
-            own,
-            sent,
-            told: None,
-            there: window,
-            back: window,
-            overtaken: window,
-            anew: true,
-            anew_after: 0,
-        }
+        let (told, anew, counted_from) = (None, true, 1);
+        Self { own, sent, told, there: window, back: window, overtaken: window, anew, counted_from }
     }
 
     /// What the next message says; a numbered one has a new number.
@@ -122,10 +115,13 @@ impl Numbers {
         if number.saturating_add(RESTART) < highest || (self.anew && number > highest) {
             (self.own.highest, self.anew) = (number, false);
         } else if number > highest {
-            let missing = i64::from(number - highest) - 1;
+            let missing = number - highest - 1;
             self.own.highest = number;
             if missing < OUTAGE {
-                self.back.add(missing, missing + 1, now);
+                self.back.add(missing.into(), i64::from(missing) + 1, now);
+            } else {
+                self.forget_shares(now);
+                self.anew = false;
             }
             self.overtaken.add(0, 1, now);
         } else {
@@ -137,10 +133,9 @@ impl Numbers {
 
     fn told(&mut self, theirs: Counts, now: Instant) -> Option<(Instant, Way)> {
         let Counts { highest, heard, .. } = theirs;
-        if self.told.is_none() && highest <= self.anew_after {
-            return None;
-        }
-        let Some((last, before)) = self.told.replace((highest, heard)) else { return self.find(highest) };
+        // Before the peer knew this node, or heard by another way, nothing was lost on this one.
+        let known = self.told.replace((highest, heard)).filter(|(last, _)| *last >= self.counted_from);
+        let Some((last, before)) = known else { return self.find(highest) };
         if highest < last && last - highest < RESTART {
             // An older message, overtaken.
             self.told = Some((last, before));
@@ -148,7 +143,7 @@ impl Numbers {
         }
         if highest > last && heard >= before {
             let (step, arrived) = (i64::from(highest - last), i64::from(heard - before));
-            if step - arrived < OUTAGE || arrived >= step / 8 {
+            if step - arrived < i64::from(OUTAGE) || arrived >= step / 8 {
                 self.there.add(step - arrived, step, now);
             }
             return self.find(highest);
@@ -164,11 +159,17 @@ impl Numbers {
         self.sent.iter().find(|(sent, ..)| *sent == number).map(|(_, at, way)| (*at, *way))
     }
 
-    /// Forgets shares, not numbers: after an outage they are of no use.
+    /// The path was dead: what was lost then is no share of anything, here and, as the next number tells it, there.
+    pub(super) fn begin_anew(&mut self, now: Instant) {
+        self.own.number = self.own.number.wrapping_add(OUTAGE);
+        self.forget_shares(now);
+    }
+
+    /// Forgets shares, not numbers.
     pub(super) fn forget_shares(&mut self, now: Instant) {
         let window = Window::new(now);
         (self.there, self.back, self.overtaken) = (window, window, window);
-        (self.told, self.anew, self.anew_after) = (None, true, self.own.number);
+        (self.told, self.anew, self.counted_from) = (None, true, self.own.number.wrapping_add(1));
     }
 
     /// Of what this side sent, what did not arrive.
@@ -264,12 +265,40 @@ mod tests {
         (0..5).for_each(|_| _ = a.next(true, VXLAN, now));
         a.forget_shares(now);
         // It has not heard of the next way yet.
-        assert_eq!(a.heard(b.next(false, GENEVE, now), false, now), None);
+        a.heard(b.next(false, GENEVE, now), false, now);
         for _ in 0..50 {
             b.heard(a.next(true, GENEVE, now), true, now);
             a.heard(b.next(true, GENEVE, now), true, now);
         }
         assert_eq!(a.there(), Share { count: 0, of: 49 });
+    }
+
+    #[test]
+    fn what_a_peer_did_not_hear_before_it_knew_this_node_is_no_loss() {
+        let mut now = start();
+        let (mut a, mut b) = (Numbers::new(now), Numbers::new(now));
+        for n in 0..60 {
+            now += Duration::from_millis(100);
+            let message = a.next(true, VXLAN, now);
+            if n >= 10 {
+                b.heard(message, true, now);
+            }
+            a.heard(b.next(true, VXLAN, now), true, now);
+        }
+        assert_eq!([a.there(), b.back()].map(|share| share.count), [0; 2]);
+        assert!(a.there().of >= 40, "it is watched");
+    }
+
+    #[test]
+    fn who_begins_anew_makes_the_other_begin_anew() {
+        let now = start();
+        let (mut a, mut b) = talk(100, |there, n| there && n % 5 == 0);
+        assert!(b.back().count > 10 && b.there().of > 10);
+        a.begin_anew(now);
+        b.heard(a.next(true, VXLAN, now), true, now);
+        assert_eq!([a.there(), a.back(), b.there(), b.back()], [Share::default(); 4]);
+        b.heard(a.next(true, VXLAN, now), true, now);
+        assert_eq!(b.back(), Share { count: 0, of: 1 });
     }
 
     #[test]

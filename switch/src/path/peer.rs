@@ -18,11 +18,11 @@ use super::health::Causes;
 use super::life::Life;
 use super::message::{self, Counts, Pace, Reply};
 use super::numbers::Numbers;
-use super::odds::Odds;
+use super::odds::{Odds, Sure};
 use super::relay::Relaying;
 use super::round_trip::RoundTrip;
 use super::search::Search;
-use super::view::SourceView;
+use super::sources::SourcePorts;
 use super::{Config, Path, Target, Way};
 
 /// Probes that are remembered; the oldest is forgotten first.
@@ -95,7 +95,7 @@ pub(super) struct Peer {
     opened: Bucket,
     replies: Bucket,
     bucket: Bucket,
-    sources: Vec<SourceView>,
+    sources: SourcePorts,
     sent: Vec<Sent>,
     ids: u32,
     turns: schedule::Turns,
@@ -134,7 +134,7 @@ impl Peer {
             opened: Bucket::new(OPENED_RATE, OPENED_RATE, now),
             replies: Bucket::new(REPLY_RATE, REPLY_BURST, now),
             bucket: Bucket::new(PEER_RATE, PEER_BURST, now),
-            sources: vec![SourceView::default(); sources.into()],
+            sources: SourcePorts::new(sources),
             sent: Vec::new(),
             ids: 0,
             turns: schedule::Turns::new(now),
@@ -181,6 +181,9 @@ impl Peer {
             self.sent.clear();
             self.turns.soon(now);
         }
+        if (old.boot, old.format) != (target.boot, target.format) {
+            self.sources.forget_losses();
+        }
         self.follow(now);
         self.set_bounds(config, now);
         self.turns.full_soon(now);
@@ -195,7 +198,7 @@ impl Peer {
     pub(super) fn set_config(&mut self, config: &Config, now: Instant) {
         self.set_bounds(config, now);
         self.set_sources(config.source_ports);
-        self.sources.resize(config.source_ports.into(), SourceView::default());
+        self.sources.resize(config.source_ports);
         if !config.relay {
             self.relaying.close();
         }
@@ -303,15 +306,13 @@ impl Peer {
         let time = time.checked_sub(reply.delay).unwrap_or(time);
         self.turns.pace = reply.pace;
         self.probes.1 += 1;
-        if let Some(source) = self.sources.get_mut(usize::from(sent.source)) {
-            (source.answered, source.lost, source.answered_at) = (source.answered + 1, 0, Some(now.at));
-            source.passes = source.passes.max(Mtu::new(sent.size.into()).ok());
-        }
+        let is_doubtful = self.sources.is_doubtful(sent.source);
+        self.sources.answered(sent.source, sent.size, sent.at, now.at);
         match sent.sort {
             Sort::Small(beside) => {
                 self.round_trip_of(sent.way.family).sample(time);
                 self.compare_clocks(reply.wall_ms, time, now.unix_ms);
-                if sent.way == self.way {
+                if sent.way == self.way && !is_doubtful {
                     self.odds.small(true);
                 }
                 if sent.way.family == self.way.family {
@@ -347,7 +348,7 @@ impl Peer {
         let revived = self.life.answered(way, sent, now);
         self.follow(now);
         if revived {
-            self.numbers.forget_shares(now);
+            self.numbers.begin_anew(now);
         }
         if first || revived {
             self.turns.soon(now);
@@ -372,15 +373,16 @@ impl Peer {
 
     /// Counts as lost what has no answer in time.
     pub(super) fn expire(&mut self, config: &Config, now: Instant) {
-        for place in 0..self.sent.len() {
-            let sent = &mut self.sent[place];
-            if !sent.lost && sent.lost_at <= now {
-                sent.lost = true;
-                let sent = *sent;
-                self.lost(&sent, now);
-            }
+        // One by one: when the first of them leads to another way, those of the former one are forgotten.
+        while let Some(sent) = self.sent.iter_mut().find(|sent| !sent.lost && sent.lost_at <= now) {
+            sent.lost = true;
+            let sent = *sent;
+            self.lost(&sent, now);
         }
         self.sent.retain(|sent| now.saturating_duration_since(sent.at) < SENT_KEPT);
+        if self.life.is_dead() {
+            self.sources.forget_losses();
+        }
         if self.life.is_dead() && config.relay {
             self.relaying.direct_died(now);
         } else {
@@ -389,13 +391,13 @@ impl Peer {
     }
 
     fn lost(&mut self, sent: &Sent, now: Instant) {
-        if let Some(source) = self.sources.get_mut(usize::from(sent.source)) {
-            source.lost = source.lost.saturating_add(1);
-        }
+        self.sources.lost(sent.source);
         match sent.sort {
+            // That is known, and says nothing of the others.
+            Sort::Small(_) if self.sources.dead().contains(sent.source) => {}
             Sort::Small(_) => {
-                if sent.way == self.way {
-                    self.odds.small(false);
+                if sent.way == self.way && !self.life.is_dead() {
+                    self.lost_small(sent, now);
                 }
                 let patience = self.round_trip_of(sent.way.family).smoothed().unwrap_or_default() * 3;
                 self.life.lost_one(sent.way, sent.at, patience, now);
@@ -405,6 +407,9 @@ impl Peer {
                 }
             }
             Sort::Full => {
+                if self.is_suspicious() {
+                    self.turns.small_soon(now);
+                }
                 self.odds.large(false);
                 let counts = self.small_passed.is_some_and(|passed| passed + BESIDE >= sent.at);
                 self.search.watch_lost(sent.size, sent.source, counts, now);
@@ -415,14 +420,44 @@ impl Peer {
                 }
                 if self.search.lost(trial, sent.beside, &self.odds, now) {
                     self.odds.explained();
-                    self.sources.iter_mut().for_each(|source| source.passes = None);
+                    self.sources.forget_sizes();
                 }
             }
             Sort::Cell(_) => {}
         }
     }
 
+    /// A small one of the used format: is it chance, or the source port?
+    fn lost_small(&mut self, sent: &Sent, now: Instant) {
+        // Of one source port that is dead, chance is the same as before.
+        if !self.sources.is_doubtful(sent.source) {
+            self.odds.small(false);
+        }
+        let (proved, losses) = (self.life.proved(), self.odds.losses(Sure::Rather));
+        if self.sources.lost_small(sent.source, sent.at, proved, losses) {
+            self.numbers.begin_anew(now);
+        }
+        if self.is_suspicious() {
+            self.turns.small_soon(now);
+        }
+    }
+
+    /// Whether one of the source ports may be dead, and not all.
+    fn is_suspicious(&self) -> bool {
+        self.life.gets_there() && self.sources.has_suspicious()
+    }
+
     // ---- what there is ----
+
+    /// By which source port an answer goes to one by which a probe came.
+    pub(super) fn answer_by(&self, source: u16) -> u16 {
+        self.sources.alive(source)
+    }
+
+    /// Whether nothing gets there by a source port.
+    pub(super) fn is_dead_source(&self, source: u16) -> bool {
+        self.sources.dead().contains(source)
+    }
 
     /// Whether its direct path works both ways, as far as is known by now.
     pub(super) fn is_up(&self) -> bool {

@@ -3,8 +3,10 @@
 mod cost;
 mod families;
 mod faults;
+mod loss;
 mod mtu;
 mod relaying;
+mod source_ports;
 mod world;
 
 use std::time::Duration;
@@ -40,23 +42,6 @@ fn a_good_path_is_up_and_everything_is_known_of_it() {
     }
     assert_eq!(world.nodes[0].changes, 0);
     assert_eq!(world.nodes[0].refused.len(), 0);
-}
-
-#[test]
-fn loss_is_told_apart_by_direction_and_ends_with_hysteresis() {
-    let mut world = World::new(2, 2);
-    world.talk(0, 1);
-    world.wire(0, 1).loss = 10.0;
-    world.run_secs(60);
-    let view = world.view(0, 1);
-    assert!((5.0..18.0).contains(&view.lost_there.percent()), "{view:?}");
-    assert!(view.lost_back.percent() < 1.0, "{view:?}");
-    assert!(world.view(1, 0).lost_back.percent() > 5.0);
-    assert_eq!((world.causes(0, 1), world.causes(1, 0)), (vec!["loss"], vec!["loss"]));
-
-    world.wire(0, 1).loss = 0.0;
-    let healed = world.until(60 * SECOND, |world| world.path(0, 1).health == Health::Up);
-    assert!(healed >= 5 * SECOND, "{healed:?}");
 }
 
 #[test]

@@ -61,6 +61,10 @@ pub struct SourceView {
     pub answered: u64,
     /// Without an answer in a row, by now.
     pub lost: u32,
+    /// Whether frames avoid it, because probes by it are lost and others are not.
+    pub dead: bool,
+    /// Its UDP port; whoever has the sockets knows it.
+    pub port: Option<u16>,
     /// When one was answered last.
     pub answered_at: Option<Instant>,
     /// The largest that passed since a probe of the size in effect was lost.

@@ -5,8 +5,15 @@ use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 const SIOCETHTOOL: libc::c_ulong = 0x8946;
-/// Whether the device computes checksums of what it sends.
-const ETHTOOL_GTXCSUM: u32 = 0x16;
+/// Something that a device, or the kernel for it, may do.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub(crate) enum Feature {
+    /// It computes the checksums of what it sends (`ETHTOOL_GTXCSUM`).
+    Checksums = 0x16,
+    /// What it receives is joined, where it belongs together (`ETHTOOL_GGRO`).
+    Gro = 0x2b,
+}
 
 /// `struct ethtool_value`.
 #[repr(C)]
@@ -15,12 +22,12 @@ struct Value {
     data: u32,
 }
 
-/// Whether a device computes the checksums of what it sends, in the namespace of the socket.
+/// Whether a device in the namespace of the socket does something.
 ///
 /// # Errors
 ///
 /// `ENODEV` when there is no such device, `EOPNOTSUPP` when it does not say.
-pub(crate) fn computes_checksums(socket: BorrowedFd<'_>, device: &str) -> io::Result<bool> {
+pub(crate) fn does(socket: BorrowedFd<'_>, device: &str, what: Feature) -> io::Result<bool> {
     // SAFETY: all-zero is a valid ifreq.
     let mut request: libc::ifreq = unsafe { mem::zeroed() };
     if device.is_empty() || device.len() >= request.ifr_name.len() {
@@ -29,7 +36,7 @@ pub(crate) fn computes_checksums(socket: BorrowedFd<'_>, device: &str) -> io::Re
     for (to, from) in request.ifr_name.iter_mut().zip(device.bytes()) {
         *to = from.cast_signed();
     }
-    let mut value = Value { command: ETHTOOL_GTXCSUM, data: 0 };
+    let mut value = Value { command: what as u32, data: 0 };
     request.ifr_ifru.ifru_data = (&raw mut value).cast();
     // SAFETY: SIOCETHTOOL reads the ifreq, and reads and writes the value that it points to, which has the size that this
     // command asks for; both outlive the call.

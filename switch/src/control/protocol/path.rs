@@ -101,6 +101,8 @@ pub struct PathProbes {
     pub lost_back: Lost,
     /// Of what came of late, overtaken on the way.
     pub overtaken: Lost,
+    /// The UDP ports of this node that do not lead there: frames take others.
+    pub dead_source_ports: Vec<u16>,
     /// By how many milliseconds the peer's clock is ahead of ours.
     pub clock_ahead_ms: i64,
 }

@@ -67,7 +67,6 @@ impl<D: Devices> Control<D> {
         let mut degraded = self.member_degraded(node, now);
         let item = |(cause, since)| Degraded { cause, since_s: seconds(now, since) };
         degraded.extend(self.path_causes(member).into_iter().map(item));
-        degraded.extend(member.sites.iter().flat_map(|site| self.fallbacks_of(site.vxlan.ip(), now)));
         let rtt = gossip.link.status().members.get(&node).and_then(|m| m.rtt);
         PeerEntry {
             name: member.name(node),

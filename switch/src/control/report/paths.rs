@@ -92,6 +92,7 @@ impl<D: Devices> Control<D> {
         let overhead = Overhead { outer: outer.into(), option_octets, vlan };
         let path_mtu = via.map_or_else(|| self.path_mtu(member), |via| Some(via.path_mtu));
         let item = |(cause, since)| Degraded { cause, since_s: seconds(now, since) };
+        let degraded: Vec<_> = self.path_causes(member).into_iter().map(item).collect();
         Some(PathEntry {
             name: member.name(node),
             address: to.ip().to_string(),
@@ -100,8 +101,8 @@ impl<D: Devices> Control<D> {
             kind: PeerKind::Member,
             state: match (member.link(), member.found.as_ref().map(|found| &found.health)) {
                 (None, _) | (_, Some(Health::Down(_))) => PathState::Down,
-                (_, Some(Health::Degraded(_))) => PathState::Degraded,
-                (_, None | Some(Health::Up)) => PathState::Up,
+                _ if degraded.is_empty() => PathState::Up,
+                _ => PathState::Degraded,
             },
             since_s: seconds(now, view.map_or(member.since, |view| view.since)),
             link_mtu: member.link(),
@@ -111,7 +112,7 @@ impl<D: Devices> Control<D> {
             mtu: path_mtu.and_then(|path| overhead.inner_mtu(path)),
             via: member.found.as_ref().and_then(|found| found.via).map(|via| gossip.name_of(via.node)),
             probes: view.and_then(probes),
-            degraded: self.path_causes(member).into_iter().map(item).collect(),
+            degraded,
         })
     }
 }
@@ -144,6 +145,7 @@ fn probes(view: &View) -> Option<PathProbes> {
         lost_there: lost(view.lost_there),
         lost_back: lost(view.lost_back),
         overtaken: lost(view.overtaken),
+        dead_source_ports: view.sources.iter().filter(|it| it.dead).filter_map(|it| it.port).collect(),
         clock_ahead_ms: view.clock_ahead_ms?,
     })
 }

@@ -17,6 +17,7 @@ use encap::{Format, Mtu, Span, VtepAddr, ecn, tunnel};
 use super::{Arrival, Sink};
 use crate::counters::DropReason;
 use crate::datapath::outbound::{room_behind, route};
+use crate::path::Sources;
 use crate::topology::PeerIndex;
 
 impl<S: Sink> Arrival<'_, '_, S> {
@@ -55,7 +56,7 @@ impl<S: Sink> Arrival<'_, '_, S> {
         let peer = topology.member_at(to).map(|peer| topology.peer(peer)).filter(|peer| peer.up);
         let (peer, to) = peer.and_then(|peer| Some((peer, peer.geneve?))).ok_or(DropReason::PeerDown)?;
         peer.activity.note();
-        self.send_on((to, peer.path_mtu), &[], datagram, frame, buffer)
+        self.send_on((to, peer.dead, peer.path_mtu), &[], datagram, frame, buffer)
     }
 
     /// A frame for a MAC address that lives elsewhere: an error, unless it moved from here a moment ago and its sender
@@ -79,13 +80,13 @@ impl<S: Sink> Arrival<'_, '_, S> {
         let origin = origin.ok_or(DropReason::SplitHorizon)?;
         let header = Relay { origin, to, hops: Hops::Zero }.encode(vni);
         let body = Span::new(datagram.start as usize + frame, datagram.len() - frame);
-        self.send_on((moved.to, moved.path_mtu), &header, body, 0, buffer)
+        self.send_on((moved.to, Sources::default(), moved.path_mtu), &header, body, 0, buffer)
     }
 
     /// Sends `head` and `body` to a VTEP; the frame starts at `frame` in the body.
     fn send_on(
         &mut self,
-        (to, path): (VtepAddr, Mtu),
+        (to, dead, path): (VtepAddr, Sources, Mtu),
         head: &[u8],
         body: Span,
         frame: usize,
@@ -97,7 +98,7 @@ impl<S: Sink> Arrival<'_, '_, S> {
         let octets = &mut body.of_mut(buffer)[frame..];
         let l3 = Layers::of(octets).l3;
         ecn::apply(octets, l3, self.ecn).map_err(|_| DropReason::IpTunnelEcn)?;
-        let route = route(self.cx, to, octets, &Layers::of(octets));
+        let route = route(self.cx, (to, dead), octets, &Layers::of(octets));
         self.sink.datagram(route, head.len(), body, buffer).copy_from_slice(head);
         Ok(())
     }

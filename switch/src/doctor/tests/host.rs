@@ -7,6 +7,7 @@ fn link(strict: bool, checksums: Option<bool>) -> UnderlayLink {
         mtu: 1500,
         strict,
         checksums,
+        gro: None,
     }
 }
 
@@ -68,6 +69,11 @@ fn offloads_that_are_missing_or_refused_are_found() {
     assert_eq!(codes(&with(host(Some(false)))), ["nic_offloads device eth0"]);
     assert_eq!(codes(&with(host(Some(true)))), Vec::<String>::new());
     assert_eq!(codes(&with(host(None))), Vec::<String>::new());
+    let host =
+        |gro| HostFacts { links: vec![UnderlayLink { gro, ..link(false, None) }; 2], ..HostFacts::default() };
+    let finding = only(&with(host(Some(false))));
+    assert_eq!((finding.code.as_str(), finding.mend.as_str()), ("nic_receive", "`ethtool -K eth0 gro on`"));
+    assert_eq!(codes(&with(host(Some(true)))), Vec::<String>::new());
     let fallback = |subject: Option<&str>| FallbackFacts {
         subject: subject.map(str::to_owned),
         offload: "udp_segment",
@@ -82,5 +88,9 @@ fn offloads_that_are_missing_or_refused_are_found() {
 fn buffers_are_small_when_they_are_less_than_was_asked_for() {
     let host = |got| HostFacts { buffer: Some(Buffer { got, wanted: 16 << 20 }), ..HostFacts::default() };
     assert_eq!(only(&with(host(8 << 20))).fixes, [Fix::receive_buffer(8 << 20)]);
+    assert_eq!(codes(&with(host(16 << 20))), Vec::<String>::new());
+    let host =
+        |got| HostFacts { send_buffer: Some(Buffer { got, wanted: 16 << 20 }), ..HostFacts::default() };
+    assert_eq!(only(&with(host(8 << 20))).fixes, [Fix::send_buffer(8 << 20)]);
     assert_eq!(codes(&with(host(16 << 20))), Vec::<String>::new());
 }

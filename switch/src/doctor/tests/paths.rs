@@ -44,6 +44,7 @@ fn one_direction_loss_and_silence_come_from_the_watch_over_paths() {
     let with = |causes: &[Cause]| running(daemon(vec![PeerFacts { causes: causes.to_vec(), ..peer("b") }]));
     assert_eq!(codes(&with(&[Cause::OneWay])), ["one_way peer b"]);
     assert_eq!(codes(&with(&[Cause::Loss])), ["loss peer b"]);
+    assert_eq!(codes(&with(&[Cause::DeadSourcePort, Cause::Loss])), ["dead_source_port peer b"]);
     assert_eq!(codes(&with(&[Cause::Unanswered])), ["ports_filtered peer b"]);
     assert_eq!(codes(&with(&[Cause::OneWay, Cause::Loss])), ["one_way peer b"], "one reason for both");
 }

@@ -6,7 +6,8 @@ fn read(name: &str, value: u32) -> Result<Fix, serde_json::Error> {
 
 #[test]
 fn a_fix_is_what_it_was_after_a_journey_through_json() {
-    for fix in [Fix::receive_buffer(8 << 20), Fix::loose_reverse_path("eth0.100").unwrap()] {
+    let buffers = [Fix::receive_buffer(8 << 20), Fix::send_buffer(8 << 20)];
+    for fix in buffers.into_iter().chain([Fix::loose_reverse_path("eth0.100").unwrap()]) {
         assert_eq!(read(&fix.name(), fix.value()).unwrap(), fix);
     }
     let tagged = Fix::loose_reverse_path("eth0.100").unwrap();
@@ -19,7 +20,7 @@ fn nobody_can_have_anything_else_written() {
     for (name, value) in [
         ("kernel.core_pattern", 1),
         ("net.core.rmem_max.", 1),
-        ("net.core.wmem_max", 1),
+        ("net.core.wmem_default", 1),
         ("net.ipv4.conf.eth0.rp_filter", 0),
         ("net.ipv4.conf.eth0.forwarding", 2),
         ("net.ipv4.conf...rp_filter", 2),

@@ -8,7 +8,7 @@ use encap::tunnel::Overhead;
 
 use super::super::health::{Health, Signs};
 use super::super::view::{RoundTripView, View};
-use super::super::{Path, Share};
+use super::super::{Path, Share, Sources};
 use super::{Peer, Tempo};
 
 /// Who is heard for so long while nothing gets there will not be reached in a moment.
@@ -34,6 +34,7 @@ impl Peer {
         let one_way = dead && self.hears(tempo, now);
         let (room, option_octets) = via.map_or((mtu, 0), |via| (via.mtu, RELAY_OPTION_LEN));
         let inner = Overhead { outer: self.outer(), option_octets, vlan: false }.inner_mtu(room);
+        let dead_sources = self.sources.dead();
         self.causes.update(
             &Signs {
                 small_mtu: mtu < self.link(),
@@ -43,12 +44,13 @@ impl Peer {
                 other_format: self.way.format != self.target.format,
                 other_family: self.way.family != self.target.site.family(),
                 unanswered: dead,
+                dead_source_port: !dead_sources.is_empty(),
                 loss: self.loss(),
             },
             now,
         );
         let health = self.causes.health(dead && via.is_none() && !one_way);
-        Path { mtu, health, via, way: self.way }
+        Path { mtu, health, via, way: self.way, dead: dead_sources }
     }
 
     /// Whether the peer is heard, and goes on to be, although nothing gets there.
@@ -66,7 +68,7 @@ impl Peer {
 
     fn assumed(&self) -> Path {
         let mtu = self.target.site.link_mtu;
-        Path { mtu, health: Health::Up, via: None, way: self.target.proper() }
+        Path { mtu, health: Health::Up, via: None, way: self.target.proper(), dead: Sources::default() }
     }
 
     pub(in crate::path) fn view(&self) -> View {
@@ -90,7 +92,7 @@ impl Peer {
             probes_sent: self.probes.0,
             probes_answered: self.probes.1,
             heard_at: self.heard_at,
-            sources: self.sources.clone(),
+            sources: self.sources.views(),
             examination: self.examination.clone(),
         }
     }

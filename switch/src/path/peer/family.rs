@@ -39,6 +39,7 @@ impl Peer {
         }
         let before = std::mem::replace(&mut self.way, way);
         self.numbers.forget_shares(now);
+        self.sources.forget_losses();
         if before.family != way.family {
             self.change_family(now);
         }
@@ -55,9 +56,7 @@ impl Peer {
         self.sent.retain(|sent| matches!(sent.sort, Sort::Small(_) | Sort::Cell(_)));
         self.small_passed = None;
         self.hinted_at = None;
-        for source in &mut self.sources {
-            (source.lost, source.passes) = (0, None);
-        }
+        self.sources.forget_sizes();
         self.turns.soon(now);
     }
 

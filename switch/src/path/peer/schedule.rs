@@ -19,6 +19,11 @@ const SMALL_EVERY: Duration = Duration::from_millis(210);
 const SMALL_EVERY_IDLE: Duration = Duration::from_millis(2_900);
 /// While it is to be found out if the path is dead.
 const SMALL_EVERY_IN_DOUBT: Duration = Duration::from_millis(100);
+/// While it is to be found out if one of the source ports is.
+const SMALL_EVERY_SUSPICIOUS: Duration = Duration::from_millis(50);
+
+/// What is left then for finding out what sizes pass: where much is lost by chance, source ports are suspicious all the time.
+const SUSPICIOUS_RESERVE: f64 = 8_000.0;
 
 /// Between two full-size probes, and the octets a second that they may take.
 const FULL_EVERY: Duration = Duration::from_millis(620);
@@ -66,24 +71,13 @@ pub(super) struct Turns {
     /// The node has nothing to spend before.
     held_until: Instant,
     active_until: Option<Instant>,
-    small_source: u16,
-    full_source: u16,
     /// How rarely the peer wants to be probed.
     pub(super) pace: Pace,
 }
 
 impl Turns {
     pub(super) const fn new(now: Instant) -> Self {
-        let (small_source, full_source, pace) = (0, 0, Pace(0));
-        Self {
-            small_at: now,
-            full_at: now,
-            held_until: now,
-            active_until: None,
-            small_source,
-            full_source,
-            pace,
-        }
+        Self { small_at: now, full_at: now, held_until: now, active_until: None, pace: Pace(0) }
     }
 
     pub(super) fn soon(&mut self, now: Instant) {
@@ -190,15 +184,14 @@ impl Peer {
         let (used, small) = (self.way, |way: Way| small_packet(way.family, way.format));
         match want {
             Want::Small => {
-                let (way, source) = (self.life.next_way(), self.turns.small_source);
+                let (source, is_special) = self.sources.next_small(self.life.losses());
+                let way = if is_special { used } else { self.life.next_way() };
                 let size = small(way);
-                self.turns.small_source = next(source, tempo.config);
                 self.next_turn(tempo, now, rng);
                 vec![self.remember(Sort::Small(None), way, source, size, now)]
             }
             Want::Full => {
-                let (source, size) = (self.turns.full_source, self.search.current());
-                self.turns.full_source = next(source, tempo.config);
+                let (source, size) = (self.sources.next_full(), self.search.current());
                 let twice = match (self.search.is_climbing(), size < self.search.link()) {
                     (true, _) => FULL_RAREST,
                     (false, true) => FULL_RARER,
@@ -224,8 +217,7 @@ impl Peer {
                 examination.sent(place, now);
                 let cell = examination.cells[place];
                 let way = Way { family: examination.family, format: cell.format };
-                let source = self.turns.small_source;
-                self.turns.small_source = next(source, tempo.config);
+                let source = self.sources.next_full();
                 vec![self.remember(Sort::Cell(place), way, source, cell.octets, now)]
             }
         }
@@ -233,9 +225,14 @@ impl Peer {
 
     fn next_turn(&mut self, tempo: &Tempo<'_>, now: Instant, rng: &mut impl Rng) {
         let every = self.turns.small_every(tempo, now);
+        let small = usize::from(small_packet(self.outer(), Format::Geneve));
+        let suspicious = self.is_suspicious() && self.bucket.has(small, SUSPICIOUS_RESERVE, now);
+        let stretch = self.turns.pace.stretch().min(STRETCH_MAX);
         self.turns.small_at = now
-            + if self.life.is_in_doubt() {
-                every.min(SMALL_EVERY_IN_DOUBT.mul_f64(self.turns.pace.stretch().min(STRETCH_MAX)))
+            + if suspicious {
+                every.min(SMALL_EVERY_SUSPICIOUS.mul_f64(stretch))
+            } else if self.life.is_in_doubt() {
+                every.min(SMALL_EVERY_IN_DOUBT.mul_f64(stretch))
             } else if self.turns.is_active(now) {
                 every
             } else {
@@ -252,9 +249,7 @@ impl Peer {
         }
         self.sent.push(sent);
         self.probes.0 += 1;
-        if let Some(source) = self.sources.get_mut(usize::from(source)) {
-            source.sent += 1;
-        }
+        self.sources.sent(source, sort == Sort::Full, now);
         self.bucket.charge(size.into(), now);
         sent
     }
@@ -276,8 +271,4 @@ impl Peer {
         let soonest = [trial, cell].into_iter().flatten().fold(self.turns.small_at, Instant::min);
         soonest.max(self.turns.held_until)
     }
-}
-
-const fn next(source: u16, config: &Config) -> u16 {
-    if source + 1 < config.source_ports { source + 1 } else { 0 }
 }

@@ -152,3 +152,20 @@ fn a_node_sends_at_most_50_kilobytes_a_second_however_many_peers_it_has() {
         assert_eq!(probed, others, "everybody has its turn");
     }
 }
+
+#[test]
+fn with_many_active_peers_a_black_hole_is_found_later_in_proportion() {
+    for (others, most) in [(5, 1_300), (11, 1_300), (20, 2_400), (40, 4_500)] {
+        let times = (0..8).map(|n| {
+            let mut world = hub(others, true);
+            world.run(20 * SECOND + millis(n * 137));
+            let at = 1 + n as usize % others;
+            world.between(0, at, |wire| wire.mtus = vec![1280]);
+            world.until(20 * SECOND, |world| world.mtu(0, at) == 1280)
+        });
+        let mut times: Vec<Duration> = times.collect();
+        times.sort();
+        println!("{others} active peers: black hole found after {:?}, {:?} at most", times[4], times[7]);
+        assert!(times[7] <= millis(most), "{others}: {times:?}");
+    }
+}

@@ -5,7 +5,7 @@ use encap::tunnel::IpVersion;
 use super::*;
 use crate::control::protocol::Doctor;
 use crate::doctor::{Severity, UnderlayLink};
-use crate::path::{Cause, Health as PathHealth, Path, Since, Way};
+use crate::path::{Cause, Health as PathHealth, Path, Since, Sources, Way};
 
 fn doctor(lab: &mut Lab) -> Doctor {
     let Reply::Doctor(doctor) = lab.ask(Request::Doctor) else { panic!() };
@@ -41,7 +41,7 @@ fn the_doctor_names_what_control_knows() {
 
     let health = PathHealth::Degraded(vec![Since { cause: Cause::OneWay, since: lab.now }]);
     let way = Way { family: IpVersion::V4, format: Format::Vxlan };
-    let path = Path { mtu: mtu(1500), health, via: None, way };
+    let path = Path { mtu: mtu(1500), health, via: None, way, dead: Sources::default() };
     lab.control.handle_event(WorkerEvent::Path { node: id(2), boot: BootId::new(2), path }, lab.now);
     others.goes_down(&mut lab, 3);
     let info = NodeInfo { version: "0.9.0".into(), ..Others::info(4) };
@@ -69,8 +69,14 @@ fn counters_count_from_the_examination_on() {
 fn what_the_host_says_is_found_too() {
     let (mut lab, _) = lab(BASIC);
     let address = [10, 0, 0, 1].into();
-    let link =
-        UnderlayLink { address, device: "eth0".to_owned(), mtu: 1500, strict: false, checksums: Some(false) };
+    let link = UnderlayLink {
+        address,
+        device: "eth0".to_owned(),
+        mtu: 1500,
+        strict: false,
+        checksums: Some(false),
+        gro: None,
+    };
     lab.twin().host.links = vec![link];
     assert_eq!(wrong(&mut lab), ["nic_offloads device eth0"]);
     assert_eq!(doctor(&mut lab).namespace, Some((4, 1)));

@@ -7,7 +7,7 @@ use fdb::gossip::seal::Keyring;
 
 use super::*;
 use crate::control::protocol::{PathEntry, PathState};
-use crate::path::{self, Cause, Health as PathHealth, Path, Since, Via, Way};
+use crate::path::{self, Cause, Health as PathHealth, Path, Since, Sources, Via, Way};
 
 fn watched(lab: &mut Lab) -> Vec<(NodeId, Mtu)> {
     let watching = lab.twin().watching.as_ref().expect("paths are watched");
@@ -20,6 +20,7 @@ fn good() -> Path {
         health: PathHealth::Up,
         via: None,
         way: Way { family: IpVersion::V4, format: Format::Vxlan },
+        dead: Sources::default(),
     }
 }
 
@@ -190,8 +191,8 @@ fn the_address_that_works_is_used_and_the_member_stays_where_it_is_in_the_fdb() 
     let entry = lab.peer("fd00::2");
     assert_eq!((entry.mtu, entry.state), (Some(mtu(1430)), PeerState::Up));
     let cause = "it does not answer over IPv4, over IPv6 it does";
-    assert!(entry.degraded[0].cause.starts_with(cause), "{entry:?}");
-    assert!(troubles(&mut lab)[0].starts_with(&format!("node node-2: {cause}")));
+    assert!(entry.degraded[0].cause.contains(cause), "{entry:?}");
+    assert!(troubles(&mut lab)[0].starts_with(&format!("node node-2: other_family: {cause}")));
 
     finds(&mut lab, 2, good());
     assert_eq!(view(&mut lab, "node-2").to.to_string(), "10.0.0.2:4789");
@@ -218,11 +219,9 @@ fn a_member_without_a_direct_way_is_reached_through_another_and_all_say_so() {
     let peer = view(&mut lab, "node-2");
     let via = peer.via.expect("a way through another");
     assert_eq!((via.to.to_string().as_str(), via.path_mtu), ("10.0.0.3:6081", mtu(1450)));
-    assert!(
-        troubles(&mut lab)
-            .iter()
-            .any(|t| t.starts_with("node node-2: there is no direct way to it, so frames go through node-3"))
-    );
+    assert!(troubles(&mut lab).iter().any(|t| {
+        t.starts_with("node node-2: relayed: there is no direct way to it, so frames go through node-3")
+    }));
     let path = path_of(&mut lab, "node-2");
     assert_eq!((path.via.as_deref(), path.state), (Some("node-3"), PathState::Degraded));
     // 20 + 8 + 8 + 40 + 14 octets around a pod's packet.
@@ -318,4 +317,86 @@ fn the_format_changes_without_anything_being_forgotten() {
     let peer = view(&mut lab, "node-2");
     assert_eq!((peer.format, peer.to.port(), peer.vtep.port()), (Format::Geneve, 6081, 4789));
     assert!(lab.fdb().iter().any(|entry| entry.mac == mac(7)));
+}
+
+/// The names of the causes of a path.
+fn causes(degraded: &[protocol::Degraded]) -> Vec<String> {
+    degraded.iter().map(|item| item.cause.split(':').next().unwrap().to_owned()).collect()
+}
+
+fn refuses(lab: &mut Lab, peer: Option<[u8; 4]>, refused: Option<i32>) {
+    let peer = peer.map(|ip| VtepAddr::new(ip.into(), 4789));
+    let refused = refused.map(std::io::Error::from_raw_os_error);
+    lab.control.handle_event(WorkerEvent::Offload { name: "udp_segment", peer, refused }, lab.now);
+}
+
+#[test]
+fn what_the_kernel_refuses_is_a_cause_of_each_path_and_one_line_of_the_status() {
+    let (mut lab, mut others) = lab(BASIC);
+    others.join(&mut lab, 2);
+    others.join(&mut lab, 3);
+    let found = ill(&lab, Cause::Loss);
+    finds(&mut lab, 2, found);
+    for last in [2, 3] {
+        refuses(&mut lab, Some([10, 0, 0, last]), Some(libc::EIO));
+    }
+    let (one, other) = (path_of(&mut lab, "node-2"), path_of(&mut lab, "node-3"));
+    assert_eq!(causes(&one.degraded), ["loss", "plain_fallback"]);
+    assert_eq!(
+        (causes(&other.degraded), other.state),
+        (vec!["plain_fallback".to_owned()], PathState::Degraded)
+    );
+    assert_eq!(lab.peer("10.0.0.3").degraded, other.degraded, "all say the same");
+    let said = troubles(&mut lab);
+    assert_eq!(said.len(), 2, "{said:?}");
+    let line = format!("node node-2, node node-3: {}", other.degraded[0].cause);
+    assert!(said.contains(&line), "{said:?}");
+    for last in [2, 3] {
+        refuses(&mut lab, Some([10, 0, 0, last]), None);
+    }
+    assert_eq!(path_of(&mut lab, "node-3").state, PathState::Up);
+
+    // What the kernel does for nobody.
+    refuses(&mut lab, None, Some(libc::EOPNOTSUPP));
+    for name in ["node-2", "node-3", "10.0.0.9"] {
+        assert!(causes(&path_of(&mut lab, name).degraded).contains(&"plain_fallback".to_owned()), "{name}");
+    }
+    assert!(troubles(&mut lab).iter().any(|line| line.starts_with("underlay: plain_fallback: ")));
+}
+
+#[test]
+fn gossip_without_keys_is_a_cause_of_each_path_to_a_member_and_one_line_of_the_status() {
+    let (_, mut others) = lab(BASIC);
+    let gossip = GossipSetup { link: others.link.clone(), node: id(1), boot: BootId::new(1) };
+    let mut lab = Lab::gossiping(&format!("{BASIC}\n[gossip]\ninsecure = true\n"), gossip);
+    others.join(&mut lab, 2);
+    others.join(&mut lab, 3);
+    lab.tick();
+    let path = path_of(&mut lab, "node-2");
+    assert_eq!(
+        (causes(&path.degraded), path.state),
+        (vec!["insecure_gossip".to_owned()], PathState::Degraded)
+    );
+    assert_eq!(lab.peer("10.0.0.3").degraded, path.degraded);
+    assert_eq!(path_of(&mut lab, "10.0.0.9").state, PathState::Up, "a static peer has no keys at all");
+    assert_eq!(troubles(&mut lab), [format!("gossip: {}", path.degraded[0].cause)]);
+    assert_eq!(lab.status().state, Health::Degraded);
+}
+
+#[test]
+fn workers_are_told_which_source_ports_do_not_lead_to_a_member() {
+    let (mut lab, mut others) = lab(BASIC);
+    others.join(&mut lab, 2);
+    others.join(&mut lab, 3);
+    let dead = Sources::default().with(3).with(4);
+    let found = Path { dead, ..ill(&lab, Cause::DeadSourcePort) };
+    finds(&mut lab, 3, found);
+    let via = Some(Via { node: id(3), mtu: mtu(1450) });
+    let found = Path { via, ..ill(&lab, Cause::Relayed) };
+    finds(&mut lab, 2, found);
+    assert_eq!(view(&mut lab, "node-3").dead, dead);
+    assert_eq!(view(&mut lab, "node-2").via.unwrap().dead, dead, "the way to the relay counts");
+    assert!(view(&mut lab, "node-2").dead.is_empty());
+    let said = &path_of(&mut lab, "node-3").degraded[0].cause;
+    assert!(said.starts_with("dead_source_port: 2 of 16 source ports do not lead to it"), "{said}");
 }

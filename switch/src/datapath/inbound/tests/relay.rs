@@ -8,6 +8,7 @@ use super::super::Message;
 use crate::counters::{Direction::Inbound, DropReason};
 use crate::datapath::frames::{Packet, is_checksum_valid, mac, wire_frames};
 use crate::datapath::testing::{Lab, encapsulated, frame_to, mss, peer_vtep, syn, vni, vtep};
+use crate::path::Sources;
 use crate::topology::{PeerView, Topology, ViaView};
 
 /// A member that is on no network of the lab.
@@ -228,7 +229,9 @@ fn a_syn_of_a_peer_asks_for_no_more_than_fits_the_way_back() {
     assert_eq!(receive(&mut lab, &direct, Format::Vxlan), 1190);
     // The way back may lead over another node, and is that to the origin.
     let path_mtu = Mtu::new(1400).unwrap();
-    lab.change_peer(|peer| peer.via = Some(ViaView { to: vtep("192.0.2.3:6001"), path_mtu }));
+    lab.change_peer(|peer| {
+        peer.via = Some(ViaView { to: vtep("192.0.2.3:6001"), path_mtu, dead: Sources::default() });
+    });
     let datagram = relayed(peer_vtep(), "10.0.0.1", Hops::Zero, &frame);
     lab.receive_from(vtep(FAR), Format::Geneve, &datagram);
     assert_eq!(mss(&lab.deliveries()[0].frame), 1400 - 28 - 48 - 14 - 40);

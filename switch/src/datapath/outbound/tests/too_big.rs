@@ -12,6 +12,7 @@ use fdb::Location;
 use crate::counters::{Direction::Outbound, DropReason};
 use crate::datapath::frames::{ACK, PSH, Packet, is_checksum_valid, mac, reassembled, wire_frames};
 use crate::datapath::testing::{Lab, frame_to, mss, syn, vtep};
+use crate::path::Sources;
 use crate::topology::{Activity, ViaView};
 
 /// Octets of a frame on a path of 1,280 over IPv4: IP packets of 1,230 without a tag.
@@ -304,7 +305,11 @@ mod relayed {
     /// A lab whose peer is reached through 192.0.2.7; the node itself is known as 198.51.100.1.
     fn relayed(path: u32) -> Lab {
         let mut lab = narrow();
-        let via = ViaView { to: vtep("192.0.2.7:6081"), path_mtu: Mtu::new(path).unwrap() };
+        let via = ViaView {
+            to: vtep("192.0.2.7:6081"),
+            path_mtu: Mtu::new(path).unwrap(),
+            dead: Sources::default(),
+        };
         lab.change_peer(|peer| peer.via = Some(via));
         lab.worker.change(|topology| {
             topology.encap.own = vec![vtep("10.0.0.1:4789"), vtep("10.0.0.1:6081")];

@@ -132,7 +132,7 @@ impl Play {
                 assert!(taken.is_err(), "nobody sealed it");
             }
             TOO_BIG => {
-                self.engine.handle_too_big(VtepAddr::new(address(about).ip(), 4789), wide(0), self.now)
+                self.engine.handle_too_big(VtepAddr::new(address(about).ip(), 4789), wide(0), self.now);
             }
             REFUSED => {
                 let to = VtepAddr::new(address(about).ip(), 6081);

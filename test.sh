@@ -143,10 +143,10 @@ if [ "$mode" != soak ]; then
     step fmt 60 cargo fmt --all --check
     step clippy 600 cargo clippy $all --all-targets -- -D warnings
 fi
-if ! step build 900 cargo build $all --bins; then finish; fi
 targets=--all-targets
 if [ "$mode" = quick ]; then targets=; fi
-if ! step build-tests 900 cargo test $all $targets --no-run; then finish; fi
+# With the program: the tests of its package need it.
+if ! step build-tests 1200 cargo test $all $targets --no-run; then finish; fi
 if [ "$mode" = soak ]; then
     WEFT_SOAK_S=600 step soak 900 cargo test $all -q --test soak $one
     finish
@@ -167,6 +167,8 @@ fi
 if [ $privileged = yes ]; then
     step device 120 cargo test $all -q --lib --bins --no-fail-fast $one
     step demo 120 cargo test $all -q --test demo $one
+    # From here on the program has the features that it is shipped with; above it had those of the tests, too.
+    if ! step build 600 cargo build $all --bins; then finish; fi
     step peers 120 benches/peers/peers.sh --check
     # Makes the Debian package that tests/packaging.rs installs.
     step cargo-deb 600 cargo install cargo-deb --version 3.8.0 --locked --debug --root target/tools
@@ -174,7 +176,7 @@ if [ $privileged = yes ]; then
     for file in tests/*.rs; do
         if ! grep -q '#\[ignore' "$file"; then continue; fi
         name=$(basename "$file" .rs)
-        case $name in e2e | interop | gossip* | faults | rules | life) threads=$two ;; *) threads=$one ;; esac
+        case $name in e2e | interop | gossip* | faults | rules | life | doctor) threads=$two ;; *) threads=$one ;; esac
         step "$name" 300 cargo test $all -q --test "$name" $threads
     done
 fi

@@ -6,6 +6,7 @@ use serde_json::Value;
 use weft_tests::cluster::{Cluster, GOSSIP_PORT, events};
 use weft_tests::command::run;
 use weft_tests::node::count;
+use weft_tests::numbered::Numbered;
 use weft_tests::pair::{pod_v4, pod_v6};
 use weft_tests::stream::Stream;
 use weft_tests::traffic::{
@@ -91,6 +92,86 @@ fn without_a_direct_way_frames_go_through_a_third_node_and_back_to_the_direct_on
     for node in &cluster.nodes {
         assert_eq!(events(node, "member_down").len(), 0, "{}", node.host.name);
     }
+    cluster.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn nothing_arrives_twice_while_frames_go_through_a_third_node_and_straight_again() {
+    let cluster = Cluster::start(3);
+    assert_pings(&cluster.pods[0], pod_v4(2));
+    let datagrams = Numbered::start(&cluster.pods[0], (&cluster.pods[1], pod_v4(2)), 5201);
+    wait::sleep_ms(1500);
+    let start = wait::now();
+    cluster.cut(1, 2);
+    wait::sleep_ms(3000);
+    let at_cut = datagrams.longest_pause_since(start);
+    let causes = peer(&cluster.nodes[0], "n2")["degraded"].to_string();
+    assert!(causes.contains("n3"), "{causes}");
+
+    let start = wait::now();
+    cluster.heal();
+    wait::until(wait::secs(2), "frames to go straight again", || {
+        !peer(&cluster.nodes[0], "n2")["degraded"].to_string().contains("n3")
+    });
+    wait::sleep_ms(2000);
+    let at_repair = datagrams.longest_pause_since(start);
+    let heard = datagrams.finish();
+    println!("none for {at_cut:?} at the cut, for {at_repair:?} at the repair: {heard:?}");
+    assert_eq!(heard.again, 0, "{heard:?}");
+    assert!(heard.received > heard.sent / 2, "{heard:?}");
+    assert!((Duration::from_millis(50)..=wait::secs(2)).contains(&at_cut), "{at_cut:?}");
+    assert!(at_repair <= wait::secs(2), "{at_repair:?}");
+    cluster.finish();
+}
+
+/// Counts the IP packets with weft's own messages that go from one host's wire to another's: see `encap::control`.
+fn count_control(cluster: &Cluster, ways: &[(u8, u8)]) {
+    let ports = [(4789, "0x00776674"), (6081, "0x008088b5")];
+    let rule = |(from, to): &(u8, u8)| {
+        let way = format!("iifname \"h{from}\" oifname \"h{to}\"");
+        ports.map(|(port, mark)| format!("{way} udp dport {port} @th,64,32 {mark} counter")).join("\n  ")
+    };
+    cluster.fault(&ways.iter().map(rule).collect::<Vec<_>>().join("\n  "));
+}
+
+/// The octets that [`count_control`] has counted on one way.
+fn control_octets(cluster: &Cluster, (from, to): (u8, u8)) -> u64 {
+    let listed = cluster.lab.hub().exec("nft list table bridge fault");
+    let way = format!("iifname \"h{from}\" oifname \"h{to}\"");
+    let octets = |line: &str| line.split("bytes ").nth(1)?.split(' ').next()?.parse::<u64>().ok();
+    listed.lines().filter(|line| line.contains(&way)).filter_map(octets).sum()
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn probes_cost_200_octets_a_second_without_traffic_and_4_kilobytes_with_it() {
+    const SECONDS: u64 = 20;
+    let cluster = Cluster::start(3);
+    for pod in &cluster.pods {
+        // What IPv6 says by itself is traffic, too.
+        pod.exec("sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1");
+    }
+    let options = "-c 1000 -i 0.2 -w 60";
+    let line = ping_line(pod_v4(3), options);
+    let _pings = cluster.pods[0].start(
+        &line.split(' ').collect::<Vec<_>>(),
+        &[],
+        &cluster.lab.dir().join("pings.txt"),
+    );
+    // Without traffic is who had none for ten seconds.
+    wait::sleep_ms(12_000);
+    let (idle, active) = ([(1, 2), (2, 1), (2, 3), (3, 2)], [(1, 3), (3, 1)]);
+    count_control(&cluster, &[&idle[..], &active].concat());
+    wait::sleep_ms(SECONDS * 1000);
+    let rates = |ways: &[(u8, u8)]| -> Vec<u64> {
+        ways.iter().map(|way| control_octets(&cluster, *way) / SECONDS).collect()
+    };
+    let (idle, active) = (rates(&idle), rates(&active));
+    println!("octets a second to a peer: {idle:?} without traffic, {active:?} with");
+    assert!(idle.iter().all(|rate| (20..=200).contains(rate)), "{idle:?}");
+    assert!(active.iter().all(|rate| (1000..=4000).contains(rate)), "{active:?}");
+    cluster.heal();
     cluster.finish();
 }
 

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use encap::vnet::VnetHeader;
-use encap::{Format, MacAddr, Mtu, PortId, Span, Vni, VtepAddr};
+use encap::{Format, MacAddr, PortId, Span, Vni, VtepAddr};
 use fdb::{Limits, Location, Shared, Table};
 use weft::batch::{Route, SendBatch};
 use weft::clock;
 use weft::counters::WorkerCounters;
+use weft::datapath::memory::peer_view;
 use weft::datapath::{Context, Sink};
 use weft::events::{ControlDatagram, WorkerEvent};
-use weft::path::Sources;
-use weft::topology::{NetworkIndex, NetworkView, PeerIndex, PeerView, PortView, Topology};
+use weft::topology::{NetworkIndex, NetworkView, PeerIndex, PortView, Topology};
 
 /// How many networks, ports and peers a [`Host`] has.
 pub const SIZE: u16 = 100;
@@ -60,21 +60,7 @@ pub fn add_peer(topology: &mut Topology, vtep: VtepAddr, networks: Vec<NetworkIn
     }
     topology.by_vtep.insert(vtep, index);
     topology.by_source.insert(vtep.ip(), index);
-    topology.peers.push(PeerView {
-        to: vtep,
-        member: false,
-        geneve: None,
-        dead: Sources::default(),
-        via: None,
-        activity: Arc::default(),
-        name: vtep.to_string().into(),
-        vtep,
-        format: Format::Vxlan,
-        path_mtu: Mtu::new(1500).unwrap_or(Mtu::MAX),
-        up: true,
-        learn: true,
-        networks,
-    });
+    topology.peers.push(peer_view(vtep, Format::Vxlan, networks));
     index
 }
 

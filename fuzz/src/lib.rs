@@ -7,6 +7,7 @@
 pub mod cast;
 pub mod engine;
 pub mod members;
+pub mod path;
 pub mod replica;
 pub mod script;
 pub mod seal;
@@ -18,7 +19,7 @@ pub mod wire;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     ("config", text::config),
     ("control", too_big::control),
     ("engine", engine::engine),
@@ -27,6 +28,7 @@ pub const TARGETS: [Target; 15] = [
     ("geneve", wire::geneve),
     ("keyring", text::keyring),
     ("members", members::members),
+    ("path", path::path),
     ("replica", replica::replica),
     ("request", text::request),
     ("seal", seal::datagram),

@@ -145,19 +145,7 @@ impl Fabric {
         let not_first = why_not_first(config, count);
         let buffer_sizes = (buffer_size(&receivers), sockets.buffer_size());
         let mut devices = HostDevices::new(config, addresses, (segments, gro), buffer_sizes, not_first);
-        let paths = gossip.map(|gossip| {
-            let (me, mode) = gossip.seal();
-            let (sockets, counters) = (Arc::clone(&sockets), Arc::default());
-            let start = paths::Start {
-                me,
-                mode,
-                sockets,
-                counters: Arc::clone(&counters),
-                events: event_sender.clone(),
-            };
-            Paths::start(start).map(|paths| (paths, counters))
-        });
-        let paths = paths.transpose()?;
+        let paths = gossip.map(|gossip| watch_paths(gossip, &sockets, &event_sender)).transpose()?;
         let lacks = [
             ("udp_segment", config.datapath.udp_segment > 0 && segments == 0),
             ("udp_gro", config.datapath.udp_gro && !gro),
@@ -207,6 +195,18 @@ impl Fabric {
         });
         Ok(Self { devices, shared, counters, path_counters, events, workers })
     }
+}
+
+/// Starts the watch over paths, which sends by the workers' sockets and counts for itself.
+fn watch_paths(
+    gossip: &Prepared,
+    sockets: &Arc<SendSockets>,
+    events: &crossbeam_channel::Sender<WorkerEvent>,
+) -> Result<(Paths, Arc<PaddedCounters>)> {
+    let (me, mode) = gossip.seal();
+    let (sockets, own) = (Arc::clone(sockets), Arc::default());
+    let start = paths::Start { me, mode, sockets, counters: Arc::clone(&own), events: events.clone() };
+    Ok((Paths::start(start)?, own))
 }
 
 /// One worker for each two CPUs: the pods need the other half.

@@ -285,21 +285,7 @@ impl MemoryWorker {
             topology.networks[usize::from(network.0)].flood.push(index);
             topology.by_vtep.insert(vtep, index);
             topology.by_source.insert(vtep.ip(), index);
-            topology.peers.push(PeerView {
-                to: vtep,
-                member: false,
-                geneve: None,
-                dead: Sources::default(),
-                via: None,
-                activity: Arc::default(),
-                name: vtep.to_string().into(),
-                vtep,
-                format,
-                path_mtu: Mtu::new(1500).unwrap_or(Mtu::MAX),
-                up: true,
-                learn: true,
-                networks: vec![network],
-            });
+            topology.peers.push(peer_view(vtep, format, vec![network]));
         });
         index
     }
@@ -390,4 +376,24 @@ impl MemoryWorker {
 /// A list that is short, because a test made it.
 fn index_of(len: usize) -> u16 {
     u16::try_from(len).unwrap_or(u16::MAX)
+}
+
+/// A static peer that is up, with a path MTU of 1,500.
+#[must_use]
+pub fn peer_view(vtep: VtepAddr, format: Format, networks: Vec<NetworkIndex>) -> PeerView {
+    PeerView {
+        to: vtep,
+        member: false,
+        dead: Sources::default(),
+        geneve: None,
+        via: None,
+        activity: Arc::default(),
+        name: vtep.to_string().into(),
+        vtep,
+        format,
+        path_mtu: Mtu::new(1500).unwrap_or(Mtu::MAX),
+        up: true,
+        learn: true,
+        networks,
+    }
 }

@@ -332,9 +332,14 @@ mod tests {
         }
 
         #[test]
-        fn any_octets_are_a_message_or_an_error(octets in prop::collection::vec(any::<u8>(), 0..80)) {
-            if let Err(MessageError::Kind { kind }) = Message::decode(&octets) {
-                prop_assert!(kind == 0 || kind > ANSWER);
+        fn any_octets_are_a_message_that_reads_the_same_again_or_an_error(
+            kind in 0..ANSWER + 2, numbered: bool, rest in prop::collection::vec(any::<u8>(), 0..80),
+        ) {
+            let octets = [&[if numbered { kind | NUMBERED } else { kind }], &rest[..]].concat();
+            match Message::decode(&octets) {
+                Ok(message) => prop_assert_eq!(Message::decode(&message.encode()), Ok(message)),
+                Err(MessageError::Kind { kind }) => prop_assert!(kind == 0 || kind > ANSWER),
+                Err(error) => prop_assert_eq!(error, MessageError::Truncated { octets: octets.len() }),
             }
         }
     }

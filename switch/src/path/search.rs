@@ -17,10 +17,14 @@
 mod sizes;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use std::time::{Duration, Instant};
 
-use super::odds::{LOSSES_MAX, Odds, Sure};
+use self::trial::{Hint, TRIES, Trial, What};
+use super::odds::{Odds, Sure};
+
+pub(super) use self::trial::Wanted;
 
 /// Octets that the confirmation of one size may take, and the source ports that it asks at least and at most.
 const CONFIRM_OCTETS: u16 = 25_000;
@@ -28,9 +32,6 @@ const CONFIRM_SOURCES: std::ops::RangeInclusive<u16> = 2..=16;
 
 /// When a larger size is tried after the path grew.
 const SOON: Duration = Duration::from_secs(1);
-
-/// Probes of one trial, the unclear ones included.
-const TRIES: u32 = LOSSES_MAX * 2;
 
 /// The probes that are sent without an answer and without a result; then the source port, not the size, is the trouble.
 const UNCLEAR_MAX: u32 = 4;
@@ -65,59 +66,6 @@ impl Bounds {
         let min = min.min(link);
         Self { floor: floor.min(min), min, link }
     }
-}
-
-/// What a trial is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
-    /// Does the size in effect still pass?
-    Watch,
-    /// Does `min` pass?
-    Base,
-    /// Does something in between pass?
-    Climb,
-    /// Does it pass on another source port, too?
-    Confirm,
-    /// Does the link's MTU pass again?
-    Raise,
-    /// Or at least a little more?
-    Step,
-}
-
-/// One size on one source port, asked until it is clear.
-#[derive(Clone, Copy, Debug)]
-struct Trial {
-    id: u32,
-    what: What,
-    size: u16,
-    source: u16,
-    /// Sent at most.
-    limit: u32,
-    sent: u32,
-    judged: u32,
-    /// Lost while a small one passed.
-    against: u32,
-    /// When the next one may be sent.
-    next_at: Instant,
-}
-
-/// A probe to send, with a small one beside it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) trial: u32,
-    pub(super) size: u16,
-    pub(super) source: u16,
-    /// Without the small one: it will hardly be lost, and then it does not count.
-    pub(super) alone: bool,
-}
-
-/// A size that an ICMP error told: it is tried beside the one in effect.
-#[derive(Clone, Copy, Debug)]
-struct Hint {
-    trial: u32,
-    size: u16,
-    left: u8,
-    passed: bool,
 }
 
 /// What lies between what passes and what does not.
@@ -529,11 +477,5 @@ impl Search {
 
     fn take(&mut self, id: u32) -> Option<Trial> {
         self.watch.take_if(|trial| trial.id == id).or_else(|| self.trial.take_if(|trial| trial.id == id))
-    }
-}
-
-impl Trial {
-    const fn new(id: u32, what: What, size: u16, source: u16, now: Instant) -> Self {
-        Self { id, what, size, source, limit: TRIES, sent: 0, judged: 0, against: 0, next_at: now }
     }
 }

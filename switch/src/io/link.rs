@@ -20,8 +20,11 @@ use rtnetlink::packet_route::route::{
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use tokio::io::unix::AsyncFd;
 
+pub use self::addresses::{Fitness, LinkAddress};
 use super::netns::Netns;
 use crate::sys::netlink::{Rtnetlink, Subscription, Verb};
+
+mod addresses;
 
 /// The most routes that are told of at a time.
 pub const MAX_ROUTES: usize = 64;
@@ -157,24 +160,6 @@ impl Links {
             _ => None,
         });
         carrier.map_or(Ok(None), |index| self.by_index(index))
-    }
-
-    /// The addresses of a link that others can reach it by: no link-local ones.
-    ///
-    /// # Errors
-    ///
-    /// What the kernel answers.
-    pub fn addresses(&self, index: u32) -> io::Result<Vec<IpAddr>> {
-        let answers = self.netlink.request(Verb::Dump, Message::GetAddress(AddressMessage::default()))?;
-        let addresses = answers.iter().filter_map(|answer| match answer {
-            Message::NewAddress(message) if message.header.index == index => local_address(message),
-            _ => None,
-        });
-        let is_global = |ip: &IpAddr| match ip {
-            IpAddr::V4(ip) => !ip.is_link_local(),
-            IpAddr::V6(ip) => !ip.is_unicast_link_local(),
-        };
-        Ok(addresses.filter(is_global).collect())
     }
 
     /// Every link of the namespace, as the kernel's own messages.

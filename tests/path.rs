@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use weft_tests::cluster::{Cluster, events};
+use weft_tests::cluster::{Cluster, events, states};
 use weft_tests::command::run;
 use weft_tests::node::count;
 use weft_tests::pair::{pod_v4, pod_v6};
@@ -251,6 +251,27 @@ fn a_node_that_cannot_use_its_new_address_waits_for_it_and_says_so() {
     let took = cluster.nodes.remove(0).stop();
     assert!(took < wait::secs(1), "{took:?}");
     assert!(!cluster.pods[0].devices().contains(&"eth0".to_owned()));
+    cluster.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_node_that_left_stays_away_on_another_address_and_counts_on() {
+    let cluster = Cluster::start_with(2, "interface = \"u0\"");
+    let (node, other) = (&cluster.nodes[0], &cluster.nodes[1]);
+    assert_pings(&cluster.pods[0], pod_v4(2));
+    assert!(node.cli(&["leave"]).ok());
+    let received = |node: &Node| count(&node.json("drops")["received"]);
+    let before = received(node);
+    node.host.ns.ip("addr del 10.99.0.1/24 dev u0");
+    node.host.ns.ip("addr add 10.99.0.101/24 dev u0");
+    wait::until(wait::secs(4), "the address to be followed", || !events(node, "address_followed").is_empty());
+    wait::sleep_ms(1500);
+    assert!(before > 0 && received(node) >= before, "{before}");
+    assert!(node.cli(&["status"]).out.contains("this node left"));
+    let states = states(other);
+    assert_eq!(states.get("10.99.0.1:6786").map(String::as_str), Some("left"), "{states:?}");
+    assert!(!states.contains_key("10.99.0.101:6786"), "{states:?}");
     cluster.finish();
 }
 

@@ -1,9 +1,11 @@
 //! Paths that get smaller, break and mend, with real pods and real traffic on them.
 
+use std::net::UdpSocket;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use weft_tests::cluster::{Cluster, GOSSIP_PORT, events};
+use weft_tests::cluster::{Cluster, GOSSIP_PORT, events, states};
 use weft_tests::command::run;
 use weft_tests::node::count;
 use weft_tests::numbered::Numbered;
@@ -12,7 +14,7 @@ use weft_tests::stream::Stream;
 use weft_tests::traffic::{
     Pings, assert_pings, count_frames, counted, ping_line, ping_sized, ping_with, reaches,
 };
-use weft_tests::{Node, wait};
+use weft_tests::{Netns, Node, wait};
 
 /// What a node shows of the peer with this name.
 #[track_caller]
@@ -295,6 +297,17 @@ fn dscp_follows_the_configuration_and_congestion_marks_come_through() {
 fn a_node_whose_address_changes_is_found_again_without_a_restart() {
     let cluster = Cluster::start_with(2, "interface = \"u0\"");
     let (node, pid) = (&cluster.nodes[0], cluster.nodes[0].pid());
+    let moved_by_hand = port_moved_by_hand(&cluster);
+    let as_it_is = || moved_by_hand.ip("-d link show tap7") + &moved_by_hand.ip("-o addr show tap7");
+    let (before, ups) = (as_it_is(), events(node, "port_up").len());
+
+    // Another address beside the one in use, listed first or not, is nobody's business.
+    node.host.ns.ip("addr add fd99::abcd/64 dev u0 nodad");
+    node.host.ns.ip("addr add 10.99.0.100/24 dev u0");
+    wait::sleep_ms(2500);
+    assert_eq!(events(node, "address_changed").len(), 0);
+    node.host.ns.ip("addr del 10.99.0.100/24 dev u0");
+
     let start = wait::now();
     node.host.ns.ip("addr del 10.99.0.1/24 dev u0");
     node.host.ns.ip("addr add 10.99.0.101/24 dev u0");
@@ -305,6 +318,110 @@ fn a_node_whose_address_changes_is_found_again_without_a_restart() {
     assert_eq!(peer(&cluster.nodes[1], "n1")["address"], "10.99.0.101");
     assert_eq!((node.pid(), events(node, "address_changed").len()), (pid, 1));
     assert_pings(&cluster.pods[0], pod_v6(2));
+
+    wait::until(wait::secs(2), "the pod with the device moved by hand to be reached", || {
+        reaches(&moved_by_hand, pod_v4(2)) && reaches(&cluster.pods[1], pod_v4(7))
+    });
+    assert_eq!((as_it_is(), events(node, "port_up").len()), (before, ups));
+    assert!(!node.host.ns.devices().contains(&"tap7".to_owned()), "a second device");
+    cluster.finish();
+}
+
+/// A pod of the first node whose port has no `netns`: its device was moved there, and set up, by hand.
+fn port_moved_by_hand(cluster: &Cluster) -> Arc<Netns> {
+    let (node, pod) = (&cluster.nodes[0], cluster.lab.pod("pod7"));
+    let mac = "02:00:00:00:32:07";
+    let done = node.cli(&["port", "add", "hand", "--network", "pods", "--ifname", "tap7", "--mac", mac]);
+    assert!(done.ok(), "{}", done.err);
+    node.host.ns.ip(&format!("link set tap7 netns {}", pod.name()));
+    pod.ip(&format!("addr add {}/12 dev tap7", pod_v4(7)));
+    pod.ip("link set tap7 mtu 1300 up");
+    wait::until(wait::secs(3), "the device to work there", || reaches(&pod, pod_v4(2)));
+    pod
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_node_that_cannot_use_its_new_address_waits_for_it_and_says_so() {
+    let mut cluster = Cluster::start_with(2, "interface = \"u0\"");
+    cluster.nodes[0].host.ns.exec("sysctl -qw net.ipv4.conf.u0.promote_secondaries=1");
+    // Somebody has the port on the address that the node is to move to.
+    let goes_over = |node: &Node, from: &str, to: &str| {
+        node.host.ns.ip(&format!("addr add {to}/24 dev u0"));
+        let taken = node.host.ns.enter(|| UdpSocket::bind((to, 4789))).expect("a free port");
+        node.host.ns.ip(&format!("addr del {from}/24 dev u0"));
+        wait::until(wait::secs(4), "the node to say that it waits", || {
+            let status = node.cli(&["status"]);
+            status.code == 4 && status.out.contains("underlay") && status.out.contains("tried again")
+        });
+        taken
+    };
+    let node = &cluster.nodes[0];
+    let taken = goes_over(node, "10.99.0.1", "10.99.0.101");
+    wait::sleep_ms(1500);
+    assert_eq!(events(node, "address_waits").len(), 1);
+    drop(taken);
+    wait::until(wait::secs(6), "the pods to reach each other again", || {
+        reaches(&cluster.pods[0], pod_v4(2)) && reaches(&cluster.pods[1], pod_v4(1))
+    });
+
+    let _taken = goes_over(node, "10.99.0.101", "10.99.0.102");
+    let took = cluster.nodes.remove(0).stop();
+    assert!(took < wait::secs(1), "{took:?}");
+    assert!(!cluster.pods[0].devices().contains(&"eth0".to_owned()));
+    cluster.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_node_that_left_stays_away_on_another_address_and_counts_on() {
+    let cluster = Cluster::start_with(2, "interface = \"u0\"");
+    let (node, other) = (&cluster.nodes[0], &cluster.nodes[1]);
+    assert_pings(&cluster.pods[0], pod_v4(2));
+    assert!(node.cli(&["leave"]).ok());
+    let received = |node: &Node| count(&node.json("drops")["received"]);
+    let before = received(node);
+    node.host.ns.ip("addr del 10.99.0.1/24 dev u0");
+    node.host.ns.ip("addr add 10.99.0.101/24 dev u0");
+    wait::until(wait::secs(4), "the address to be followed", || !events(node, "address_followed").is_empty());
+    wait::sleep_ms(1500);
+    assert!(before > 0 && received(node) >= before, "{before}");
+    assert!(node.cli(&["status"]).out.contains("this node left"));
+    let states = states(other);
+    assert_eq!(states.get("10.99.0.1:6786").map(String::as_str), Some("left"), "{states:?}");
+    assert!(!states.contains_key("10.99.0.101:6786"), "{states:?}");
+    cluster.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn ports_follow_the_link_but_never_below_1280_and_one_set_by_hand_stays() {
+    let cluster = Cluster::start(2);
+    let mtu = |pod: usize| {
+        let text = cluster.pods[pod].exec("cat /sys/class/net/eth0/mtu");
+        text.trim().parse::<u32>().expect("a number")
+    };
+    let pids: Vec<u32> = cluster.nodes.iter().map(Node::pid).collect();
+    // Both families are in use outside: the 70 octets of IPv6 count.
+    assert_eq!((mtu(0), mtu(1)), (1430, 1430));
+    cluster.pods[1].ip("link set eth0 mtu 1390");
+    let stream = Stream::start(&cluster.pods[0], (&cluster.pods[1], pod_v4(2)), 5201, None);
+    for (link, port) in [(1400, 1330), (1500, 1430), (1300, 1280), (1500, 1430)] {
+        cluster.nodes.iter().for_each(|node| drop(node.host.ns.ip(&format!("link set u0 mtu {link}"))));
+        let followed = wait::until(wait::secs(3), "the port to follow its link", || mtu(0) == port);
+        let octets = stream.octets();
+        let flows = wait::until(wait::secs(4), "the stream to flow", || stream.octets() > octets + 1_000_000);
+        wait::until(wait::secs(3), "a large ping to be answered", || large_ping(&cluster, 2));
+        wait::until(wait::secs(3), "a large ping back", || {
+            ping_with(&cluster.pods[1], pod_v4(1), "-c 1 -W 1 -s 10000").all()
+        });
+        assert_pings(&cluster.pods[0], pod_v6(2));
+        assert_eq!(mtu(1), 1390, "it was set by hand");
+        println!("link {link}: the port followed after {followed:?}, the stream flowed {flows:?} later");
+    }
+    stream.finish().expect("a stream without a fault");
+    assert_eq!(cluster.nodes.iter().map(Node::pid).collect::<Vec<_>>(), pids);
+    assert_eq!(cluster.count_events("port_up"), 2, "no port was opened again");
     cluster.finish();
 }
 

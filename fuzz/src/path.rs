@@ -8,7 +8,7 @@ use encap::tunnel::UDP_HEADER_LEN;
 use encap::{Format, Mtu, VtepAddr, control};
 use fdb::gossip::seal::{Gate, Kind, MAX_PAYLOAD, Opened};
 use fdb::sim::Dice;
-use weft::path::{Arrival, Config, Dropped, Engine, Health, Moment, Output, Target};
+use weft::path::{Arrival, Config, Dropped, Engine, Health, Moment, Output, Site, Target};
 
 use super::cast::{OTHERS, OWN, WITNESS, address, mode, process, start};
 use super::script::{self, Step};
@@ -79,7 +79,8 @@ struct Play {
 #[must_use]
 pub fn target(n: u8, format: Format, link: Mtu) -> Target {
     let [vxlan, geneve] = [4789, 6081].map(|port| VtepAddr::new(address(n).ip(), port));
-    Target { node: process(n).node, boot: process(n).boot, vxlan, geneve, format, link_mtu: link }
+    let site = Site { vxlan, geneve, link_mtu: link };
+    Target { node: process(n).node, boot: process(n).boot, site, spare: None, format }
 }
 
 /// The MTU of the links between them.
@@ -224,7 +225,7 @@ impl Play {
         }
         for target in &self.targets {
             let Some(path) = paths.get(&target.node) else { continue };
-            assert!(path.mtu <= target.link_mtu, "{path:?}");
+            assert!(path.mtu <= target.site.link_mtu, "{path:?}");
             let is_member = |node| self.targets.iter().any(|target| target.node == node);
             assert!(path.via.is_none_or(|via| via.node != target.node && is_member(via.node)), "{path:?}");
         }

@@ -109,7 +109,8 @@ impl Default for NodeConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnderlayConfig {
     /// `address`: this host's underlay addresses, at most one IPv4 and one IPv6; a string or a list. Default: empty,
-    /// which takes those of `interface`, or else the source address of the default route.
+    /// which takes those of `interface`, or else the source address of the default route: ones that last, and the same for
+    /// as long as the host has them.
     pub address: Vec<IpAddr>,
     /// `interface`: the device whose addresses to use; not together with `address`. Default: none.
     pub interface: Option<String>,

@@ -86,8 +86,8 @@ pub trait Devices {
     /// Lets a TAP go; the device stays in its namespace when `keep` is set, else it is removed.
     fn close_port(&mut self, id: PortId, keep: bool);
 
-    /// Sets the MTU of a port's device, if it still has the MTU `from` that was set before.
-    fn change_mtu(&mut self, id: PortId, from: Mtu, to: Mtu);
+    /// Sets the MTU of a port's device, if it still has the MTU `from` that was set before; whether that was done.
+    fn change_mtu(&mut self, id: PortId, from: Mtu, to: Mtu) -> bool;
 
     /// The MTU of a port's device as it is now; `None` when it cannot be read.
     fn port_mtu(&self, id: PortId) -> Option<Mtu>;
@@ -98,7 +98,8 @@ pub trait Devices {
     /// How the underlay reaches a VTEP; `None` = no route.
     fn underlay_path(&self, vtep: VtepAddr) -> Option<UnderlayPath>;
 
-    /// The MTU of the link that carries the underlay address (the smaller one of two); `None` when it cannot be read.
+    /// The MTU of the link that carries the underlay address (the smaller one of two); `None` when it cannot be read, as while
+    /// the address is away.
     fn underlay_mtu(&self) -> Option<Mtu>;
 
     /// Hands the new topology to every worker.

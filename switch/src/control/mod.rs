@@ -21,17 +21,18 @@
 //! | `neighbors` | who has which IP address |
 //! | `history`, `troubles` | what happened to addresses; what does not work of gossip |
 //! | `build` | all of it as a [`Topology`] |
+//! | `carried` | what goes on when all else is opened anew |
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use encap::{MacAddr, PortId, Vni, VtepAddr};
+use encap::{MacAddr, Mtu, PortId, Vni, VtepAddr};
 use fdb::Table;
 use fdb::neighbor::NeighborTable;
 
-use self::config::{Config, ConfigError, MAX_JOIN};
+use self::config::{Config, ConfigError};
 use self::devices::Devices;
 use self::entries::StaticAt;
 use self::history::History;
@@ -39,7 +40,6 @@ use self::members::Gossip;
 use self::peers::Peer;
 use self::ports::Port;
 use self::protocol::FdbEvent;
-use self::reload::Kept;
 use self::troubles::Troubles;
 use crate::counters::PaddedCounters;
 use crate::events::WorkerEvent;
@@ -48,6 +48,7 @@ use crate::topology::Topology;
 
 pub mod api;
 mod build;
+mod carried;
 pub mod config;
 pub mod devices;
 mod entries;
@@ -67,6 +68,7 @@ mod shared;
 mod tests;
 mod troubles;
 
+pub use carried::Carried;
 pub use members::GossipSetup;
 pub use reload::{ReloadError, Reloaded};
 pub(crate) use report::pods;
@@ -82,35 +84,6 @@ const SETTLING_EACH: Duration = Duration::from_millis(1);
 
 /// Reads the configuration that a reload goes over to.
 pub type Loader = Box<dyn FnMut() -> Result<Config, ConfigError> + Send>;
-
-/// What goes on when everything else is opened anew, as on another underlay address.
-pub struct Carried {
-    config: Config,
-    kept: Kept,
-    statics: BTreeMap<(Vni, MacAddr), StaticAt>,
-    members: Vec<SocketAddr>,
-    started: Instant,
-}
-
-impl Carried {
-    /// A daemon that starts with this configuration.
-    #[must_use]
-    pub fn new(config: Config, now: Instant) -> Self {
-        Self { config, kept: Kept::default(), statics: BTreeMap::new(), members: Vec::new(), started: now }
-    }
-
-    /// The configuration, with what the command line added.
-    #[must_use]
-    pub const fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// Where the gossip of the other nodes is heard: the join addresses may all have been this node's own.
-    #[must_use]
-    pub fn members(&self) -> &[SocketAddr] {
-        &self.members
-    }
-}
 
 /// What [`Control`] starts with.
 pub struct Setup<D> {
@@ -157,6 +130,8 @@ pub struct Control<D> {
     /// What the counters said when the doctor began to look.
     counts_before: BTreeMap<&'static str, u64>,
     next_port: u32,
+    /// The MTU of the underlay link when it could be read last.
+    link_mtu: Option<Mtu>,
     next_tick: Instant,
     last_aged: Instant,
     started: Instant,
@@ -171,7 +146,19 @@ impl<D: Devices> Control<D> {
     /// A port that cannot be opened is no error: it is shown, and tried again.
     pub fn new(setup: Setup<D>, now: Instant) -> Self {
         let Setup { carried, load, devices, table, counters, path_counters, addresses, gossip } = setup;
-        let Carried { config, kept, statics, started, .. } = carried;
+        let Carried {
+            config,
+            kept,
+            statics,
+            started,
+            ports,
+            next_port,
+            link_mtu,
+            left,
+            history,
+            counted,
+            ..
+        } = carried;
         let mut control = Self {
             config: Config { networks: Vec::new(), ports: Vec::new(), peers: Vec::new(), ..config.clone() },
             load,
@@ -182,15 +169,16 @@ impl<D: Devices> Control<D> {
             path_counters,
             watched: None,
             addresses,
-            gossip: gossip.map(Gossip::new),
+            gossip: left.or_else(|| gossip.map(Gossip::new)),
             ports: BTreeMap::new(),
             peers: Vec::new(),
             statics,
             fallbacks: BTreeMap::new(),
-            history: History::new(now),
+            history,
             troubles: Troubles::default(),
             counts_before: BTreeMap::new(),
-            next_port: 0,
+            next_port,
+            link_mtu,
             next_tick: now + TICK,
             last_aged: now,
             started,
@@ -198,9 +186,12 @@ impl<D: Devices> Control<D> {
             stopping: false,
         };
         control.table.track_changes(true);
-        control.neighbors.set_publishing(control.gossip.is_some());
+        control.table.count_on(counted);
+        control.neighbors.set_publishing(control.gossip.as_ref().is_some_and(|gossip| !gossip.left));
         control.table.set_own(&control.own_vteps());
+        control.adopt_ports(ports);
         control.apply(config, &kept, now);
+        control.know_devices(now);
         control.settle();
         control
     }
@@ -267,20 +258,7 @@ impl<D: Devices> Control<D> {
 
     /// Lets all ports go, with their devices unless `[node] keep_ports` says otherwise, and publishes that.
     pub fn shutdown(&mut self) {
-        self.let_go(self.config.node.keep_ports);
-    }
-
-    /// Lets all ports go but not their devices, and publishes that; what goes on with another [`Control`].
-    pub fn move_out(&mut self) -> Carried {
-        let kept = Kept::of(&self.ports, &self.peers);
-        self.let_go(true);
-        let (config, statics) = (self.config.clone(), std::mem::take(&mut self.statics));
-        let members = self.gossip.iter().flat_map(|gossip| gossip.members.values());
-        let members = members.filter(|member| member.is_alive()).filter_map(|member| member.gossip);
-        Carried { config, kept, statics, members: members.take(MAX_JOIN).collect(), started: self.started }
-    }
-
-    fn let_go(&mut self, keep: bool) {
+        let keep = self.config.node.keep_ports;
         for name in self.ports.keys().cloned().collect::<Vec<_>>() {
             self.close_port(&name, keep);
         }

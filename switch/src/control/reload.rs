@@ -218,6 +218,7 @@ impl<D: Devices> Control<D> {
 
     fn apply_ports(&mut self, old: &Config, kept: &Kept, done: &mut Reloaded, now: Instant) {
         let wanted = self.config.ports.clone();
+        let reloaded = |name: &str| old.ports.iter().any(|port| port.name == name);
         for name in self.ports.keys().cloned().collect::<Vec<_>>() {
             let config = wanted.iter().find(|p| p.name == name);
             let port = &self.ports[&name];
@@ -226,8 +227,8 @@ impl<D: Devices> Control<D> {
                     done.removed += 1;
                     true
                 }
-                // A reload is the user's word that a deleted device is wanted after all.
-                Some(config) if matches!(port.state, State::Deleted { .. }) => {
+                // A reload is the user's word that a deleted device is wanted after all; what goes on from before is no reload.
+                Some(config) if matches!(port.state, State::Deleted { .. }) && reloaded(&name) => {
                     done.changed += usize::from(port.config == *config);
                     true
                 }

@@ -1,5 +1,6 @@
 //! Control against devices in memory.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use encap::{MacAddr, Mtu, PortId, Vni, VtepAddr};
@@ -11,6 +12,7 @@ use super::*;
 use crate::topology::Topology;
 
 mod gossip;
+mod moving;
 mod neighbors;
 mod peers;
 mod ports;
@@ -75,6 +77,22 @@ impl Lab {
             gossip,
         };
         Self { control: Control::new(setup, now), now }
+    }
+
+    /// The same node on another underlay address, with what goes on.
+    fn moved(mut self, address: &str) -> Self {
+        let carried = self.control.move_out(self.now);
+        let setup = Setup {
+            carried,
+            load: Box::new(|| Config::from_toml(BASIC)),
+            devices: std::mem::take(self.twin()),
+            table: Table::new(Limits::default(), Arc::new(Shared::with_seed(8))),
+            counters: self.control.counters.clone(),
+            path_counters: None,
+            addresses: vec![address.parse().unwrap()],
+            gossip: None,
+        };
+        Self { control: Control::new(setup, self.now), now: self.now }
     }
 
     fn twin(&mut self) -> &mut Twin {

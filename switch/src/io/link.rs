@@ -2,6 +2,7 @@
 //!
 //! [`Links`] acts in the namespace that its thread was in when it was opened, wherever it is used later.
 
+mod addresses;
 mod route;
 
 use std::io;
@@ -19,6 +20,7 @@ use rtnetlink::packet_route::link::{
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use tokio::io::unix::AsyncFd;
 
+pub use self::addresses::{Fitness, LinkAddress};
 pub use self::route::{ANYWHERE, MAX_ROUTES, source_address_to};
 use super::netns::Netns;
 use crate::sys::netlink::{Rtnetlink, Subscription, Verb};
@@ -154,24 +156,6 @@ impl Links {
             _ => None,
         });
         carrier.map_or(Ok(None), |index| self.by_index(index))
-    }
-
-    /// The addresses of a link that others can reach it by: no link-local ones.
-    ///
-    /// # Errors
-    ///
-    /// What the kernel answers.
-    pub fn addresses(&self, index: u32) -> io::Result<Vec<IpAddr>> {
-        let answers = self.netlink.request(Verb::Dump, Message::GetAddress(AddressMessage::default()))?;
-        let addresses = answers.iter().filter_map(|answer| match answer {
-            Message::NewAddress(message) if message.header.index == index => local_address(message),
-            _ => None,
-        });
-        let is_global = |ip: &IpAddr| match ip {
-            IpAddr::V4(ip) => !ip.is_link_local(),
-            IpAddr::V6(ip) => !ip.is_unicast_link_local(),
-        };
-        Ok(addresses.filter(is_global).collect())
     }
 
     /// Every link of the namespace, as the kernel's own messages.

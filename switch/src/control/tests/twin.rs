@@ -30,6 +30,8 @@ pub(super) struct Twin {
     pub(super) unreachable: BTreeSet<IpAddr>,
     /// The MTU of the underlay link.
     pub(super) link: Mtu,
+    /// Whether the underlay address is away, so that its link cannot be told.
+    pub(super) no_address: bool,
     /// All that was announced.
     pub(super) announced: Vec<(Vni, Option<PortId>, FrameBuf)>,
     /// All that was published.
@@ -62,6 +64,7 @@ impl Default for Twin {
             broken: BTreeSet::new(),
             unreachable: BTreeSet::new(),
             link: mtu(1500),
+            no_address: false,
             announced: Vec::new(),
             published: Vec::new(),
             watching: None,
@@ -107,10 +110,9 @@ impl Devices for Twin {
         self.closed.push((id, keep));
     }
 
-    fn change_mtu(&mut self, id: PortId, from: Mtu, to: Mtu) {
-        if let Some(mtu) = self.mtus.get_mut(&id).filter(|mtu| **mtu == from) {
-            *mtu = to;
-        }
+    fn change_mtu(&mut self, id: PortId, from: Mtu, to: Mtu) -> bool {
+        let ours = self.mtus.get_mut(&id).filter(|mtu| **mtu == from);
+        ours.map(|mtu| *mtu = to).is_some()
     }
 
     fn port_mtu(&self, id: PortId) -> Option<Mtu> {
@@ -126,7 +128,7 @@ impl Devices for Twin {
     }
 
     fn underlay_mtu(&self) -> Option<Mtu> {
-        Some(self.link)
+        (!self.no_address).then_some(self.link)
     }
 
     fn publish(&mut self, topology: Arc<Topology>) {

@@ -54,7 +54,8 @@ pub(crate) fn look_at_host(questions: &HostQuestions) -> HostFacts {
         Some(UnderlayLink {
             address: *address,
             mtu: link.mtu,
-            strict: address.is_ipv4() && host::filters_reverse_path(&link.name),
+            // Nothing comes in by a loopback or dummy device, where routers have addresses that outlive their links.
+            strict: address.is_ipv4() && !link.is_internal() && host::filters_reverse_path(&link.name),
             checksums: host::computes_checksums(&link.name),
             gro: host::joins_datagrams(&link.name),
             device: link.name,

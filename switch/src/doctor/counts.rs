@@ -51,8 +51,9 @@ const RULES: &[Rule] = &[
         counter: "udp_checksum",
         code: "udp_checksum",
         severity: Severity::Warning,
-        what: "datagrams came with a wrong UDP checksum, and the kernel dropped them",
-        why: "frames are lost before weft sees them; a NIC or its driver that computes checksums wrongly does this to all",
+        what: "datagrams came to this host with a wrong UDP checksum, and the kernel dropped them",
+        why: "if peers sent them, frames are lost before weft sees them; a NIC or its driver that computes checksums wrongly \
+              does this to all",
         mend: "on the sending host, `ethtool -K DEVICE tx-udp-segmentation off`, then `tx off`; what ends it is the broken \
                offload. `tcpdump -vv` here shows who sends them",
     },
@@ -101,6 +102,10 @@ fn finding(rule: &Rule, count: Count) -> Option<Finding> {
     let Count { total, lately } = count;
     let when = match (lately, total) {
         (0, ..FEW) => return None,
+        // The kernel counts those of the whole host.
+        (0, total) if rule.counter == "udp_checksum" => {
+            format!("{total} since the host started, none just now")
+        }
         (0, total) => format!("{total} since the start, none just now"),
         (lately, _) => format!("{lately} in the last 2 s"),
     };

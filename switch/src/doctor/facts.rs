@@ -204,6 +204,17 @@ pub struct CellFacts {
     pub answered: bool,
 }
 
+impl CellFacts {
+    /// Probes of which none may be answered by chance: fewer say nothing.
+    const ENOUGH: u8 = 3;
+
+    /// Whether nothing of this size gets through this port and back.
+    #[must_use]
+    pub const fn is_lost(&self) -> bool {
+        !self.answered && self.sent >= Self::ENOUGH
+    }
+}
+
 /// Something that the daemon knows not to work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {

@@ -39,7 +39,7 @@ fn path(peer: &PeerFacts) -> Vec<Finding> {
 /// The formats of which not even the smallest probe was answered.
 fn dead_ports(peer: &PeerFacts) -> Vec<Format> {
     let small = peer.cells.iter().filter(|cell| cell.size == Size::Small);
-    small.filter(|cell| cell.sent > 0 && !cell.answered).map(|cell| cell.format).collect()
+    small.filter(|cell| cell.is_lost()).map(|cell| cell.format).collect()
 }
 
 /// The UDP ports of a peer, for a firewall.

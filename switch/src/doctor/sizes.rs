@@ -91,7 +91,7 @@ fn path(peer: &PeerFacts) -> Option<Finding> {
     let vanishes = |small: Size, large: Size| {
         let cell = |format, size| peer.cells.iter().find(|cell| cell.format == format && cell.size == size);
         let smalls = peer.cells.iter().filter(|cell| cell.size == small && cell.answered);
-        smalls.filter_map(|passes| cell(passes.format, large)).any(|cell| cell.sent > 0 && !cell.answered)
+        smalls.filter_map(|passes| cell(passes.format, large)).any(super::CellFacts::is_lost)
     };
     let lossy = peer.causes.contains(&Cause::Loss);
     if path >= link && (lossy || !vanishes(Size::Small, Size::Link)) {

@@ -44,6 +44,14 @@ pub struct Link {
     pub dropped: u64,
 }
 
+impl Link {
+    /// Whether it leads nowhere: a loopback or a dummy device.
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        self.name == "lo" || self.kind.as_deref() == Some("dummy")
+    }
+}
+
 /// What [`Links::configure`] sets; what is absent stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkSetup {

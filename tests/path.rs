@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use weft_tests::cluster::{Cluster, GOSSIP_PORT, events, states};
 use weft_tests::command::run;
+use weft_tests::iperf::Iperf;
 use weft_tests::node::count;
 use weft_tests::numbered::Numbered;
 use weft_tests::pair::{pod_v4, pod_v6};
@@ -27,6 +28,12 @@ fn path_mtu(node: &Node, name: &str) -> u64 {
     count(&peer(node, name)["path_mtu"])
 }
 
+/// iperf3 from the first pod to the second.
+#[track_caller]
+fn iperf(cluster: &Cluster, seconds: u32) -> Iperf {
+    Iperf::start(&cluster.pods[0], (&cluster.pods[1], pod_v4(2)), seconds, cluster.lab.dir())
+}
+
 /// Whether a ping of 10,000 octets, in fragments, is answered.
 fn large_ping(cluster: &Cluster, to: u8) -> bool {
     ping_with(&cluster.pods[0], pod_v4(to), "-c 1 -W 1 -s 10000").all()
@@ -37,6 +44,7 @@ fn large_ping(cluster: &Cluster, to: u8) -> bool {
 fn a_path_that_shrinks_without_a_word_is_found_and_used_again_when_it_grows() {
     let cluster = Cluster::start(2);
     let stream = Stream::start(&cluster.pods[0], (&cluster.pods[1], pod_v4(2)), 5201, None);
+    let bulk = iperf(&cluster, 8);
     wait::sleep_ms(1000);
     assert_eq!(path_mtu(&cluster.nodes[0], "n2"), 1500);
 
@@ -53,6 +61,9 @@ fn a_path_that_shrinks_without_a_word_is_found_and_used_again_when_it_grows() {
     assert!(pause <= wait::secs(3), "{pause:?}");
     assert!(!ping_sized(&cluster.pods[0], pod_v4(2), 1231));
     assert!(ping_sized(&cluster.pods[0], pod_v4(2), 1230));
+    let bulk = bulk.finish();
+    println!("iperf3: {bulk:?}");
+    assert!(bulk.longest_pause <= wait::secs(3) && bulk.octets > 100_000_000, "{bulk:?}");
 
     cluster.heal();
     let grown = wait::until(wait::secs(30), "the larger path to be used", || {
@@ -68,6 +79,7 @@ fn a_path_that_shrinks_without_a_word_is_found_and_used_again_when_it_grows() {
 fn without_a_direct_way_frames_go_through_a_third_node_and_back_to_the_direct_one() {
     let cluster = Cluster::start(3);
     let stream = Stream::start(&cluster.pods[0], (&cluster.pods[1], pod_v4(2)), 5201, None);
+    let bulk = iperf(&cluster, 8);
     wait::sleep_ms(500);
     let start = wait::now();
     cluster.cut(1, 2);
@@ -88,6 +100,9 @@ fn without_a_direct_way_frames_go_through_a_third_node_and_back_to_the_direct_on
     let direct =
         wait::until(wait::secs(2), "both to go straight again", || !relayed(0, "n2") && !relayed(1, "n1"));
     println!("direct after {direct:?}");
+    let bulk = bulk.finish();
+    println!("iperf3: {bulk:?}");
+    assert!(bulk.longest_pause <= wait::secs(3) && bulk.octets > 100_000_000, "{bulk:?}");
     let octets = stream.octets();
     wait::until(wait::secs(3), "the stream to flow", || stream.octets() > octets + 1_000_000);
     stream.finish().expect("a stream without a fault");
@@ -472,6 +487,7 @@ fn what_icmp_says_of_a_smaller_path_is_tried_at_once() {
         host.ns.exec("ethtool -K u0 tx-udp-segmentation off");
     }
     let stream = Stream::start(&cluster.pods[0], (&cluster.pods[1], pod_v4(2)), 5201, None);
+    let bulk = iperf(&cluster, 5);
     wait::sleep_ms(1000);
     assert_eq!(path_mtu(&cluster.nodes[0], "n2"), 1500);
     router.ns.ip(&format!("route add {}/32 dev u0 mtu lock 1280", b.v4));
@@ -481,6 +497,9 @@ fn what_icmp_says_of_a_smaller_path_is_tried_at_once() {
     let octets = stream.octets();
     wait::until(wait::secs(1), "the stream to flow", || stream.octets() > octets + 100_000);
     println!("found {found:?} after the route");
+    let bulk = bulk.finish();
+    println!("iperf3: {bulk:?}");
+    assert!(bulk.longest_pause <= wait::secs(1) && bulk.octets > 10_000_000, "{bulk:?}");
     router.ns.ip(&format!("route del {}/32", b.v4));
     wait::until(wait::secs(30), "the larger path to be used", || path_mtu(&cluster.nodes[0], "n2") == 1500);
     stream.finish().expect("a stream without a fault");

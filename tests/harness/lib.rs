@@ -17,6 +17,7 @@ pub mod command;
 pub mod corpus;
 pub mod frames;
 pub mod inject;
+pub mod iperf;
 pub mod lab;
 pub mod netns;
 pub mod node;

@@ -33,6 +33,7 @@ cc gcc
 iperf3 iperf3
 curl curl
 openssl openssl
+promtool prometheus
 python3 python3
 faketime faketime
 setpriv util-linux

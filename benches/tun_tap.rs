@@ -23,7 +23,7 @@ use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use rustix::time::{ClockId, clock_gettime};
 use weft::clock;
 use weft::counters::{PaddedCounters, Totals};
-use weft::datapath::worker::{Parts, Polling, Update, Worker};
+use weft::datapath::worker::{Attached, Parts, Polling, Update, Worker};
 use weft::io::link::{LinkSetup, Links};
 use weft::io::netns::{self, Netns, run_in};
 use weft::io::poll::Waker;
@@ -261,7 +261,7 @@ fn plain_tap(host: usize) -> io::Result<tun_tap::Iface> {
     Ok(tap)
 }
 
-type Taps = HashMap<encap::PortId, Arc<Tap>>;
+type Taps = HashMap<encap::PortId, Attached>;
 
 /// What a host's worker knows: one network, its pod and the other host's.
 fn knowledge(host: usize, tap: Tap) -> io::Result<(Arc<Topology>, Arc<Shared>, Arc<Taps>)> {
@@ -274,7 +274,8 @@ fn knowledge(host: usize, tap: Tap) -> io::Result<(Arc<Topology>, Arc<Shared>, A
     table.set_network(VNI, 16, Duration::ZERO);
     table.add_static(VNI, mac(host), Location::Local(port)).map_err(io::Error::other)?;
     table.add_static(VNI, mac(1 - host), Location::Remote(peer)).map_err(io::Error::other)?;
-    Ok((Arc::new(topology), shared, Arc::new([(port, Arc::new(tap))].into())))
+    let attached = Attached { tap: Arc::new(tap), counters: Arc::default() };
+    Ok((Arc::new(topology), shared, Arc::new([(port, attached)].into())))
 }
 
 /// The CPU time that this process has used.

@@ -79,6 +79,7 @@ fn the_values_called_default_in_the_full_example_are_the_defaults() {
     assert_eq!(full.datapath, default.datapath);
     assert_eq!(full.path, default.path);
     assert_eq!(full.log, default.log);
+    assert_eq!(full.api.http.address(), default.api.http.address());
     assert_eq!(full.node.state_dir, default.node.state_dir);
     assert_eq!(full.node.socket, default.node.socket);
     assert_eq!(full.node.keep_ports, default.node.keep_ports);

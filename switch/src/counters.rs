@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
+use encap::Format;
 
 /// The way a frame was going when it was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -193,6 +194,51 @@ counters! {
     }
 }
 
+counters! {
+    /// What came in tunnels, and went. Octets are those of the UDP payload, tunnel headers included.
+    Tunnels, TunnelsView {
+        /// Frames that came as VXLAN.
+        vxlan_received,
+        /// Octets that came as VXLAN, control datagrams included.
+        vxlan_received_octets,
+        /// Frames that came as Geneve.
+        geneve_received,
+        /// Octets that came as Geneve, control datagrams included.
+        geneve_received_octets,
+        /// Octets that were handed to the kernel, refused ones included.
+        sent_octets,
+    }
+}
+
+counters! {
+    /// What one worker moved through one port.
+    PortCounters, PortTraffic {
+        /// Wire frames that the port sent.
+        received,
+        /// Their octets as they were read, a super-frame with one header.
+        received_octets,
+        /// Wire frames that the port took.
+        sent,
+        /// Their octets as they were written, a super-frame with one header.
+        sent_octets,
+    }
+}
+
+impl Tunnels {
+    /// Counts what came by one socket in one go; only the worker that owns the counters may call this.
+    pub fn count_received(&self, format: Format, frames: u64, octets: u64) {
+        let (packets, of) = match format {
+            Format::Vxlan => (&self.vxlan_received, &self.vxlan_received_octets),
+            Format::Geneve => (&self.geneve_received, &self.geneve_received_octets),
+        };
+        packets.add(frames);
+        of.add(octets);
+    }
+}
+
+/// One worker's counters of one port, on cache lines of their own.
+pub type PaddedPortCounters = CachePadded<PortCounters>;
+
 /// All that one worker counts.
 #[derive(Debug)]
 pub struct WorkerCounters {
@@ -204,6 +250,8 @@ pub struct WorkerCounters {
     pub batching: Batching,
     /// What the kernel lost before.
     pub lost_before: LostBefore,
+    /// What came in tunnels, and went.
+    pub tunnels: Tunnels,
     drops: Vec<[Counter; 2]>,
 }
 
@@ -217,6 +265,7 @@ impl Default for WorkerCounters {
             notices: Notices::default(),
             batching: Batching::default(),
             lost_before: LostBefore::default(),
+            tunnels: Tunnels::default(),
             drops: DropReason::ALL.iter().map(|_| Default::default()).collect(),
         }
     }
@@ -268,6 +317,8 @@ pub struct Totals {
     pub batching: BatchingView,
     /// What the kernel lost before.
     pub lost_before: LostBeforeView,
+    /// What came in tunnels, and went.
+    pub tunnels: TunnelsView,
     /// Dropped frames, one row a reason in the order of [`DropReason::ALL`]: inbound, outbound.
     pub drops: Vec<[u64; 2]>,
 }
@@ -281,6 +332,7 @@ impl Totals {
             totals.notices.add(&worker.notices.read());
             totals.batching.add(&worker.batching.read());
             totals.lost_before.add(&worker.lost_before.read());
+            totals.tunnels.add(&worker.tunnels.read());
             for (row, &reason) in totals.drops.iter_mut().zip(DropReason::ALL) {
                 row[0] += worker.dropped(reason, Direction::Inbound);
                 row[1] += worker.dropped(reason, Direction::Outbound);

@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use crossbeam_channel::bounded;
 use encap::coalesce::Offload;
 use fdb::{Limits, Shared, Table};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
@@ -28,7 +29,8 @@ use self::paths::Paths;
 use self::taps::Taps;
 use crate::clock;
 use crate::control::api::{self, Api, Call};
-use crate::control::config::{Config, LogConfig, LogFormat, Poll, Workers};
+use crate::control::config::{ApiConfig, Config, LogConfig, LogFormat, Poll, Workers};
+use crate::control::http::Http;
 use crate::control::protocol::{Reply, Request};
 use crate::control::{Carried, Control, Setup};
 use crate::counters::PaddedCounters;
@@ -73,11 +75,14 @@ pub(crate) fn run(config: Config, path: &Path) -> Result<()> {
         // First: who is stopped while it starts is to take its socket away, too.
         (Signals::catch()?, Api::bind(&config.node.socket)?)
     };
+    let (calls_in, calls) = mpsc::channel(api::QUEUE);
+    let http_refused = start_http(&runtime, &config.api, &calls_in);
     let workers = worker_count(config.datapath.workers);
     let mut host = Host {
         path,
         api: &api,
-        calls: mpsc::channel(api::QUEUE),
+        calls: (calls_in, calls),
+        http_refused,
         signals,
         log: &log,
         addresses: Addresses::default(),
@@ -98,11 +103,27 @@ pub(crate) fn run(config: Config, path: &Path) -> Result<()> {
     result
 }
 
+/// Starts what answers programs; without it the daemon goes on. Says why it is missed, if somebody asked for it.
+fn start_http(runtime: &Runtime, config: &ApiConfig, calls: &mpsc::Sender<Call>) -> Option<String> {
+    let _inside = runtime.enter();
+    match Http::bind(config) {
+        Ok(Some(http)) => drop(runtime.spawn(http.serve(calls.clone()))),
+        Ok(None) => {}
+        Err(error) => {
+            tracing::warn!(event = "http_unavailable", "nobody can ask over HTTP: {error}");
+            return config.http.is_given().then(|| error.to_string());
+        }
+    }
+    None
+}
+
 /// What stays the same when the underlay address of this host changes.
 struct Host<'a> {
     path: &'a Path,
     api: &'a Api,
     calls: (mpsc::Sender<Call>, mpsc::Receiver<Call>),
+    /// Why nobody can ask over HTTP, though somebody wanted it.
+    http_refused: Option<String>,
     signals: Signals,
     log: &'a LogHandle,
     /// In use, or in use before.
@@ -287,6 +308,7 @@ impl Host<'_> {
             path_counters: config.gossip.is_some().then(|| Arc::clone(&self.path_counters)),
             addresses,
             gossip: gossip.as_ref().map(Prepared::setup),
+            http_refused: self.http_refused.clone(),
         };
         let events = forward(events)?;
         let mut control = Control::new(setup, clock::now());

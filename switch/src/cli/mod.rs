@@ -137,7 +137,7 @@ enum Command {
     /// Make the daemon read its configuration again, as SIGHUP does
     #[command(
         after_help = "Networks, ports, peers, [encap], [path], [log] and `join` of [gossip] change while frames flow. [node], \
-                      [underlay], [datapath] and the rest of [gossip] need a restart: a change there refuses the \
+                      [underlay], [datapath], [api] and the rest of [gossip] need a restart: a change there refuses the \
                       whole reload. A file with an error changes nothing. What the command line added stays.\n\n\
                       Example:\n  weft config check /etc/weft/weft.toml && weft reload\n\n\
                       Exit codes: 0 the file is in use; 1 refused, the old configuration stays in effect."

@@ -250,7 +250,7 @@ const fn may_change(client_uid: u32, own_uid: u32) -> bool {
     client_uid == 0 || client_uid == own_uid
 }
 
-async fn ask(calls: &mpsc::Sender<Call>, request: Request) -> Reply {
+pub(super) async fn ask(calls: &mpsc::Sender<Call>, request: Request) -> Reply {
     let (reply, answer) = oneshot::channel();
     let stopping = || ErrorReply::failed("weft is stopping: start it again and repeat the command").into();
     if calls.send(Call { request, reply }).await.is_err() {

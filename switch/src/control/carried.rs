@@ -15,8 +15,9 @@ use super::history::History;
 use super::members::Gossip;
 use super::ports::Port;
 use super::protocol::{DegradedSubject, ErrorReply, Health, Reply, Request, Status};
-use super::reload::Kept;
+use super::reload::{Kept, Reloads};
 use super::report::seconds;
+use crate::counters::PortTraffic;
 
 /// What one [`Control`] leaves to the next: the ports as they are, what the command line added, what was counted. What was
 /// learned is learned again.
@@ -34,6 +35,8 @@ pub struct Carried {
     pub(super) left: Option<Gossip>,
     pub(super) history: History,
     pub(super) counted: Counters,
+    pub(super) traffic: BTreeMap<String, PortTraffic>,
+    pub(super) reloads: Reloads,
 }
 
 impl Carried {
@@ -52,6 +55,8 @@ impl Carried {
             left: None,
             history: History::new(now),
             counted: Counters::default(),
+            traffic: BTreeMap::new(),
+            reloads: Reloads::new(now),
         }
     }
 
@@ -113,6 +118,8 @@ impl<D: Devices> Control<D> {
             left: self.gossip.take_if(|gossip| gossip.left),
             history: std::mem::replace(&mut self.history, History::new(now)),
             counted: self.table.counters(),
+            traffic: std::mem::take(&mut self.traffic),
+            reloads: self.reloads,
         }
     }
 }

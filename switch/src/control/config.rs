@@ -16,6 +16,7 @@ use ipnet::IpNet;
 
 use crate::io::netns::NetnsRef;
 
+mod api;
 mod check;
 mod error;
 mod gossip;
@@ -29,6 +30,7 @@ mod reload;
 mod tests;
 mod values;
 
+pub use api::{ApiConfig, Http};
 pub use error::{ConfigError, Problem};
 pub use gossip::{GossipConfig, JoinAddress, JoinAddressError, JoinHost, MAX_JOIN};
 pub use keys::{KEYS, Section};
@@ -77,6 +79,8 @@ pub struct Config {
     pub ports: Vec<PortConfig>,
     /// `[[peer]]`: the static VTEPs. Reloadable.
     pub peers: Vec<PeerConfig>,
+    /// `[api]`: what programs may ask over HTTP. Needs a restart.
+    pub api: ApiConfig,
     /// `[log]`: what is logged and how. Reloadable.
     pub log: LogConfig,
 }

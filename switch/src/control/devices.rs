@@ -10,6 +10,7 @@ use fdb::gossip::identity::NodeId;
 use fdb::gossip::seal::Mode;
 use ipnet::IpNet;
 
+use crate::counters::PortTraffic;
 use crate::doctor::{HostFacts, HostQuestions};
 use crate::io::netns::NetnsRef;
 use crate::path::{self, Target, View};
@@ -91,6 +92,9 @@ pub trait Devices {
 
     /// The MTU of a port's device as it is now; `None` when it cannot be read.
     fn port_mtu(&self, id: PortId) -> Option<Mtu>;
+
+    /// What went through a port since it was opened.
+    fn port_traffic(&self, id: PortId) -> PortTraffic;
 
     /// The identity of a namespace file now; `None` when it does not exist.
     fn netns_identity(&self, netns: &NetnsRef) -> Option<(u64, u64)>;

@@ -12,6 +12,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`protocol`], [`api`] | what clients say, and the socket they say it on |
+//! | [`http`], `metrics` | what programs ask over HTTP; what is measured, as Prometheus reads it |
 //! | [`config`] | the configuration file, checked |
 //! | [`devices`] | what control needs of the world |
 //! | `requests`, `report` | changes asked for by clients; questions |
@@ -40,8 +41,9 @@ use self::members::Gossip;
 use self::peers::Peer;
 use self::ports::Port;
 use self::protocol::FdbEvent;
+use self::reload::Reloads;
 use self::troubles::Troubles;
-use crate::counters::PaddedCounters;
+use crate::counters::{PaddedCounters, PortTraffic};
 use crate::events::WorkerEvent;
 use crate::path::{self, Target};
 use crate::topology::Topology;
@@ -53,7 +55,9 @@ pub mod config;
 pub mod devices;
 mod entries;
 mod history;
+pub mod http;
 mod members;
+mod metrics;
 mod mtu;
 mod neighbors;
 mod paths;
@@ -103,6 +107,8 @@ pub struct Setup<D> {
     pub addresses: Vec<IpAddr>,
     /// The way to gossip, where that is on.
     pub gossip: Option<GossipSetup>,
+    /// Why nobody can ask over HTTP, though somebody wanted it.
+    pub http_refused: Option<String>,
 }
 
 /// The state of this node, and its only writer.
@@ -120,6 +126,10 @@ pub struct Control<D> {
     addresses: Vec<IpAddr>,
     gossip: Option<Gossip>,
     ports: BTreeMap<String, Port>,
+    /// What went through devices that ports had before: counters never go back.
+    traffic: BTreeMap<String, PortTraffic>,
+    reloads: Reloads,
+    http_refused: Option<String>,
     peers: Vec<Peer>,
     /// FDB entries that the command line added.
     statics: BTreeMap<(Vni, MacAddr), StaticAt>,
@@ -145,7 +155,8 @@ impl<D: Devices> Control<D> {
     ///
     /// A port that cannot be opened is no error: it is shown, and tried again.
     pub fn new(setup: Setup<D>, now: Instant) -> Self {
-        let Setup { carried, load, devices, table, counters, path_counters, addresses, gossip } = setup;
+        let Setup { carried, load, devices, table, counters, path_counters, addresses, gossip, http_refused } =
+            setup;
         let Carried {
             config,
             kept,
@@ -157,6 +168,8 @@ impl<D: Devices> Control<D> {
             left,
             history,
             counted,
+            traffic,
+            reloads,
             ..
         } = carried;
         let mut control = Self {
@@ -169,6 +182,9 @@ impl<D: Devices> Control<D> {
             path_counters,
             watched: None,
             addresses,
+            http_refused,
+            traffic,
+            reloads,
             gossip: left.or_else(|| gossip.map(Gossip::new)),
             ports: BTreeMap::new(),
             peers: Vec::new(),

@@ -117,6 +117,8 @@ impl<D: Devices> Control<D> {
     /// Lets a port's device go, if it has one, and forgets who lived behind it. The port itself stays.
     pub(super) fn close_port(&mut self, name: &str, keep: bool) {
         let Some(id) = self.ports.get(name).and_then(Port::id) else { return };
+        self.traffic.retain(|before, _| self.ports.contains_key(before));
+        self.traffic.entry(name.to_owned()).or_default().add(&self.devices.port_traffic(id));
         self.devices.close_port(id, keep);
         self.table.forget(Location::Local(id));
         self.neighbors.forget_port(id);

@@ -14,6 +14,9 @@ pub use self::doctor::{Doctor, Fixed, MatrixEntry};
 pub use self::gossip::{
     FdbEvent, FdbHistory, FdbHistoryEntry, GossipStatus, KeyEntry, Keys, SecretKey, SecretKeyError,
 };
+pub use self::metrics::{
+    Amount, GossipMetrics, GossipTraffic, LastReload, Metrics, NetworkMetrics, PeerMetrics, PortMetrics, Ready, Tunnels,
+};
 pub use self::path::{Lost, PathEntry, PathFound, PathProbes, PathState, Paths, Term};
 pub use self::peers::{Degraded, PeerAdd, PeerEntry, PeerKind, PeerState, Peers};
 pub use self::ports::{NetworkEntry, Networks, PortEntry, PortState, Ports};
@@ -21,6 +24,7 @@ use crate::io::netns::NetnsRef;
 
 mod doctor;
 mod gossip;
+mod metrics;
 mod path;
 mod peers;
 mod ports;
@@ -41,6 +45,10 @@ mod ports;
 pub enum Request {
     /// How the daemon is: [`Status`].
     Status,
+    /// All that is measured: [`Metrics`].
+    Metrics,
+    /// Whether the node is ready for its pods: [`Ready`].
+    Ready,
     /// All networks: [`Networks`].
     NetworkList,
     /// All ports: [`Ports`].
@@ -162,6 +170,8 @@ impl Request {
         !matches!(
             self,
             Self::Status
+                | Self::Metrics
+                | Self::Ready
                 | Self::NetworkList
                 | Self::PortList
                 | Self::PeerList
@@ -219,6 +229,12 @@ pub enum Reply {
     /// How the daemon is.
     #[serde(rename = "weft.status/1")]
     Status(Status),
+    /// All that is measured.
+    #[serde(rename = "weft.metrics/1")]
+    Metrics(Box<Metrics>),
+    /// Whether the node is ready.
+    #[serde(rename = "weft.ready/1")]
+    Ready(Ready),
     /// All networks.
     #[serde(rename = "weft.network/1")]
     Networks(Networks),

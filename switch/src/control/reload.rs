@@ -65,6 +65,25 @@ impl fmt::Display for Reloaded {
     }
 }
 
+/// How the last reload went.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reloads {
+    pub(super) successful: bool,
+    /// When one was last; the start is the first.
+    pub(super) succeeded: Instant,
+}
+
+impl Reloads {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self { successful: true, succeeded: now }
+    }
+
+    fn note(&mut self, successful: bool, now: Instant) {
+        self.successful = successful;
+        self.succeeded = if successful { now } else { self.succeeded };
+    }
+}
+
 /// What the command line added and the new configuration does not name: it stays.
 #[derive(Default)]
 pub(super) struct Kept {
@@ -88,10 +107,12 @@ impl<D: Devices> Control<D> {
     ///
     /// [`ReloadError`]: nothing changed then.
     pub fn reload_file(&mut self, now: Instant) -> Result<Reloaded, ReloadError> {
-        match (self.load)() {
+        let reloaded = match (self.load)() {
             Ok(config) => self.reload(config, now),
             Err(error) => refuse(error.into()),
-        }
+        };
+        self.reloads.note(reloaded.is_ok(), now);
+        reloaded
     }
 
     /// Goes over to another configuration, and keeps what the command line added.

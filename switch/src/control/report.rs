@@ -21,6 +21,7 @@ use crate::counters::{DropReason, Totals};
 
 mod doctor;
 mod gossip;
+mod metrics;
 mod paths;
 
 pub(crate) use self::doctor::pods;
@@ -30,6 +31,11 @@ pub(super) use self::gossip::Owners;
 pub(super) const PLAIN_FALLBACK: &str = "plain_fallback";
 
 pub(super) const NO_ROUTE: &str = "no route to its address";
+/// The cause in metrics and for the doctor when there is none.
+const NO_ROUTE_CODE: &str = "no_route";
+
+/// The cause when nobody can ask over HTTP.
+const HTTP_CODE: &str = "http_unavailable";
 
 impl<D: Devices> Control<D> {
     fn totals(&self) -> Totals {
@@ -70,6 +76,11 @@ impl<D: Devices> Control<D> {
         }
         all.extend(self.fallbacks_degraded(now));
         all.extend(self.gossip_degraded(now));
+        all.extend(self.http_refused.as_ref().map(|refused| DegradedSubject {
+            cause: named_cause(HTTP_CODE, refused),
+            since_s: seconds(now, self.started),
+            subject: "http".to_owned(),
+        }));
         all
     }
 
@@ -285,26 +296,32 @@ impl<D: Devices> Control<D> {
 
     pub(super) fn drops(&self) -> Reply {
         let totals = self.totals();
+        let lost_before =
+            named(totals.lost_before.named().into_iter().chain(self.devices.lost_before()));
+        Reply::Drops(Self::ledger(&totals, lost_before))
+    }
+
+    fn ledger(totals: &Totals, lost_before: BTreeMap<String, u64>) -> Drops {
         let ledger = &totals.ledger;
         let rows = DropReason::ALL.iter().zip(&totals.drops);
         let drop = |(reason, &[inbound, outbound]): (&DropReason, &[u64; 2])| {
             (reason.name().to_owned(), DropCount { inbound, outbound })
         };
-        Reply::Drops(Drops {
+        Drops {
             received: ledger.received_from_ports + ledger.received_from_underlay,
             delivered: ledger.delivered_to_ports + ledger.delivered_to_underlay,
             answered: ledger.answered,
             copies: ledger.copies,
             drops: rows.map(drop).collect(),
             notices: named(totals.notices.named()),
-            lost_before: named(totals.lost_before.named().into_iter().chain(self.devices.lost_before())),
+            lost_before,
             sides: named([
                 ("received_from_ports", ledger.received_from_ports),
                 ("received_from_underlay", ledger.received_from_underlay),
                 ("delivered_to_ports", ledger.delivered_to_ports),
                 ("delivered_to_underlay", ledger.delivered_to_underlay),
             ]),
-        })
+        }
     }
 }
 

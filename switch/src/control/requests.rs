@@ -29,6 +29,11 @@ impl<D: Devices> Control<D> {
             Request::PortList => Ok(self.port_list()),
             Request::PeerList => Ok(self.peer_list(now)),
             Request::Drops => Ok(self.drops()),
+            Request::Metrics => {
+                self.look_for_troubles(now);
+                Ok(self.metrics(now))
+            }
+            Request::Ready => Ok(self.ready()),
             Request::FdbShow { mac, network } => self.fdb_show(mac, network.as_deref(), now),
             Request::PathShow { peer } => self.path_show(peer.as_deref(), now),
             Request::Examine => Ok(self.examine()),

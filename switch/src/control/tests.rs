@@ -12,6 +12,7 @@ use super::*;
 use crate::topology::Topology;
 
 mod gossip;
+mod metrics;
 mod moving;
 mod neighbors;
 mod peers;
@@ -75,6 +76,7 @@ impl Lab {
             path_counters: None,
             addresses: vec![[10, 0, 0, 1].into()],
             gossip,
+            http_refused: None,
         };
         Self { control: Control::new(setup, now), now }
     }
@@ -91,6 +93,7 @@ impl Lab {
             path_counters: None,
             addresses: vec![address.parse().unwrap()],
             gossip: None,
+            http_refused: None,
         };
         Self { control: Control::new(setup, self.now), now: self.now }
     }

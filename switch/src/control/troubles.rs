@@ -61,6 +61,14 @@ impl Trouble {
         }
     }
 
+    /// Whether it is shown with this peer.
+    fn is_of(&self, node: NodeId) -> bool {
+        match self {
+            Self::NoAddress(of) | Self::NoRoute(of) | Self::Disagrees(of) | Self::OverLimit(of) => *of == node,
+            _ => false,
+        }
+    }
+
     /// How long it may last before it is one: what is on its way differs for a while.
     const fn patience(&self) -> Duration {
         match self {
@@ -148,9 +156,8 @@ impl<D: Devices> Control<D> {
 
     /// That there are no keys, as a cause of every path to a member, and since when.
     pub(super) fn insecure_gossip(&self) -> Option<(String, Instant)> {
-        let (gossip, trouble) = (self.gossip.as_ref()?, Trouble::Insecure);
-        let since = *self.troubles.0.get(&trouble)?;
-        Some((named(trouble.code(), &self.explain(gossip, &trouble).1), since))
+        let (gossip, (code, since)) = (self.gossip.as_ref()?, self.insecure_since()?);
+        Some((named(code, &self.explain(gossip, &Trouble::Insecure).1), since))
     }
 
     /// What of gossip does not work, for the doctor.
@@ -166,19 +173,29 @@ impl<D: Devices> Control<D> {
     /// What of one member does not work, for `weft peer`.
     pub(super) fn member_degraded(&self, node: NodeId, now: Instant) -> Vec<Degraded> {
         let Some(gossip) = &self.gossip else { return Vec::new() };
-        let its_own = |trouble: &Trouble| match trouble {
-            Trouble::NoAddress(of)
-            | Trouble::NoRoute(of)
-            | Trouble::Disagrees(of)
-            | Trouble::OverLimit(of) => *of == node,
-            _ => false,
-        };
-        let found = self.troubles.lasting(now).filter(|(trouble, _)| its_own(trouble));
+        let found = self.troubles.lasting(now).filter(|(trouble, _)| trouble.is_of(node));
         let item = |(trouble, since): (&Trouble, Instant)| Degraded {
             cause: self.explain(gossip, trouble).1,
             since_s: seconds(now, since),
         };
         found.map(item).collect()
+    }
+
+    /// The names of the same.
+    pub(super) fn troubles_of(&self, node: NodeId, now: Instant) -> impl Iterator<Item = &'static str> {
+        let found = self.troubles.lasting(now).filter(move |(trouble, _)| trouble.is_of(node));
+        found.map(|(trouble, _)| trouble.code())
+    }
+
+    /// The names of what of gossip does not work, one for each thing.
+    pub(super) fn trouble_codes(&self, now: Instant) -> impl Iterator<Item = &'static str> {
+        self.troubles.lasting(now).map(|(trouble, _)| trouble.code())
+    }
+
+    /// The name of there being no keys, and since when that is so.
+    pub(super) fn insecure_since(&self) -> Option<(&'static str, Instant)> {
+        let since = self.troubles.0.get(&Trouble::Insecure)?;
+        Some((Trouble::Insecure.code(), *since))
     }
 
     /// What a trouble concerns, and what it is.

@@ -18,6 +18,7 @@ use super::taps::Taps;
 use super::wanted_offloads;
 use crate::control::config::{Config, UnderlayMtu};
 use crate::control::devices::{Devices, OpenPort, PortError, PortSpec, UnderlayPath, Watched};
+use crate::counters::PortTraffic;
 use crate::datapath::worker::Update;
 use crate::doctor::{Buffer, HostFacts, HostQuestions};
 use crate::io::link::{Link, Links};
@@ -124,7 +125,7 @@ impl HostDevices {
 
 impl Devices for HostDevices {
     fn open_port(&mut self, spec: &PortSpec) -> Result<OpenPort, PortError> {
-        self.taps.open(spec, self.wanted)
+        self.taps.open(spec, self.wanted, self.workers.len())
     }
 
     fn close_port(&mut self, id: PortId, keep: bool) {
@@ -137,6 +138,10 @@ impl Devices for HostDevices {
 
     fn port_mtu(&self, id: PortId) -> Option<Mtu> {
         self.taps.mtu(id)
+    }
+
+    fn port_traffic(&self, id: PortId) -> PortTraffic {
+        self.taps.traffic(id)
     }
 
     fn netns_identity(&self, netns: &NetnsRef) -> Option<(u64, u64)> {
@@ -159,10 +164,11 @@ impl Devices for HostDevices {
     }
 
     fn publish(&mut self, topology: Arc<Topology>) {
-        let update = Update::Topology { topology, taps: Arc::new(self.taps.shared()) };
-        for (updates, waker) in &self.workers {
+        for (worker, (updates, waker)) in self.workers.iter().enumerate() {
+            let taps = Arc::new(self.taps.for_worker(worker));
+            let update = Update::Topology { topology: Arc::clone(&topology), taps };
             // Only a worker that has ended takes none, and then the daemon ends, too.
-            let _ = updates.send_timeout(update.clone(), PATIENCE);
+            let _ = updates.send_timeout(update, PATIENCE);
             waker.wake();
         }
     }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use encap::{MacAddr, Mtu, PortId};
 
 use crate::control::devices::{OpenPort, PortError, PortSpec};
+use crate::counters::{PaddedPortCounters, PortTraffic};
+use crate::datapath::worker::Attached;
 use crate::io::link::{Link, LinkSetup, Links};
 use crate::io::netns::{Netns, NetnsRef, run_in};
 use crate::io::tap::{Setup, Tap, Wanted};
@@ -21,11 +23,13 @@ struct Port {
     index: u32,
     ifname: String,
     mac: MacAddr,
+    /// Those of each worker.
+    counters: Vec<Arc<PaddedPortCounters>>,
 }
 
 impl Taps {
-    /// Makes a TAP, or takes over the one that is there.
-    pub(super) fn open(&mut self, spec: &PortSpec, wanted: Wanted) -> Result<OpenPort, PortError> {
+    /// Makes a TAP that so many workers use, or takes over the one that is there.
+    pub(super) fn open(&mut self, spec: &PortSpec, wanted: Wanted, workers: usize) -> Result<OpenPort, PortError> {
         let namespace = match &spec.netns {
             None => None,
             Some(name) => Some(name.open().map_err(|error| match error.kind() {
@@ -53,9 +57,9 @@ impl Taps {
             offloads: tap.granted().names(),
             netns_identity: namespace.as_ref().map(Netns::identity),
         };
-        let index = tap.index();
-        self.0
-            .insert(spec.id, Port { tap: Arc::new(tap), namespace, index, ifname: spec.ifname.clone(), mac });
+        let (index, ifname) = (tap.index(), spec.ifname.clone());
+        let counters = (0..workers).map(|_| Arc::default()).collect();
+        self.0.insert(spec.id, Port { tap: Arc::new(tap), namespace, index, ifname, mac, counters });
         Ok(open)
     }
 
@@ -108,9 +112,21 @@ impl Taps {
         self.0.values().filter(|port| port.tap.taken_over()).count()
     }
 
-    /// For the workers.
-    pub(super) fn shared(&self) -> HashMap<PortId, Arc<Tap>> {
-        self.0.iter().map(|(&id, port)| (id, Arc::clone(&port.tap))).collect()
+    /// What went through a port, by all workers.
+    pub(super) fn traffic(&self, id: PortId) -> PortTraffic {
+        let mut total = PortTraffic::default();
+        let counters = self.0.get(&id).into_iter().flat_map(|port| &port.counters);
+        counters.for_each(|counters| total.add(&counters.read()));
+        total
+    }
+
+    /// For a worker.
+    pub(super) fn for_worker(&self, worker: usize) -> HashMap<PortId, Attached> {
+        let attached = |port: &Port| {
+            let counters = port.counters.get(worker).cloned().unwrap_or_default();
+            Attached { tap: Arc::clone(&port.tap), counters }
+        };
+        self.0.iter().map(|(&id, port)| (id, attached(port))).collect()
     }
 
     fn with_link<T: Send>(

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender as EventSender};
-use encap::coalesce::{Coalescer, Offload};
+use encap::coalesce::{Coalescer, Offload, Write};
 use encap::neighbor::FrameBuf;
 use encap::{Format, PortId, Vni};
 use fdb::Shared;
@@ -26,7 +26,7 @@ use super::outbound::{self, PortState};
 use super::{Context, Sink};
 use crate::batch::SendBatch;
 use crate::clock;
-use crate::counters::{Direction, DropReason, PaddedCounters};
+use crate::counters::{Direction, DropReason, PaddedCounters, PaddedPortCounters};
 use crate::events::{ControlDatagram, WorkerEvent};
 use crate::io::poll::{self, Poll, Token, Waker};
 use crate::io::sender::Sender;
@@ -75,7 +75,7 @@ pub enum Update {
         /// Networks, ports and peers.
         topology: Arc<Topology>,
         /// The TAPs of all ports of the topology: any worker may write to any of them.
-        taps: Arc<HashMap<PortId, Arc<Tap>>>,
+        taps: Arc<HashMap<PortId, Attached>>,
     },
     /// A frame that control made, for those of the worker's ports that are on a network.
     Announce {
@@ -86,6 +86,15 @@ pub enum Update {
         /// The frame.
         frame: FrameBuf,
     },
+}
+
+/// The TAP of a port, and where this worker, and no other, counts what it moves through it.
+#[derive(Clone, Debug)]
+pub struct Attached {
+    /// The TAP.
+    pub tap: Arc<Tap>,
+    /// The worker's counters of the port.
+    pub counters: Arc<PaddedPortCounters>,
 }
 
 /// Everything that a worker is made of.
@@ -323,17 +332,17 @@ impl Worker {
         }
     }
 
-    fn go_over_to(&mut self, topology: Arc<Topology>, taps: Arc<HashMap<PortId, Arc<Tap>>>) {
+    fn go_over_to(&mut self, topology: Arc<Topology>, taps: Arc<HashMap<PortId, Attached>>) {
         let mine = |id: &PortId| topology.ports.get(id).is_some_and(|port| port.worker == self.index);
         self.ports.retain(|id, (_, tap)| {
-            let stays = mine(id) && taps.get(id).is_some_and(|now| Arc::ptr_eq(now, tap));
+            let stays = mine(id) && taps.get(id).is_some_and(|now| Arc::ptr_eq(&now.tap, tap));
             if !stays {
                 // A device that is gone has left the list by itself.
                 let _ = self.poll.remove(&**tap);
             }
             stays
         });
-        for (&id, tap) in taps.iter().filter(|(id, _)| mine(id)) {
+        for (&id, Attached { tap, .. }) in taps.iter().filter(|(id, _)| mine(id)) {
             let view = &topology.ports[&id];
             if let Some((state, _)) = self.ports.get_mut(&id) {
                 state.set_limits(view, self.outlet.now);
@@ -358,6 +367,7 @@ impl Worker {
         // Who polls busily wants the first frame out before the next is looked for, unless there are many.
         let at_once = self.polling == Polling::Busy && self.outlet.now >= self.bulk_until;
         let turn = if self.crowd.until > self.outlet.now { CROWDED_TURN } else { FLUSH_OCTETS };
+        let frames_before = self.counters.ledger.received_from_ports.get();
         let mut octets = 0;
         let mut gone = None;
         for _ in 0..BURST {
@@ -399,6 +409,8 @@ impl Worker {
         self.read_buffer.clear();
         if octets > 0 {
             self.crowd.note(id, self.outlet.now);
+            let frames = self.counters.ledger.received_from_ports.get() - frames_before;
+            self.outlet.count_read(id, frames, octets as u64);
         }
         if let Some(error) = gone {
             self.lose_port(id, error);
@@ -430,8 +442,9 @@ impl Worker {
             now: self.outlet.now,
             source_ports: self.source_ports,
         };
+        let frames_before = self.counters.ledger.received_from_underlay.get();
         let (received, buffer) = self.recv_buffer.received();
-        let octets = received.iter().map(|message| message.len).sum();
+        let octets: usize = received.iter().map(|message| message.len).sum();
         self.counters.batching.udp_reads.add(received.len() as u64);
         if octets > BULK {
             self.first_until = self.outlet.now + FIRST_MEMORY;
@@ -453,17 +466,24 @@ impl Worker {
                 &mut self.outlet,
             );
         }
+        let frames = self.counters.ledger.received_from_underlay.get() - frames_before;
+        self.counters.tunnels.count_received(*format, frames, octets as u64);
         // Strays that are handed over; they lie in the receive buffer.
         self.outlet.flush(buffer);
         for write in self.coalescer.finish() {
             let port = PortId::new(write.target());
-            let taken = self.outlet.write(port, |tap| tap.write_run(write, buffer));
+            let taken = self.outlet.write(port, written(write), |tap| tap.write_run(write, buffer));
             self.counters.count_delivery(taken, Direction::Inbound, u64::from(write.frames()));
             self.crowd.note(port, self.outlet.now);
         }
         self.coalescer.clear();
         octets
     }
+}
+
+/// The wire frames and octets of a run.
+fn written(write: &Write) -> (u64, usize) {
+    (u64::from(write.frames()), write.head().len() + write.pieces().iter().map(|piece| piece.len()).sum::<usize>())
 }
 
 /// A frame whose virtio-net header is not right: the kernel writes no such.

@@ -89,6 +89,12 @@ pub(super) const TROUBLES: &[(&str, Severity, &str, &str)] = &[
         "give one of the two ports another mac",
     ),
     (
+        "http_unavailable",
+        Severity::Warning,
+        "nobody can scrape metrics or ask /readyz",
+        "mend what the message names, or give http = \"off\" in [api]; then restart weft",
+    ),
+    (
         "port_down",
         Severity::Error,
         "the pod behind it has no network",

@@ -12,6 +12,7 @@ use fdb::replica::{Key, Record};
 use tokio::sync::Notify;
 
 use crate::control::config::JoinAddress;
+use crate::control::protocol::GossipTraffic;
 
 /// How long control waits for the answer to a command.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -122,6 +123,8 @@ pub struct Status {
     pub lag: Duration,
     /// Whether this node said goodbye.
     pub left: bool,
+    /// What was heard and said since the thread started.
+    pub traffic: GossipTraffic,
 }
 
 /// What only gossip knows of a member.

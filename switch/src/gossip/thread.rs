@@ -24,6 +24,7 @@ use super::seeds::{self, Found};
 use super::streams::{self, Event, Streams, Unsent};
 use crate::clock;
 use crate::control::config::JoinAddress;
+use crate::control::protocol::GossipTraffic;
 use crate::io::keyfile;
 use crate::io::random::{OsRng, os_rng};
 use crate::io::state::{Identity, StateError};
@@ -111,6 +112,7 @@ struct Thread {
     finder: Task<()>,
     seeds: Vec<Found>,
     dropped: BTreeMap<&'static str, u64>,
+    traffic: GossipTraffic,
     later_version: Option<(SocketAddr, u8, Instant)>,
     /// Nodes that wait for a stream which takes no more at present.
     blocked: BTreeMap<NodeId, u64>,
@@ -140,6 +142,7 @@ impl Thread {
             finder,
             seeds: Vec::new(),
             dropped: BTreeMap::new(),
+            traffic: GossipTraffic::default(),
             later_version: None,
             blocked: BTreeMap::new(),
             lag: Lag::new(now),
@@ -189,6 +192,7 @@ impl Thread {
         for _ in 0..BURST {
             // Nothing there, or an error of an earlier datagram that was sent: neither is about what is received.
             let Ok((length, from)) = self.udp.try_recv_from(&mut octets) else { return };
+            self.traffic.udp_received.note(length);
             let taken = self.engine.handle_datagram(&octets[..length], from, clock::now(), &mut self.rng);
             if let Err(why) = taken {
                 self.count(why, from);
@@ -208,6 +212,7 @@ impl Thread {
         match event {
             Event::Opened(who) => self.engine.stream_opened(who, &mut self.rng),
             Event::Message(who, message) => {
+                self.traffic.tcp_received.note(message.len());
                 let taken = self.engine.handle_stream(who, &message, clock::now(), &mut self.rng);
                 if let Err(why) = taken {
                     *self.dropped.entry(why.name()).or_default() += 1;
@@ -333,8 +338,9 @@ impl Thread {
             match output {
                 Output::Datagram { to, bytes } => {
                     // A datagram may be lost anywhere, here too.
-                    if self.udp.try_send_to(&bytes, to).is_err() {
-                        *self.dropped.entry("send_error").or_default() += 1;
+                    match self.udp.try_send_to(&bytes, to) {
+                        Ok(octets) => self.traffic.udp_sent.note(octets),
+                        Err(_) => *self.dropped.entry("send_error").or_default() += 1,
                     }
                 }
                 Output::Stream { node, addr, message } => self.send(node, addr, message),
@@ -374,7 +380,11 @@ impl Thread {
     }
 
     fn send(&mut self, node: Option<NodeId>, addr: SocketAddr, message: Vec<u8>) {
+        let octets = message.len();
         let sent = self.streams.send(node, addr, message);
+        if sent.is_ok() {
+            self.traffic.tcp_sent.note(octets);
+        }
         if let (Err(unsent), Some(node)) = (sent, node) {
             self.engine.stream_failed(node);
             if let Unsent::Full(stream) = unsent {
@@ -413,6 +423,7 @@ impl Thread {
             later_version: self.later_version,
             lag: self.lag.longest(now),
             left: self.leaving,
+            traffic: self.traffic,
         });
     }
 }

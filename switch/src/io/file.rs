@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -27,6 +27,35 @@ pub(super) fn read(path: &Path, most: usize) -> io::Result<Contents> {
         file.take(most as u64 + 1).read_to_end(&mut octets)?;
     }
     Ok(Contents { octets, metadata })
+}
+
+/// Why what a file holds is no secret of its owner's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exposure {
+    /// It is a directory, a pipe, a device.
+    NotAFile,
+    /// Others than its owner may read or write it, or it may be run; this is its mode.
+    Mode(u32),
+    /// Somebody else, with this number, could change it; that is ours.
+    Owner { owner: u32, user: u32 },
+}
+
+/// Whether others than root and this user can use a file, or change it.
+pub(super) fn exposure(metadata: &Metadata) -> Option<Exposure> {
+    let mode = metadata.mode() & 0o7777;
+    let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if !metadata.is_file() {
+        Some(Exposure::NotAFile)
+    } else if mode & !0o600 != 0 {
+        Some(Exposure::Mode(mode))
+    } else {
+        (!is_trusted(owner, user)).then_some(Exposure::Owner { owner, user })
+    }
+}
+
+/// Whether secrets that `owner` may change are those of `user`.
+pub(super) const fn is_trusted(owner: u32, user: u32) -> bool {
+    owner == 0 || owner == user
 }
 
 /// Makes a new file with mode 0600 that outlives a power cut; refuses a name that is taken.

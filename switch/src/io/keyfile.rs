@@ -5,12 +5,11 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use fdb::gossip::seal::{KeyFileError, Keyring};
 
-use super::file;
+use super::file::{self, Exposure};
 
 #[cfg(test)]
 mod tests;
@@ -126,17 +125,11 @@ pub fn load(path: &Path) -> Result<Keyring, LoadError> {
     let named = || path.to_owned();
     let contents =
         file::read(path, MAX_OCTETS).map_err(|source| LoadError::Read { path: named(), source })?;
-    let metadata = &contents.metadata;
-    if !metadata.is_file() {
-        return Err(LoadError::NotAFile { path: named() });
-    }
-    let mode = metadata.mode() & 0o7777;
-    if mode & !0o600 != 0 {
-        return Err(LoadError::Mode { path: named(), mode });
-    }
-    let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
-    if !is_trusted(owner, user) {
-        return Err(LoadError::Owner { path: named(), owner, user });
+    match file::exposure(&contents.metadata) {
+        Some(Exposure::NotAFile) => return Err(LoadError::NotAFile { path: named() }),
+        Some(Exposure::Mode(mode)) => return Err(LoadError::Mode { path: named(), mode }),
+        Some(Exposure::Owner { owner, user }) => return Err(LoadError::Owner { path: named(), owner, user }),
+        None => {}
     }
     if contents.octets.len() > MAX_OCTETS {
         return Err(LoadError::TooLarge { path: named() });
@@ -171,11 +164,6 @@ pub fn save(path: &Path, keys: &Keyring) -> Result<(), SaveError> {
         file::replace(&target, &target.with_file_name(unfinished), keys.to_text().as_bytes())
     });
     replaced.map_err(|source| SaveError::Write { path: path.to_owned(), source })
-}
-
-/// Whether keys that `owner` may change are those of `user`.
-const fn is_trusted(owner: u32, user: u32) -> bool {
-    owner == 0 || owner == user
 }
 
 fn reading_remedy(error: &io::Error) -> &'static str {

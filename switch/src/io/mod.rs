@@ -12,4 +12,5 @@ pub mod random;
 pub mod sender;
 pub mod state;
 pub mod tap;
+pub mod token;
 pub mod udp;

@@ -84,6 +84,7 @@ impl Plan {
             "[node]\nname = \"{name}\"\nstate_dir = \"{directory}/{name}\"\nsocket = \"{directory}/{name}.sock\"\n\n\
              [underlay]\naddress = \"{underlay}\"\n\n[encap]\nformat = \"{format}\"\n\n\
              [gossip]\njoin = [\"{seed}\"]\nkey_file = \"{directory}/{KEY_FILE}\"\n\n\
+             [api]\nhttp = \"off\"\n\n\
              [[network]]\nname = \"{NETWORK}\"\nvni = {VNI}\n",
             name = node.name,
             underlay = node.underlay,

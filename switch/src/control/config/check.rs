@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt::Display;
 use std::hash::Hash;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
@@ -33,6 +33,7 @@ impl Finding {
             ("port", "network") | ("peer", "networks") => Some("network"),
             ("peer", "share") => Some("gossip"),
             ("gossip", "listen" | "join") => Some("underlay"),
+            ("api", "http") => Some("gossip"),
             _ => None,
         }
     }
@@ -53,6 +54,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     findings.ports(config);
     findings.port_addresses(config);
     findings.peers(config);
+    findings.api(config);
     findings.0
 }
 
@@ -335,6 +337,21 @@ impl Findings {
         }
     }
 
+    /// Only who is on this host reaches a loopback address.
+    fn api(&mut self, config: &Config) {
+        let api = &config.api;
+        let Some(address) = api.http.address() else { return };
+        if !address.ip().is_loopback() && api.token_file.is_none() {
+            let value = format!("\"{address}\", which others than this host may reach");
+            let allowed = "a loopback address; or name a file with a token, which each request needs then, as `token_file`";
+            self.add("api", 0, "http", &value, allowed);
+        }
+        let taken = config.gossip.as_ref().and_then(|gossip| gossip.listen_on(&config.underlay.address));
+        if taken.is_some_and(|taken| overlap(taken, address)) {
+            self.add("api", 0, "http", &format!("\"{address}\", where gossip listens"), "a port of its own");
+        }
+    }
+
     fn network_exists(&mut self, config: &Config, at: (&'static str, usize, &'static str), name: &str) {
         let names: Vec<_> = config.networks.iter().map(|network| network.name.as_str()).collect();
         if names.contains(&name) {
@@ -380,6 +397,12 @@ fn is_host(net: &IpNet) -> bool {
     };
     let loopback_or_none = ip.is_unspecified() || ip.is_loopback() || ip.is_multicast();
     !(edge || loopback_or_none || ip == IpAddr::from([255; 4]))
+}
+
+/// Whether two sockets of one protocol are in each other's way.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && (any || one.ip() == other.ip())
 }
 
 fn has_family(addresses: &[IpAddr], ip: IpAddr) -> bool {

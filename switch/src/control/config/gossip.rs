@@ -112,7 +112,7 @@ impl JoinAddress {
 impl FromStr for JoinAddress {
     type Err = JoinAddressError;
     fn from_str(text: &str) -> Result<Self, JoinAddressError> {
-        if let Some(address) = socket_address(text) {
+        if let Some(address) = socket_address(text, GossipConfig::PORT) {
             return Ok(Self { host: JoinHost::Ip(address.ip()), port: address.port() });
         }
         let (name, port) = match text.rsplit_once(':') {
@@ -136,15 +136,15 @@ impl fmt::Display for JoinAddress {
     }
 }
 
-/// What `IP`, `[IP]` or `IP:PORT` stands for; the port is 6786 where none is given, and never 0.
-pub(super) fn socket_address(text: &str) -> Option<SocketAddr> {
+/// What `IP`, `[IP]` or `IP:PORT` stands for; the port is never 0, and `default_port` where none is given.
+pub(super) fn socket_address(text: &str, default_port: u16) -> Option<SocketAddr> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let ip = match bare {
         Some(v6) => v6.parse().map(IpAddr::V6),
         None => text.parse::<IpAddr>(),
     };
     let (ip, port) = match ip {
-        Ok(ip) => (ip, GossipConfig::PORT),
+        Ok(ip) => (ip, default_port),
         Err(_) => {
             let (ip, port) = text.rsplit_once(':')?;
             // Without this, the address would take a port such as "+1" or "007".

@@ -41,11 +41,9 @@ pub const KEYS: &[Section] = &[
         ],
     ),
     many("peer", &["address", "format", "networks", "port", "share"]),
+    one("api", &["http", "token_file"]),
     one("log", &["level", "format"]),
 ];
-
-/// Sections that a later version will know.
-const LATER: &[&str] = &["api"];
 
 const fn one(name: &'static str, keys: &'static [&'static str]) -> Section {
     Section { name, repeats: false, keys }
@@ -81,9 +79,6 @@ pub(super) fn unknown_key(section: &Section, key: &str) -> String {
 
 /// What to say of a section, or of a key before the first section, that the file has not.
 pub(super) fn unknown_section(name: &str, is_section: bool) -> String {
-    if LATER.contains(&name) {
-        return format!("section `{name}` is not supported by this version of weft; remove it");
-    }
     if !is_section && let Some(home) = KEYS.iter().find(|section| section.keys.contains(&name)) {
         return format!("`{name}` stands in no section; put it under {home}");
     }

@@ -16,8 +16,8 @@ use super::gossip::{JOIN, socket_address};
 use super::keys::{self, Section};
 use super::read::{Document, Item, in_range};
 use super::{
-    Config, DatapathConfig, Discovery, Dscp, EncapConfig, GossipConfig, LogConfig, LogFormat, NetworkConfig,
-    NodeConfig, PathConfig, PeerAddress, PeerConfig, Poll, PortConfig, Reserved, UnderlayConfig, UnderlayMtu,
+    ApiConfig, Config, DatapathConfig, Discovery, Dscp, EncapConfig, GossipConfig, Http, LogConfig, LogFormat,
+    NetworkConfig, NodeConfig, PathConfig, PeerAddress, PeerConfig, Poll, PortConfig, Reserved, UnderlayConfig, UnderlayMtu,
     UnknownUnicast, VlanRule, Workers, values,
 };
 use crate::io::netns::NetnsRef;
@@ -26,6 +26,7 @@ const FORMATS: &[(&str, Format)] = &[("vxlan", Format::Vxlan), ("geneve", Format
 const ADDRESS: &str = "an IP address such as \"10.0.0.1\"";
 const PREFIXED: &str = "an IP address with its prefix length such as \"10.32.0.5/12\"";
 const LISTEN: &str = "an IP address with a port of 1 to 65535 or without, such as \"10.0.0.1:6786\"";
+const HTTP: &str = "\"off\", or an IP address with a port of 1 to 65535 or without, such as \"127.0.0.1:6787\"";
 const PATH: &str = "an absolute path";
 const AGE: &str = "\"0s\" for ever, or \"1s\" to \"365days\"";
 
@@ -112,6 +113,7 @@ fn read_item(mut item: Item<'_, '_, '_>, section: &str, config: &mut Config) -> 
         "datapath" => put(&mut config.datapath, Some(datapath(&mut item)), item),
         "gossip" => put(&mut config.gossip, Some(Some(gossip(&mut item))), item),
         "path" => put(&mut config.path, Some(path_section(&mut item)), item),
+        "api" => put(&mut config.api, Some(api(&mut item)), item),
         "log" => put(&mut config.log, Some(log(&mut item)), item),
         "network" => push(&mut config.networks, network(&mut item), item),
         "port" => push(&mut config.ports, port(&mut item), item),
@@ -185,7 +187,7 @@ fn datapath(item: &mut Item<'_, '_, '_>) -> DatapathConfig {
 
 fn gossip(item: &mut Item<'_, '_, '_>) -> GossipConfig {
     GossipConfig {
-        listen: item.string("listen", LISTEN, socket_address),
+        listen: item.string("listen", LISTEN, |text| socket_address(text, GossipConfig::PORT)),
         join: item.list("join", true, JOIN, |text| text.parse().ok()).unwrap_or_default(),
         key_file: item.string("key_file", PATH, path),
         insecure: item.boolean("insecure").unwrap_or_default(),
@@ -204,6 +206,17 @@ fn path_section(item: &mut Item<'_, '_, '_>) -> PathConfig {
         clamp_mss: item.boolean("clamp_mss").unwrap_or(default.clamp_mss),
         relay: item.boolean("relay").unwrap_or(default.relay),
         raise: item.string("raise", "\"1s\" to \"1h\"", raise).unwrap_or(default.raise),
+    }
+}
+
+fn api(item: &mut Item<'_, '_, '_>) -> ApiConfig {
+    let http = |text: &str| match text {
+        "off" => Some(Http::Off),
+        _ => socket_address(text, Http::PORT).map(Http::At),
+    };
+    ApiConfig {
+        http: item.string("http", HTTP, http).unwrap_or_default(),
+        token_file: item.string("token_file", PATH, path),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::{Config, DatapathConfig, GossipConfig, NodeConfig, UnderlayConfig};
+use super::{ApiConfig, Config, DatapathConfig, GossipConfig, NodeConfig, UnderlayConfig};
 
 /// See [`Config::reload_refusals`].
 pub(super) fn refusals(old: &Config, new: &Config) -> Vec<String> {
@@ -44,6 +44,7 @@ fn fixed(config: &Config) -> Vec<Fixed> {
     let UnderlayConfig { address, interface, advertise, mtu, vxlan_port, geneve_port, source_ports } =
         &config.underlay;
     let DatapathConfig { workers, poll, tso, uso, udp_segment, udp_gro } = &config.datapath;
+    let ApiConfig { http, token_file } = &config.api;
     vec![
         ("node", "name", text(name)),
         ("node", "state_dir", file(state_dir)),
@@ -62,6 +63,8 @@ fn fixed(config: &Config) -> Vec<Fixed> {
         ("datapath", "uso", uso.to_string()),
         ("datapath", "udp_segment", udp_segment.to_string()),
         ("datapath", "udp_gro", udp_gro.to_string()),
+        ("api", "http", text(http)),
+        ("api", "token_file", optional(token_file.as_ref().map(|file| file.display()))),
     ]
 }
 

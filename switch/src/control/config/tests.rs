@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod api;
 mod bad;
 mod gossip;
 mod reloading;
@@ -105,6 +106,10 @@ const EVERYTHING: &str = r#"
 
     [[peer]]
     address = "10.1.0.0/16"
+
+    [api]
+    http = "[::1]:9000"
+    token_file = "/etc/weft/http.token"
 
     [log]
     level = "warn,weft::control=debug"

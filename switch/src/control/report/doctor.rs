@@ -12,7 +12,6 @@ use crate::control::config::{Config, NetworkConfig, UnderlayMtu};
 use crate::control::devices::Devices;
 use crate::control::members::Member;
 use crate::control::peers::Peer;
-use crate::control::ports::State;
 use crate::control::protocol::{Doctor, MatrixEntry, Reply};
 use crate::control::{Control, mtu};
 use crate::counters::DropReason;
@@ -138,16 +137,20 @@ impl<D: Devices> Control<D> {
 
     fn all_troubles(&self, now: Instant) -> Vec<Trouble> {
         let port = |(name, port): (&String, &crate::control::ports::Port)| {
-            let (what, _) = port.trouble()?;
-            let code = if matches!(port.state, State::Waiting { .. }) { "port_waiting" } else { "port_down" };
+            let ((what, _), code) = port.trouble().zip(super::metrics::port_code(port))?;
             Some(Trouble { code, subject: format!("port {name}"), what: what.to_owned() })
         };
         let unreached = self.peers.iter().filter(|peer| !peer.is_up()).map(|peer| Trouble {
-            code: "no_route",
+            code: super::NO_ROUTE_CODE,
             subject: format!("peer {}", peer.config.address),
             what: super::NO_ROUTE.to_owned(),
         });
-        self.ports.iter().filter_map(port).chain(unreached).chain(self.trouble_facts(now)).collect()
+        let http = self.http_refused.iter().map(|refused| Trouble {
+            code: super::HTTP_CODE,
+            subject: "http".to_owned(),
+            what: refused.clone(),
+        });
+        self.ports.iter().filter_map(port).chain(unreached).chain(http).chain(self.trouble_facts(now)).collect()
     }
 
     fn fallback_facts(&self) -> Vec<FallbackFacts> {

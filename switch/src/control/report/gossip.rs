@@ -151,7 +151,7 @@ impl<D: Devices> Control<D> {
 }
 
 /// Gossip's word, unless frames cannot go there whatever it says.
-fn member_state(member: &Member) -> PeerState {
+pub(super) fn member_state(member: &Member) -> PeerState {
     match member.state {
         MemberState::Down | MemberState::Left => PeerState::Down,
         _ if member.info.is_some() && member.sites.is_empty() => PeerState::Down,

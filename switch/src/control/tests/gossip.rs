@@ -19,6 +19,7 @@ use crate::gossip::{Command, CommandError, KeyView, Link, MemberStatus, Reply as
 mod addresses;
 mod commands;
 mod doctor;
+mod metrics;
 mod paths;
 
 const GOSSIP: &str = "[gossip]\njoin = [\"10.0.0.2\"]\nkey_file = \"/etc/weft/gossip.key\"\n";

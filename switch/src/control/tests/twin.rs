@@ -8,6 +8,7 @@ use fdb::gossip::seal::Mode;
 
 use super::*;
 use crate::control::devices::{OpenPort, PortError, PortSpec, UnderlayPath, Watched};
+use crate::counters::PortTraffic;
 use crate::doctor::{HostFacts, HostQuestions};
 use crate::io::netns::NetnsRef;
 use crate::path::{self, View};
@@ -18,6 +19,8 @@ pub(super) struct Twin {
     pub(super) open: BTreeMap<PortId, PortSpec>,
     /// The MTUs that the devices have, somebody else's changes included.
     pub(super) mtus: BTreeMap<PortId, Mtu>,
+    /// What went through open devices.
+    pub(super) traffic: BTreeMap<PortId, PortTraffic>,
     /// Closed devices, and whether they were kept.
     pub(super) closed: Vec<(PortId, bool)>,
     /// Every identifier that a device was ever asked for with.
@@ -58,6 +61,7 @@ impl Default for Twin {
         Self {
             open: BTreeMap::new(),
             mtus: BTreeMap::new(),
+            traffic: BTreeMap::new(),
             closed: Vec::new(),
             ids: BTreeSet::new(),
             namespaces: BTreeMap::new(),
@@ -117,6 +121,10 @@ impl Devices for Twin {
 
     fn port_mtu(&self, id: PortId) -> Option<Mtu> {
         self.mtus.get(&id).copied()
+    }
+
+    fn port_traffic(&self, id: PortId) -> PortTraffic {
+        self.traffic.get(&id).copied().unwrap_or_default()
     }
 
     fn netns_identity(&self, netns: &NetnsRef) -> Option<(u64, u64)> {

@@ -9,6 +9,7 @@ use crossbeam_channel::Sender as EventSender;
 use encap::vnet::VnetHeader;
 use encap::{PortId, Span, Vni, control, tunnel};
 
+use super::Attached;
 use crate::batch::{Route, SendBatch};
 use crate::counters::{Direction, DropReason, PaddedCounters};
 use crate::datapath::Sink;
@@ -20,7 +21,7 @@ use crate::io::udp::SharedSockets;
 /// Where frames leave a worker: TAPs, the send batch, and the events for control.
 pub(super) struct Outlet {
     pub(super) counters: Arc<PaddedCounters>,
-    pub(super) taps: Arc<HashMap<PortId, Arc<Tap>>>,
+    pub(super) taps: Arc<HashMap<PortId, Attached>>,
     pub(super) batch: SendBatch,
     pub(super) sender: Sender<SharedSockets>,
     pub(super) events: EventSender<WorkerEvent>,
@@ -34,6 +35,7 @@ impl Outlet {
         if self.batch.is_empty() {
             return;
         }
+        self.counters.tunnels.sent_octets.add(self.batch.octets() as u64);
         let report = self.sender.send(&self.batch, bodies, self.now);
         self.batch.clear();
         self.counters.ledger.delivered_to_underlay.add(report.sent);
@@ -53,16 +55,29 @@ impl Outlet {
         }
     }
 
+    /// Writes so many wire frames, in so many octets, to a port.
     pub(super) fn write(
         &self,
         port: PortId,
+        (frames, octets): (u64, usize),
         write: impl FnOnce(&Tap) -> io::Result<()>,
     ) -> Result<(), DropReason> {
-        let tap = self.taps.get(&port).ok_or(DropReason::TapGone)?;
-        write(tap).map_err(|error| match error.kind() {
+        let attached = self.taps.get(&port).ok_or(DropReason::TapGone)?;
+        write(&attached.tap).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => DropReason::TapFull,
             _ => DropReason::TapGone,
-        })
+        })?;
+        attached.counters.sent.add(frames);
+        attached.counters.sent_octets.add(octets as u64);
+        Ok(())
+    }
+
+    /// Counts a burst that was read from a port.
+    pub(super) fn count_read(&self, port: PortId, frames: u64, octets: u64) {
+        if let Some(attached) = self.taps.get(&port) {
+            attached.counters.received.add(frames);
+            attached.counters.received_octets.add(octets);
+        }
     }
 }
 
@@ -82,17 +97,17 @@ impl Sink for Outlet {
     }
 
     fn deliver(&mut self, port: PortId, vnet: &VnetHeader, frame: &[u8], frames: u64) {
-        let taken = self.write(port, |tap| tap.write(vnet, frame));
+        let taken = self.write(port, (frames, frame.len()), |tap| tap.write(vnet, frame));
         self.counters.count_delivery(taken, Direction::Outbound, frames);
     }
 
     fn answer(&mut self, port: PortId, frame: &[u8]) {
-        let taken = self.write(port, |tap| tap.write(&VnetHeader::default(), frame));
+        let taken = self.write(port, (1, frame.len()), |tap| tap.write(&VnetHeader::default(), frame));
         self.counters.count_answer(taken);
     }
 
     fn originate(&mut self, port: PortId, frame: &[u8]) {
-        if self.write(port, |tap| tap.write(&VnetHeader::default(), frame)).is_ok() {
+        if self.write(port, (1, frame.len()), |tap| tap.write(&VnetHeader::default(), frame)).is_ok() {
             self.counters.notices.originated.add(1);
         }
     }

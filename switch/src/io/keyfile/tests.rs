@@ -1,5 +1,5 @@
 use std::fs::Permissions;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use fdb::gossip::seal::Key;
 use tempfile::TempDir;
@@ -65,6 +65,7 @@ fn only_its_owner_may_read_or_write_it() {
 
 #[test]
 fn only_root_and_this_user_may_own_it() {
+    use crate::io::file::is_trusted;
     assert!(is_trusted(0, 7) && is_trusted(7, 7) && is_trusted(0, 0));
     assert!(!is_trusted(7, 0) && !is_trusted(7, 8));
     let error = LoadError::Owner { path: "/k".into(), owner: 7, user: 0 };

@@ -33,12 +33,6 @@ fn an_unknown_key_or_section_names_the_nearest() {
 }
 
 #[test]
-fn what_a_later_version_will_know_is_refused_not_ignored() {
-    let text = "[api]\nhttp = \"127.0.0.1:6787\"";
-    one_problem(text, 1, &["section `api` is not supported by this version", "remove it"]);
-}
-
-#[test]
 fn text_that_is_no_toml_is_named_with_its_line() {
     one_problem("[node]\nname = \"a\"\nname = \"b\"", 3, &["this is not TOML", "duplicate key"]);
     one_problem("[node]\nname =", 2, &["this is not TOML"]);

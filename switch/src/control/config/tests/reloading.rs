@@ -42,7 +42,7 @@ fn each_other_key_refuses_the_reload_with_both_values() {
     new.gossip.as_mut().unwrap().insecure = true; // beside a key, which only a file is refused for
     let refusals = old.reload_refusals(&new);
     let fixed =
-        KEYS.iter().filter(|section| ["node", "underlay", "datapath", "gossip"].contains(&section.name));
+        KEYS.iter().filter(|section| ["node", "underlay", "datapath", "gossip", "api"].contains(&section.name));
     for (section, key) in fixed.flat_map(|section| section.keys.iter().map(move |key| (section, key))) {
         let named = refusals.iter().filter(|text| text.starts_with(&format!("`{key}` in {section} was ")));
         // `interface` cannot be given beside `address`, and `join` is live.

@@ -14,7 +14,7 @@ fn watched(lab: &mut Lab) -> Vec<(NodeId, Mtu)> {
     watching.1.iter().map(|watched| (watched.target.node, watched.target.site.link_mtu)).collect()
 }
 
-fn good() -> Path {
+pub(super) fn good() -> Path {
     Path {
         mtu: mtu(1500),
         health: PathHealth::Up,
@@ -25,11 +25,11 @@ fn good() -> Path {
 }
 
 /// A path with one thing wrong since now.
-fn ill(lab: &Lab, cause: Cause) -> Path {
+pub(super) fn ill(lab: &Lab, cause: Cause) -> Path {
     Path { health: PathHealth::Degraded(vec![Since { cause, since: lab.now }]), ..good() }
 }
 
-fn finds(lab: &mut Lab, last: u8, path: Path) {
+pub(super) fn finds(lab: &mut Lab, last: u8, path: Path) {
     lab.control
         .handle_event(WorkerEvent::Path { node: id(last), boot: BootId::new(last.into()), path }, lab.now);
 }

@@ -1,0 +1,168 @@
+//! What is measured, in numbers, and whether the node is ready.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Drops, Lost, PeerState, PortState};
+
+/// Everything that is measured, at one moment. Octets and seconds are whole unless the name says otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// The daemon's version.
+    pub version: String,
+    /// Milliseconds since the daemon started.
+    pub uptime_ms: u64,
+    /// The last reload of the configuration.
+    pub reload: LastReload,
+    /// The ledger.
+    pub ledger: Drops,
+    /// What came in tunnels, and went.
+    pub tunnels: Tunnels,
+    /// All ports.
+    pub ports: Vec<PortMetrics>,
+    /// All networks.
+    pub networks: Vec<NetworkMetrics>,
+    /// What happened in the FDB, by kind.
+    pub fdb_events: BTreeMap<String, u64>,
+    /// Static peers, and the members that did not leave.
+    pub peers: Vec<PeerMetrics>,
+    /// Of how many things something is wrong, by cause.
+    pub degraded: BTreeMap<String, u64>,
+    /// The offloads of the underlay sockets, and their state.
+    pub offloads: BTreeMap<String, String>,
+    /// Gossip; absent = there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gossip: Option<GossipMetrics>,
+}
+
+/// The last reload of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastReload {
+    /// Whether it was taken into use.
+    pub successful: bool,
+    /// When one was last, in milliseconds after the start; 0 = the start itself.
+    pub success_ms: u64,
+}
+
+/// What came in tunnels, and went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tunnels {
+    /// As VXLAN.
+    pub vxlan_received: Amount,
+    /// As Geneve.
+    pub geneve_received: Amount,
+    /// To the underlay, in either format.
+    pub sent: Amount,
+}
+
+/// Frames, datagrams or messages, and their octets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amount {
+    /// How many.
+    pub count: u64,
+    /// Their octets.
+    pub octets: u64,
+}
+
+impl Amount {
+    /// Counts one more of so many octets.
+    pub(crate) fn note(&mut self, octets: usize) {
+        self.count += 1;
+        self.octets += octets as u64;
+    }
+}
+
+/// One port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortMetrics {
+    /// Its name.
+    pub name: String,
+    /// The name of its network.
+    pub network: String,
+    /// Whether it works.
+    pub state: PortState,
+    /// From the pod.
+    pub received: Amount,
+    /// To the pod.
+    pub sent: Amount,
+}
+
+/// One network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkMetrics {
+    /// Its name.
+    pub name: String,
+    /// Its entries in the FDB that were learned from local ports.
+    pub local: u64,
+    /// Those that were learned from peers, or that other nodes claim.
+    pub remote: u64,
+    /// Those of configurations and command lines, wherever they live.
+    #[serde(rename = "static")]
+    pub fixed: u64,
+    /// Those that may not move at present.
+    pub frozen: u64,
+}
+
+/// One peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerMetrics {
+    /// A member's name; of a static peer its address.
+    pub name: String,
+    /// Whether it can be reached.
+    pub state: PeerState,
+    /// The round trip of gossip in microseconds, smoothed; absent = not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtt_us: Option<u64>,
+    /// The round trip of probes on the data ports, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_rtt_us: Option<u64>,
+    /// Of what was sent there of late, lost.
+    pub lost_there: Lost,
+    /// Of what was sent back of late, lost.
+    pub lost_back: Lost,
+    /// The IP MTU of the underlay path; absent without a route, and for a prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_mtu: Option<u16>,
+    /// The names of what is wrong with it.
+    pub degraded: Vec<String>,
+}
+
+/// Gossip.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GossipMetrics {
+    /// Other nodes, by state.
+    pub members: BTreeMap<String, u64>,
+    /// Whether this node knew once all that another did, or waited long enough for it.
+    pub ready: bool,
+    /// Nodes that are up and whose digest was another when it was compared last.
+    pub divergent: u64,
+    /// Records known, of all nodes.
+    pub records: u64,
+    /// The longest time in the last minute by which gossip ran late, in milliseconds.
+    pub lag_ms: u64,
+    /// Datagrams and messages that were dropped, by reason.
+    pub dropped: BTreeMap<String, u64>,
+    /// What was heard and said.
+    pub traffic: GossipTraffic,
+}
+
+/// What gossip heard and said since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GossipTraffic {
+    /// Datagrams that came.
+    pub udp_received: Amount,
+    /// Datagrams that left.
+    pub udp_sent: Amount,
+    /// Messages that came over streams, as they were before they were sealed.
+    pub tcp_received: Amount,
+    /// Messages that were handed to streams, likewise.
+    pub tcp_sent: Amount,
+}
+
+/// Whether the node is ready for its pods.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// What it waits for, a sentence each; empty = it is ready.
+    pub waits_for: Vec<String>,
+}

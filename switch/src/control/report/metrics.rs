@@ -1,0 +1,247 @@
+//! Answers about what is measured, and whether the node is ready.
+//!
+//! Causes have the names that commands and the log give them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use encap::{Mtu, Vni};
+use fdb::gossip::identity::NodeId;
+use fdb::gossip::members::MemberState;
+use fdb::Location;
+
+use super::{NO_ROUTE_CODE, PLAIN_FALLBACK};
+use crate::control::Control;
+use crate::control::devices::Devices;
+use crate::control::members::{Gossip, Member};
+use crate::control::peers::Peer;
+use crate::control::ports::{Port, State};
+use crate::control::protocol::{
+    Amount, GossipMetrics, LastReload, Lost, Metrics, NetworkMetrics, PeerMetrics, PeerState, PortMetrics,
+    PortState, Ready, Reply, Tunnels,
+};
+use crate::counters::TunnelsView;
+use crate::path::{Cause, Share, View};
+
+impl<D: Devices> Control<D> {
+    /// What the node waits for before its pods can rely on it. A port whose namespace does not exist, or whose device
+    /// somebody deleted, is not waited for.
+    pub(in crate::control) fn ready(&self) -> Reply {
+        let failed = self.ports.iter().filter_map(|(name, port)| match &port.state {
+            State::Failed { reason, .. } => Some(format!("port {name}: {reason}")),
+            _ => None,
+        });
+        let gossip = self.gossip.as_ref().and_then(|gossip| {
+            if gossip.left {
+                return Some("gossip: this node left; restart weft to join again".to_owned());
+            }
+            let waits = "gossip: no other node told yet all that it knows; without an answer this takes 10 s";
+            (!gossip.link.status().ready).then(|| waits.to_owned())
+        });
+        Reply::Ready(Ready { waits_for: failed.chain(gossip).collect() })
+    }
+
+    /// All that is measured.
+    pub(in crate::control) fn metrics(&self, now: Instant) -> Reply {
+        let totals = self.totals();
+        let after_start =
+            |at: Instant| u64::try_from(at.saturating_duration_since(self.started).as_millis());
+        let owned = |(name, value): (&str, String)| (name.to_owned(), value);
+        let fdb = self.table.counters();
+        Reply::Metrics(Box::new(Metrics {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_ms: after_start(now).unwrap_or(u64::MAX),
+            reload: LastReload {
+                successful: self.reloads.successful,
+                success_ms: after_start(self.reloads.succeeded).unwrap_or(u64::MAX),
+            },
+            ledger: Self::ledger(&totals, super::named(totals.lost_before.named())),
+            tunnels: tunnels(&totals.tunnels, totals.ledger.delivered_to_underlay),
+            ports: self.ports.iter().map(|(name, port)| self.port_metrics(name, port)).collect(),
+            networks: self.network_metrics(),
+            fdb_events: super::named([
+                ("learned", fdb.learned),
+                ("moved", fdb.moved),
+                ("expired", fdb.expired),
+                ("evicted", fdb.evicted),
+                ("refused", fdb.refused),
+            ]),
+            peers: self.peer_metrics(now),
+            degraded: self.degraded_counts(now),
+            offloads: self.devices.offloads().into_iter().map(owned).collect(),
+            gossip: self.gossip.as_ref().map(gossip_metrics),
+        }))
+    }
+
+    fn port_metrics(&self, name: &str, port: &Port) -> PortMetrics {
+        let mut traffic = self.traffic.get(name).copied().unwrap_or_default();
+        port.id().into_iter().for_each(|id| traffic.add(&self.devices.port_traffic(id)));
+        PortMetrics {
+            name: name.to_owned(),
+            network: port.config.network.clone(),
+            state: match port.state {
+                State::Up { .. } => PortState::Up,
+                State::Waiting { .. } => PortState::Waiting,
+                State::Failed { .. } | State::Deleted { .. } => PortState::Down,
+            },
+            received: Amount { count: traffic.received, octets: traffic.received_octets },
+            sent: Amount { count: traffic.sent, octets: traffic.sent_octets },
+        }
+    }
+
+    fn network_metrics(&self) -> Vec<NetworkMetrics> {
+        // Local, remote, static, frozen.
+        let mut counts: BTreeMap<Vni, [u64; 4]> = BTreeMap::new();
+        for entry in self.table.entries() {
+            let row = counts.entry(entry.vni).or_default();
+            let source = match (entry.kind, entry.location) {
+                (kind, _) if kind.is_static() => 2,
+                (_, Location::Local(_)) => 0,
+                (_, Location::Remote(_)) => 1,
+            };
+            row[source] += 1;
+            row[3] += u64::from(entry.frozen_until.is_some());
+        }
+        let networks = self.config.networks.iter().map(|network| {
+            let [local, remote, fixed, frozen] = counts.get(&network.vni).copied().unwrap_or_default();
+            NetworkMetrics { name: network.name.clone(), local, remote, fixed, frozen }
+        });
+        networks.collect()
+    }
+
+    /// One for each name: of two peers with one name, the first.
+    fn peer_metrics(&self, now: Instant) -> Vec<PeerMetrics> {
+        let (views, mut names) = (self.devices.path_views(), BTreeSet::new());
+        let members = self.gossip.iter().flat_map(|gossip| {
+            let there = gossip.members.iter().filter(|(_, member)| member.state != MemberState::Left);
+            there.map(move |(node, member)| (gossip, *node, member))
+        });
+        let mut all: Vec<_> = self.peers.iter().map(|peer| self.static_metrics(peer)).collect();
+        all.extend(members.map(|(gossip, node, member)| {
+            self.member_metrics((gossip, node, member), views.get(&node), now)
+        }));
+        all.retain(|peer| names.insert(peer.name.clone()));
+        all
+    }
+
+    fn static_metrics(&self, peer: &Peer) -> PeerMetrics {
+        PeerMetrics {
+            name: peer.config.address.to_string(),
+            state: if peer.is_up() { PeerState::Up } else { PeerState::Down },
+            rtt_us: None,
+            probe_rtt_us: None,
+            lost_there: Lost::default(),
+            lost_back: Lost::default(),
+            path_mtu: peer.path.map(Mtu::get),
+            degraded: owned(static_codes(peer).chain(self.fallback_code(peer.vtep.ip()))),
+        }
+    }
+
+    fn member_metrics(
+        &self,
+        (gossip, node, member): (&Gossip, NodeId, &Member),
+        view: Option<&View>,
+        now: Instant,
+    ) -> PeerMetrics {
+        let rtt = gossip.link.status().members.get(&node).and_then(|member| member.rtt);
+        let probe_rtt = view.and_then(|view| view.round_trip).map(|round_trip| round_trip.smoothed);
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let lost = |share: fn(&View) -> Share| {
+            view.map_or_else(Lost::default, |view| Lost { count: share(view).count, of: share(view).of })
+        };
+        let codes = self.troubles_of(node, now);
+        let fallback = member.vtep.and_then(|vtep| self.fallback_code(vtep.ip()));
+        let insecure = self.insecure_since().map(|(code, _)| code);
+        PeerMetrics {
+            name: member.name(node),
+            state: super::gossip::member_state(member),
+            rtt_us: rtt.map(micros),
+            probe_rtt_us: probe_rtt.map(micros),
+            lost_there: lost(|view| view.lost_there),
+            lost_back: lost(|view| view.lost_back),
+            path_mtu: self.path_mtu(member).map(Mtu::get),
+            degraded: owned(codes.chain(found_codes(member)).chain(fallback).chain(insecure)),
+        }
+    }
+
+    /// That the kernel refuses an offload on the way to an address.
+    fn fallback_code(&self, ip: std::net::IpAddr) -> Option<&'static str> {
+        let refused = self.fallbacks.keys().any(|(to, _)| to.is_none_or(|to| to.ip() == ip));
+        refused.then_some(PLAIN_FALLBACK)
+    }
+
+    /// Of how many things something is wrong, by cause: the items of `weft status`, those of one cause together.
+    fn degraded_counts(&self, now: Instant) -> BTreeMap<String, u64> {
+        let ports = self.ports.values().filter_map(port_code);
+        let peers = self.peers.iter().flat_map(static_codes);
+        let fallbacks = self.fallbacks.keys().map(|_| PLAIN_FALLBACK);
+        let members = self.gossip.iter().flat_map(|gossip| gossip.members.values());
+        let found = members.filter(|member| member.is_alive()).flat_map(found_codes);
+        let daemon = self.http_refused.iter().map(|_| super::HTTP_CODE);
+        let mut counts = BTreeMap::new();
+        for code in ports.chain(peers).chain(fallbacks).chain(self.trouble_codes(now)).chain(found).chain(daemon)
+        {
+            *counts.entry(code.to_owned()).or_default() += 1;
+        }
+        counts
+    }
+}
+
+/// What a port that is not up is called.
+pub(super) fn port_code(port: &Port) -> Option<&'static str> {
+    match port.state {
+        State::Up { .. } => None,
+        State::Waiting { .. } => Some("port_waiting"),
+        State::Failed { .. } | State::Deleted { .. } => Some("port_down"),
+    }
+}
+
+/// What is wrong with a static peer; the underlay's word of a smaller MTU is what probes call so.
+fn static_codes(peer: &Peer) -> impl Iterator<Item = &'static str> {
+    let no_route = (!peer.is_up()).then_some(NO_ROUTE_CODE);
+    no_route.into_iter().chain(peer.reported.map(|_| Cause::SmallMtu.name()))
+}
+
+/// What probes found wrong with the path to a member.
+fn found_codes(member: &Member) -> impl Iterator<Item = &'static str> {
+    member.found.iter().flat_map(|found| found.health.causes()).map(|item| item.cause.name())
+}
+
+/// Each name once.
+fn owned(codes: impl Iterator<Item = &'static str>) -> Vec<String> {
+    codes.collect::<BTreeSet<_>>().into_iter().map(str::to_owned).collect()
+}
+
+fn tunnels(view: &TunnelsView, sent: u64) -> Tunnels {
+    Tunnels {
+        vxlan_received: Amount { count: view.vxlan_received, octets: view.vxlan_received_octets },
+        geneve_received: Amount { count: view.geneve_received, octets: view.geneve_received_octets },
+        sent: Amount { count: sent, octets: view.sent_octets },
+    }
+}
+
+fn gossip_metrics(gossip: &Gossip) -> GossipMetrics {
+    let status = gossip.link.status();
+    let mut members = super::named([("up", 0), ("suspect", 0), ("down", 0), ("left", 0)]);
+    for member in gossip.members.values() {
+        let state = match member.state {
+            MemberState::Up => "up",
+            MemberState::Suspect => "suspect",
+            MemberState::Down => "down",
+            MemberState::Left => "left",
+        };
+        *members.entry(state.to_owned()).or_default() += 1;
+    }
+    let differs = |(node, member): &(&NodeId, &Member)| {
+        member.is_alive() && status.members.get(*node).is_some_and(|member| member.agrees == Some(false))
+    };
+    GossipMetrics {
+        members,
+        ready: status.ready,
+        divergent: gossip.members.iter().filter(differs).count() as u64,
+        records: status.records as u64,
+        lag_ms: u64::try_from(status.lag.as_millis()).unwrap_or(u64::MAX),
+        dropped: super::named(status.dropped.iter().map(|(name, count)| (*name, *count))),
+        traffic: status.traffic,
+    }
+}

@@ -1,0 +1,113 @@
+//! What is measured of ports, networks and reloads.
+
+use super::*;
+use crate::control::protocol::{Metrics, PortMetrics};
+use crate::counters::{DropReason, PortTraffic};
+
+fn metrics(lab: &mut Lab) -> Metrics {
+    let Reply::Metrics(metrics) = lab.ask(Request::Metrics) else { panic!() };
+    *metrics
+}
+
+fn web(lab: &mut Lab) -> PortMetrics {
+    metrics(lab).ports.into_iter().find(|port| port.name == "web").unwrap()
+}
+
+fn traffic(frames: u64) -> PortTraffic {
+    PortTraffic {
+        received: frames,
+        received_octets: 100 * frames,
+        sent: 2 * frames,
+        sent_octets: 200 * frames,
+    }
+}
+
+#[test]
+fn a_port_counts_on_with_a_new_device_and_on_another_address_of_the_host() {
+    let mut lab = Lab::new(BASIC);
+    let id = lab.id("web");
+    lab.twin().traffic.insert(id, traffic(5));
+    assert_eq!((web(&mut lab).received.count, web(&mut lab).sent.octets), (5, 1000));
+
+    lab.reload(&BASIC.replace("mac = \"02:00:00:00:00:01\"", "mac = \"02:00:00:00:00:02\"")).unwrap();
+    assert_eq!(web(&mut lab).received.count, 5, "of the device before");
+    let id = lab.id("web");
+    lab.twin().traffic.insert(id, traffic(3));
+    assert_eq!((web(&mut lab).received.count, web(&mut lab).received.octets), (8, 800));
+
+    let mut lab = lab.moved("10.0.0.77");
+    assert_eq!(web(&mut lab).received.count, 8);
+}
+
+#[test]
+fn ports_that_are_gone_for_good_are_not_remembered() {
+    let mut lab = Lab::new(BASIC);
+    lab.done(Request::PortDel { name: "web".into() });
+    assert_eq!(metrics(&mut lab).ports, []);
+    let add = r#"{"request":"port_add","name":"other","network":"pods"}"#;
+    lab.done(serde_json::from_str(add).unwrap());
+    lab.done(Request::PortDel { name: "other".into() });
+    assert_eq!(lab.control.traffic.keys().collect::<Vec<_>>(), ["other"]);
+}
+
+#[test]
+fn entries_are_counted_by_network_and_by_where_they_were_learned() {
+    let mut lab = Lab::new(BASIC);
+    let id = lab.id("web");
+    lab.learn(100, mac(20), Location::Local(id));
+    lab.learn(100, mac(30), vtep("10.0.0.9:4789"));
+    let networks = metrics(&mut lab).networks;
+    let pods = networks.iter().find(|network| network.name == "pods").unwrap();
+    assert_eq!((pods.local, pods.remote, pods.fixed, pods.frozen), (1, 1, 1, 0));
+    let db = networks.iter().find(|network| network.name == "db").unwrap();
+    assert_eq!((db.local, db.remote, db.fixed), (0, 0, 0));
+}
+
+#[test]
+fn the_ledger_has_every_reason_from_the_start() {
+    let mut lab = Lab::new(BASIC);
+    let drops = metrics(&mut lab).ledger.drops;
+    assert!(DropReason::ALL.iter().all(|reason| drops.contains_key(reason.name())));
+}
+
+#[test]
+fn a_reload_that_was_refused_is_told_until_one_succeeds() {
+    let mut lab = Lab::new(BASIC);
+    assert_eq!((metrics(&mut lab).reload.successful, metrics(&mut lab).reload.success_ms), (true, 0));
+    lab.tick();
+    lab.control.load = Box::new(|| Config::from_toml("nonsense"));
+    lab.refused(Request::Reload);
+    assert_eq!((metrics(&mut lab).reload.successful, metrics(&mut lab).reload.success_ms), (false, 0));
+    lab.control.load = Box::new(|| Config::from_toml(BASIC));
+    lab.done(Request::Reload);
+    let reload = metrics(&mut lab).reload;
+    assert_eq!((reload.successful, reload.success_ms), (true, 1000));
+}
+
+#[test]
+fn a_port_that_failed_is_waited_for_and_one_without_its_namespace_is_not() {
+    let waiting = format!("{BASIC}\n[[port]]\nname = \"pod\"\nnetwork = \"pods\"\nnetns = \"/run/netns/none\"\n");
+    let mut twin = Twin::default();
+    twin.broken.insert("web".into());
+    let mut lab = Lab::with(&waiting, twin);
+    let Reply::Ready(ready) = lab.ask(Request::Ready) else { panic!() };
+    assert_eq!(ready.waits_for, ["port web: web is taken"]);
+    lab.twin().broken.clear();
+    (0..11).for_each(|_| lab.tick());
+    let Reply::Ready(ready) = lab.ask(Request::Ready) else { panic!() };
+    assert_eq!(ready.waits_for, Vec::<String>::new());
+}
+
+#[test]
+fn http_that_is_missed_is_shown_with_its_mend() {
+    let mut lab = Lab::new(BASIC);
+    assert!(!metrics(&mut lab).degraded.contains_key("http_unavailable"));
+    lab.control.http_refused = Some("127.0.0.1:6787 is in use".to_owned());
+    let status = lab.status();
+    let item = status.degraded.iter().find(|item| item.subject == "http").unwrap();
+    assert_eq!(item.cause, "http_unavailable: 127.0.0.1:6787 is in use");
+    assert_eq!(metrics(&mut lab).degraded["http_unavailable"], 1);
+    let Reply::Doctor(doctor) = lab.ask(Request::Doctor) else { panic!() };
+    let finding = doctor.findings.iter().find(|finding| finding.code == "http_unavailable").unwrap();
+    assert!(finding.mend.contains("http = \"off\""), "{finding:?}");
+}

@@ -61,10 +61,8 @@ fn metrics_say_what_commands_say() {
     let series = scrape(host);
     for reason in DropReason::ALL {
         for direction in ["inbound", "outbound"] {
-            let name = format!(
-                "weft_drop_packets_total{{reason=\"{}\",direction=\"{direction}\"}}",
-                reason.name()
-            );
+            let name =
+                format!("weft_drop_packets_total{{reason=\"{}\",direction=\"{direction}\"}}", reason.name());
             assert!(series.contains_key(&name), "{name} is missing");
         }
     }

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request as HttpRequest, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -144,7 +145,7 @@ fn app(app: Arc<App>) -> Router {
 async fn admit(State(app): State<Arc<App>>, request: HttpRequest, next: Next) -> Response {
     let headers = request.headers();
     let named = headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or("?"));
-    if !request.uri().authority().map(|host| host.as_str()).into_iter().chain(named).all(is_here) {
+    if !request.uri().authority().map(Authority::as_str).into_iter().chain(named).all(is_here) {
         let why = "the Host header names this host by DNS, as a page of a stranger in a browser would: ask by its IP address, \
                    or as localhost\n";
         return (StatusCode::FORBIDDEN, why).into_response();
@@ -156,7 +157,7 @@ async fn admit(State(app): State<Arc<App>>, request: HttpRequest, next: Next) ->
     let mut response = next.run(request).await;
     let extra = [(header::CACHE_CONTROL, "no-store"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
     for (name, value) in extra {
-        response.headers_mut().insert(name, header::HeaderValue::from_static(value));
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
 }
@@ -171,7 +172,7 @@ fn is_here(host: &str) -> bool {
 }
 
 fn has_token(headers: &HeaderMap, token: &Token) -> bool {
-    let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+    let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     let parts = given.and_then(|given| given.split_at_checked(b"Bearer ".len()));
     parts.is_some_and(|(scheme, given)| scheme.eq_ignore_ascii_case(b"Bearer ") && token.is(given))
 }

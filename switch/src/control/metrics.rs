@@ -6,7 +6,7 @@
 use std::fmt;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -108,19 +108,25 @@ impl Family {
                 metric.encode_info(labels)?;
                 continue;
             }
-            let mut sample = metric.encode_family(labels)?;
-            match (self.kind, value) {
-                (Kind::Counter, Value::Whole(value)) => {
-                    sample.encode_counter::<NoLabelSet, _, u64>(value, None)?;
-                }
-                (Kind::Counter, Value::Real(value)) => {
-                    sample.encode_counter::<NoLabelSet, _, u64>(value, None)?;
-                }
-                (_, Value::Whole(value)) => sample.encode_gauge(value)?,
-                (_, Value::Real(value)) => sample.encode_gauge(value)?,
+            if labels.is_empty() {
+                // A family of no labels would get empty braces.
+                value.encode(self.kind, &mut metric)?;
+            } else {
+                value.encode(self.kind, &mut metric.encode_family(labels)?)?;
             }
         }
         Ok(())
+    }
+}
+
+impl Value {
+    fn encode(self, kind: Kind, sample: &mut MetricEncoder<'_>) -> fmt::Result {
+        match (kind, self) {
+            (Kind::Counter, Self::Whole(value)) => sample.encode_counter::<NoLabelSet, _, u64>(&value, None),
+            (Kind::Counter, Self::Real(value)) => sample.encode_counter::<NoLabelSet, _, u64>(&value, None),
+            (_, Self::Whole(value)) => sample.encode_gauge(&value),
+            (_, Self::Real(value)) => sample.encode_gauge(&value),
+        }
     }
 }
 

@@ -15,7 +15,8 @@ pub use self::gossip::{
     FdbEvent, FdbHistory, FdbHistoryEntry, GossipStatus, KeyEntry, Keys, SecretKey, SecretKeyError,
 };
 pub use self::metrics::{
-    Amount, GossipMetrics, GossipTraffic, LastReload, Metrics, NetworkMetrics, PeerMetrics, PortMetrics, Ready, Tunnels,
+    Amount, GossipMetrics, GossipTraffic, LastReload, Metrics, NetworkMetrics, PeerMetrics, PortMetrics,
+    Ready, Tunnels,
 };
 pub use self::path::{Lost, PathEntry, PathFound, PathProbes, PathState, Paths, Term};
 pub use self::peers::{Degraded, PeerAdd, PeerEntry, PeerKind, PeerState, Peers};

@@ -296,8 +296,7 @@ impl<D: Devices> Control<D> {
 
     pub(super) fn drops(&self) -> Reply {
         let totals = self.totals();
-        let lost_before =
-            named(totals.lost_before.named().into_iter().chain(self.devices.lost_before()));
+        let lost_before = named(totals.lost_before.named().into_iter().chain(self.devices.lost_before()));
         Reply::Drops(Self::ledger(&totals, lost_before))
     }
 

@@ -64,7 +64,9 @@ impl Trouble {
     /// Whether it is shown with this peer.
     fn is_of(&self, node: NodeId) -> bool {
         match self {
-            Self::NoAddress(of) | Self::NoRoute(of) | Self::Disagrees(of) | Self::OverLimit(of) => *of == node,
+            Self::NoAddress(of) | Self::NoRoute(of) | Self::Disagrees(of) | Self::OverLimit(of) => {
+                *of == node
+            }
             _ => false,
         }
     }

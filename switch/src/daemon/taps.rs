@@ -29,7 +29,12 @@ struct Port {
 
 impl Taps {
     /// Makes a TAP that so many workers use, or takes over the one that is there.
-    pub(super) fn open(&mut self, spec: &PortSpec, wanted: Wanted, workers: usize) -> Result<OpenPort, PortError> {
+    pub(super) fn open(
+        &mut self,
+        spec: &PortSpec,
+        wanted: Wanted,
+        workers: usize,
+    ) -> Result<OpenPort, PortError> {
         let namespace = match &spec.netns {
             None => None,
             Some(name) => Some(name.open().map_err(|error| match error.kind() {

@@ -483,7 +483,10 @@ impl Worker {
 
 /// The wire frames and octets of a run.
 fn written(write: &Write) -> (u64, usize) {
-    (u64::from(write.frames()), write.head().len() + write.pieces().iter().map(|piece| piece.len()).sum::<usize>())
+    (
+        u64::from(write.frames()),
+        write.head().len() + write.pieces().iter().map(|piece| piece.len()).sum::<usize>(),
+    )
 }
 
 /// A frame whose virtio-net header is not right: the kernel writes no such.

@@ -16,9 +16,9 @@ use super::gossip::{JOIN, socket_address};
 use super::keys::{self, Section};
 use super::read::{Document, Item, in_range};
 use super::{
-    ApiConfig, Config, DatapathConfig, Discovery, Dscp, EncapConfig, GossipConfig, Http, LogConfig, LogFormat,
-    NetworkConfig, NodeConfig, PathConfig, PeerAddress, PeerConfig, Poll, PortConfig, Reserved, UnderlayConfig, UnderlayMtu,
-    UnknownUnicast, VlanRule, Workers, values,
+    ApiConfig, Config, DatapathConfig, Discovery, Dscp, EncapConfig, GossipConfig, Http, LogConfig,
+    LogFormat, NetworkConfig, NodeConfig, PathConfig, PeerAddress, PeerConfig, Poll, PortConfig, Reserved,
+    UnderlayConfig, UnderlayMtu, UnknownUnicast, VlanRule, Workers, values,
 };
 use crate::io::netns::NetnsRef;
 
@@ -26,7 +26,8 @@ const FORMATS: &[(&str, Format)] = &[("vxlan", Format::Vxlan), ("geneve", Format
 const ADDRESS: &str = "an IP address such as \"10.0.0.1\"";
 const PREFIXED: &str = "an IP address with its prefix length such as \"10.32.0.5/12\"";
 const LISTEN: &str = "an IP address with a port of 1 to 65535 or without, such as \"10.0.0.1:6786\"";
-const HTTP: &str = "\"off\", or an IP address with a port of 1 to 65535 or without, such as \"127.0.0.1:6787\"";
+const HTTP: &str =
+    "\"off\", or an IP address with a port of 1 to 65535 or without, such as \"127.0.0.1:6787\"";
 const PATH: &str = "an absolute path";
 const AGE: &str = "\"0s\" for ever, or \"1s\" to \"365days\"";
 

@@ -23,7 +23,12 @@ pub(super) fn families(metrics: &Metrics, started_ms: u64) -> Families {
 
 fn daemon(all: &mut Families, metrics: &Metrics, started_ms: u64) {
     all.info("build", "The version of weft.", [vec![("version", metrics.version.clone())]]);
-    all.gauge("start_time", Unit::Seconds, "When the daemon started, since 1970.", [one(seconds(started_ms))]);
+    all.gauge(
+        "start_time",
+        Unit::Seconds,
+        "When the daemon started, since 1970.",
+        [one(seconds(started_ms))],
+    );
     all.gauge("uptime", Unit::Seconds, "Time since the daemon started.", [one(seconds(metrics.uptime_ms))]);
     let reload = &metrics.reload;
     all.gauge(
@@ -139,7 +144,9 @@ fn tunnels(all: &mut Families, metrics: &Metrics) {
 
 fn ports(all: &mut Families, ports: &[PortMetrics]) {
     let each = |value: fn(&PortMetrics) -> u64| {
-        ports.iter().map(move |port| labelled([("port", &*port.name), ("network", &port.network)], value(port)))
+        ports
+            .iter()
+            .map(move |port| labelled([("port", &*port.name), ("network", &port.network)], value(port)))
     };
     let packets = || Unit::Other("packets".to_owned());
     all.gauge(
@@ -188,7 +195,8 @@ fn peers(all: &mut Families, peers: &[PeerMetrics]) {
         None,
         "1 for the state that the peer is in, 0 for the others.",
         peers.iter().flat_map(|peer| {
-            states.map(|(name, state)| labelled([("peer", &*peer.name), ("state", name)], peer.state == state))
+            states
+                .map(|(name, state)| labelled([("peer", &*peer.name), ("state", name)], peer.state == state))
         }),
     );
     all.gauge(

@@ -150,7 +150,13 @@ impl<D: Devices> Control<D> {
             subject: "http".to_owned(),
             what: refused.clone(),
         });
-        self.ports.iter().filter_map(port).chain(unreached).chain(http).chain(self.trouble_facts(now)).collect()
+        self.ports
+            .iter()
+            .filter_map(port)
+            .chain(unreached)
+            .chain(http)
+            .chain(self.trouble_facts(now))
+            .collect()
     }
 
     fn fallback_facts(&self) -> Vec<FallbackFacts> {

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use encap::{Mtu, Vni};
+use fdb::Location;
 use fdb::gossip::identity::NodeId;
 use fdb::gossip::members::MemberState;
-use fdb::Location;
 
 use super::{NO_ROUTE_CODE, PLAIN_FALLBACK};
 use crate::control::Control;
@@ -44,8 +44,7 @@ impl<D: Devices> Control<D> {
     /// All that is measured.
     pub(in crate::control) fn metrics(&self, now: Instant) -> Reply {
         let totals = self.totals();
-        let after_start =
-            |at: Instant| u64::try_from(at.saturating_duration_since(self.started).as_millis());
+        let after_start = |at: Instant| u64::try_from(at.saturating_duration_since(self.started).as_millis());
         let owned = |(name, value): (&str, String)| (name.to_owned(), value);
         let fdb = self.table.counters();
         Reply::Metrics(Box::new(Metrics {
@@ -179,7 +178,8 @@ impl<D: Devices> Control<D> {
         let found = members.filter(|member| member.is_alive()).flat_map(found_codes);
         let daemon = self.http_refused.iter().map(|_| super::HTTP_CODE);
         let mut counts = BTreeMap::new();
-        for code in ports.chain(peers).chain(fallbacks).chain(self.trouble_codes(now)).chain(found).chain(daemon)
+        for code in
+            ports.chain(peers).chain(fallbacks).chain(self.trouble_codes(now)).chain(found).chain(daemon)
         {
             *counts.entry(code.to_owned()).or_default() += 1;
         }

@@ -86,7 +86,8 @@ fn a_reload_that_was_refused_is_told_until_one_succeeds() {
 
 #[test]
 fn a_port_that_failed_is_waited_for_and_one_without_its_namespace_is_not() {
-    let waiting = format!("{BASIC}\n[[port]]\nname = \"pod\"\nnetwork = \"pods\"\nnetns = \"/run/netns/none\"\n");
+    let waiting =
+        format!("{BASIC}\n[[port]]\nname = \"pod\"\nnetwork = \"pods\"\nnetns = \"/run/netns/none\"\n");
     let mut twin = Twin::default();
     twin.broken.insert("web".into());
     let mut lab = Lab::with(&waiting, twin);

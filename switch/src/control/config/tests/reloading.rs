@@ -41,8 +41,9 @@ fn each_other_key_refuses_the_reload_with_both_values() {
     let mut new = Config::from_toml(EVERYTHING).unwrap();
     new.gossip.as_mut().unwrap().insecure = true; // beside a key, which only a file is refused for
     let refusals = old.reload_refusals(&new);
-    let fixed =
-        KEYS.iter().filter(|section| ["node", "underlay", "datapath", "gossip", "api"].contains(&section.name));
+    let fixed = KEYS
+        .iter()
+        .filter(|section| ["node", "underlay", "datapath", "gossip", "api"].contains(&section.name));
     for (section, key) in fixed.flat_map(|section| section.keys.iter().map(move |key| (section, key))) {
         let named = refusals.iter().filter(|text| text.starts_with(&format!("`{key}` in {section} was ")));
         // `interface` cannot be given beside `address`, and `join` is live.

@@ -83,7 +83,7 @@ fn a_node_is_ready_when_gossip_knew_all_that_another_did() {
 }
 
 /// Everything that is known of a path, with something wrong about it.
-fn long_view(watched: &crate::control::devices::Watched, now: Instant) -> View {
+fn long_view(watched: &devices::Watched, now: Instant) -> View {
     let time = Duration::from_micros(437);
     View {
         target: watched.target,

@@ -125,6 +125,7 @@ impl<D: Devices> Control<D> {
         PeerFacts {
             name: member.name(node),
             address: member.site().map(|site| site.vxlan.ip()).or(member.vtep.map(VtepAddr::ip)),
+            addresses: member.addresses().collect(),
             alive: member.state == MemberState::Up && member.vtep.is_some() && !member.sites.is_empty(),
             version: member.info.as_ref().map(|info| info.version.clone()),
             link_mtu: member.link(),
@@ -202,6 +203,7 @@ fn static_facts(peer: &Peer) -> PeerFacts {
     PeerFacts {
         name: peer.config.address.to_string(),
         address: Some(peer.vtep.ip()),
+        addresses: vec![peer.vtep.ip()],
         alive: false,
         version: None,
         link_mtu: peer.link,

@@ -49,7 +49,7 @@ impl<D: Devices> Control<D> {
         let statics = self.peers.iter().filter(|peer| !peer.is_prefix()).map(|peer| peer.vtep.ip());
         let members = self.gossip.iter().flat_map(|gossip| gossip.members.values());
         let there = members.filter(|member| member.state != MemberState::Left);
-        statics.chain(there.filter_map(|member| self.address_of(member).1)).collect()
+        statics.chain(there.flat_map(Member::addresses)).collect()
     }
 
     /// What is wrong, by the latest examination.

@@ -31,7 +31,11 @@ nft nftables
 sysctl procps
 cc gcc
 iperf3 iperf3
+curl curl
+openssl openssl
 python3 python3
+faketime faketime
+setpriv util-linux
 strace strace
 groff groff
 man man-db
@@ -131,6 +135,7 @@ export WEFT_BIN="${CARGO_TARGET_DIR:-$PWD/target}/debug/weft"
 one='-- --ignored --test-threads=1'
 # Of those that mostly wait; the others measure, or load the machine.
 two='-- --ignored --test-threads=2'
+three='-- --ignored --test-threads=3'
 
 if [ "$mode" = soak ] && [ $privileged = no ]; then finish; fi
 # shellcheck disable=SC2086 # lists of words
@@ -139,10 +144,10 @@ if [ "$mode" != soak ]; then
     step fmt 60 cargo fmt --all --check
     step clippy 600 cargo clippy $all --all-targets -- -D warnings
 fi
-if ! step build 900 cargo build $all --bins; then finish; fi
 targets=--all-targets
 if [ "$mode" = quick ]; then targets=; fi
-if ! step build-tests 900 cargo test $all $targets --no-run; then finish; fi
+# With the program: the tests of its package need it.
+if ! step build-tests 1200 cargo test $all $targets --no-run; then finish; fi
 if [ "$mode" = soak ]; then
     WEFT_SOAK_S=600 step soak 900 cargo test $all -q --test soak $one
     finish
@@ -163,6 +168,8 @@ fi
 if [ $privileged = yes ]; then
     step device 120 cargo test $all -q --lib --bins --no-fail-fast $one
     step demo 120 cargo test $all -q --test demo $one
+    # From here on the program has the features that it is shipped with; above it had those of the tests, too.
+    if ! step build 600 cargo build $all --bins; then finish; fi
     step peers 120 benches/peers/peers.sh --check
     # Makes the Debian package that tests/packaging.rs installs.
     step cargo-deb 600 cargo install cargo-deb --version 3.8.0 --locked --debug --root target/tools
@@ -170,7 +177,11 @@ if [ $privileged = yes ]; then
     for file in tests/*.rs; do
         if ! grep -q '#\[ignore' "$file"; then continue; fi
         name=$(basename "$file" .rs)
-        case $name in e2e | interop | gossip*) threads=$two ;; *) threads=$one ;; esac
+        case $name in
+            doctor) threads=$three ;;
+            e2e | interop | gossip* | faults | rules | life | path) threads=$two ;;
+            *) threads=$one ;;
+        esac
         step "$name" 300 cargo test $all -q --test "$name" $threads
     done
 fi

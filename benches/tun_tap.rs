@@ -235,6 +235,7 @@ impl World {
                 run_first: false,
                 updates: taken,
                 events: bounded(64).0,
+                control: None,
                 waker: Arc::clone(&waker),
             })?;
             updates.send(Update::Topology { topology, taps }).map_err(io::Error::other)?;

@@ -18,7 +18,7 @@ use weft::clock;
 use weft::datapath::inbound::Message;
 use weft::datapath::memory::MemoryWorker;
 use weft::io::sender::Sender;
-use weft::io::udp::{SendMessage, Transmit};
+use weft::io::udp::{Returned, SendMessage, Transmit};
 use weft_tests::frames::{Packet, mac, wire_frames};
 
 thread_local! {
@@ -77,9 +77,17 @@ fn worker() -> (MemoryWorker, PortId) {
     (worker, port)
 }
 
-/// The allocations of rounds of 64 reads of this frame.
+/// The allocations of rounds of 64 reads of this frame, all of which leave.
 fn outbound(vnet: &VnetHeader, frame: &[u8]) -> u64 {
+    let (allocated, dropped) = outbound_on(1500, vnet, frame);
+    assert_eq!(dropped, 0);
+    allocated
+}
+
+/// The same over a path of this MTU, and the frames that were dropped.
+fn outbound_on(path: u32, vnet: &VnetHeader, frame: &[u8]) -> (u64, u64) {
     let (mut worker, port) = worker();
+    worker.change(|topology| topology.peers[0].path_mtu = encap::Mtu::new(path).expect("an MTU"));
     let mut frame = frame.to_vec();
     let allocated = allocations(|| {
         for _ in 0..64 {
@@ -88,8 +96,8 @@ fn outbound(vnet: &VnetHeader, frame: &[u8]) -> u64 {
         worker.sink.flush();
     });
     let totals = worker.totals();
-    assert!(totals.balanced() && totals.dropped() == 0, "{totals:?}");
-    allocated
+    assert!(totals.balanced(), "{totals:?}");
+    (allocated, totals.dropped())
 }
 
 #[test]
@@ -115,6 +123,24 @@ fn tcp_super_frames_outbound_allocate_nothing() {
         let (vnet, frame) = Packet { v6, ..Packet::tcp(vec![1; 65_000]) }.super_frame(1390);
         assert_eq!(outbound(&vnet, &frame), 0);
     }
+}
+
+#[test]
+fn frames_that_are_cut_for_a_small_path_allocate_nothing() {
+    let fragmented = |len| Packet { dont_fragment: false, ..Packet::udp(vec![1; len]) };
+    // Each is read many times, so no checksum may be finished in it.
+    let plain =
+        [Packet::tcp(vec![1; 1400]), fragmented(1400)].map(|packet| (VnetHeader::default(), packet.plain()));
+    let whole = [Packet::tcp(vec![1; 65_000]), fragmented(20_000)].map(|packet| packet.super_frame(1390));
+    for (vnet, frame) in whole.into_iter().chain(plain) {
+        assert_eq!(outbound_on(700, &vnet, &frame), (0, 0));
+    }
+}
+
+#[test]
+fn a_drop_whose_sender_is_told_allocates_nothing() {
+    let (vnet, frame) = Packet::udp(vec![1; 1400]).unfinished();
+    assert_eq!(outbound_on(700, &vnet, &frame), (0, 110 * 64));
 }
 
 #[test]
@@ -213,7 +239,7 @@ impl Transmit for Swallow {
         Ok(messages.len())
     }
 
-    fn take_error(&mut self, _: u16, _: SocketAddr) -> Option<SocketAddr> {
+    fn take_error(&mut self, _: u16, _: SocketAddr) -> Option<Returned> {
         None
     }
 }

@@ -77,6 +77,7 @@ fn the_values_called_default_in_the_full_example_are_the_defaults() {
     let default = Config::default();
     assert_eq!(full.encap, default.encap);
     assert_eq!(full.datapath, default.datapath);
+    assert_eq!(full.path, default.path);
     assert_eq!(full.log, default.log);
     assert_eq!(full.node.state_dir, default.node.state_dir);
     assert_eq!(full.node.socket, default.node.socket);

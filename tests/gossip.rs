@@ -63,8 +63,11 @@ fn broadcast_goes_only_to_nodes_that_have_the_network() {
     }
     let heard = || [counted(&cluster.pods[1]), counted(&cluster.pods[2])];
     wait::until(wait::secs(2), "the broadcasts at both others", || heard() == [50, 50]);
-    let sides = &cluster.nodes[3].json("drops")["sides"];
-    assert_eq!(count(&sides["received_from_underlay"]), 0, "{sides}");
+    // Others knew it a moment before it knew them, and probed the path to it.
+    let drops = cluster.nodes[3].json("drops");
+    let (received, strangers) =
+        (&drops["sides"]["received_from_underlay"], &drops["drops"]["unknown_peer"]["inbound"]);
+    assert_eq!(count(received), count(strangers), "{drops}");
     cluster.finish();
 }
 

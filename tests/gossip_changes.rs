@@ -175,8 +175,9 @@ fn a_node_leaves_by_command_and_a_dead_one_is_forgotten() {
     cluster.nodes[3].wait_end(wait::secs(3));
     let dead = format!("{}:6786", cluster.nodes[3].host.v4);
     let state = |cluster: &Cluster| states(&cluster.nodes[0]).get(&dead).cloned();
+    // Its path is dead before gossip gives it up.
     wait::until(wait::secs(8), "the node to be down", || state(&cluster).as_deref() == Some("down"));
-    does(&cluster.nodes[0], &["forget", "n4"]);
+    wait::until(wait::secs(8), "gossip to let it go", || cluster.nodes[0].cli(&["forget", "n4"]).ok());
     wait::until(wait::secs(4), "the node to be forgotten", || state(&cluster).is_none());
 
     // Both come back by a start.

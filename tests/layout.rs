@@ -132,6 +132,26 @@ fn io_knows_neither_networks_nor_tables() {
 }
 
 #[test]
+fn paths_know_neither_devices_nor_the_clock_nor_who_uses_them() {
+    let tests = ["switch/src/path/testing.rs", "switch/src/path/tests"];
+    for module in ["io", "sys", "control", "datapath", "gossip", "clock"] {
+        never("switch/src/path", module, &tests);
+    }
+    for source in sources("switch/src/path").into_iter().map(without_tests) {
+        for word in ["UdpSocket", "std::thread", "tracing"] {
+            assert!(!mentions(&source.code, word), "{} uses {word}", source.path);
+        }
+    }
+}
+
+#[test]
+fn the_doctor_knows_neither_devices_nor_the_clock_nor_who_asks() {
+    for module in ["io", "sys", "control", "datapath", "gossip", "clock", "daemon", "cli"] {
+        never("switch/src/doctor", module, &["switch/src/doctor/tests"]);
+    }
+}
+
+#[test]
 fn crates_depend_one_way() {
     let depends = |krate: &str, on: &str| {
         let path = format!("{}/../{krate}/Cargo.toml", env!("CARGO_MANIFEST_DIR"));

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use encap::vnet::VnetHeader;
-use encap::{Format, MacAddr, Mtu, PortId, Span, Vni, VtepAddr};
+use encap::{Format, MacAddr, PortId, Span, Vni, VtepAddr};
 use fdb::{Limits, Location, Shared, Table};
 use weft::batch::{Route, SendBatch};
 use weft::clock;
 use weft::counters::WorkerCounters;
+use weft::datapath::memory::peer_view;
 use weft::datapath::{Context, Sink};
-use weft::events::WorkerEvent;
-use weft::topology::{NetworkIndex, NetworkView, PeerIndex, PeerView, PortView, Topology};
+use weft::events::{ControlDatagram, WorkerEvent};
+use weft::topology::{NetworkIndex, NetworkView, PeerIndex, PortView, Topology};
 
 /// How many networks, ports and peers a [`Host`] has.
 pub const SIZE: u16 = 100;
@@ -59,15 +60,7 @@ pub fn add_peer(topology: &mut Topology, vtep: VtepAddr, networks: Vec<NetworkIn
     }
     topology.by_vtep.insert(vtep, index);
     topology.by_source.insert(vtep.ip(), index);
-    topology.peers.push(PeerView {
-        name: vtep.to_string().into(),
-        vtep,
-        format: Format::Vxlan,
-        path_mtu: Mtu::new(1500).unwrap_or(Mtu::MAX),
-        up: true,
-        learn: true,
-        networks,
-    });
+    topology.peers.push(peer_view(vtep, Format::Vxlan, networks));
     index
 }
 
@@ -213,6 +206,14 @@ impl Sink for CountingSink {
 
     fn answer(&mut self, _: PortId, _: &[u8]) {
         self.frames += 1;
+    }
+
+    fn originate(&mut self, _: PortId, _: &[u8]) {
+        self.frames += 1;
+    }
+
+    fn control(&mut self, _: ControlDatagram) {
+        self.events += 1;
     }
 
     fn tell(&mut self, _: WorkerEvent) {

@@ -104,6 +104,19 @@ impl Sum {
     }
 }
 
+/// A checksum field after one 16-bit word of what it covers changed from `old` to `new`: `~(~HC + ~m + m')`
+/// ([RFC 1624 §3], equation 3). One that was wrong stays wrong.
+///
+/// A word that does not lie at an even place of the sum counts with its octets swapped (RFC 1071 §2(B)).
+///
+/// [RFC 1624 §3]: https://www.rfc-editor.org/rfc/rfc1624#section-3
+#[must_use]
+pub const fn updated(checksum: u16, old: u16, new: u16) -> u16 {
+    let sum = !checksum as u32 + !old as u32 + new as u32;
+    let sum = (sum & 0xffff) + (sum >> 16);
+    !(((sum & 0xffff) + (sum >> 16)) as u16)
+}
+
 /// The part of a sum that the compiler makes vector instructions of: written as it recognises it, with an index.
 #[allow(clippy::needless_range_loop)]
 fn sum_blocks(blocks: &[[u8; 64]]) -> u64 {
@@ -139,6 +152,12 @@ mod tests {
             let sum = Sum::of(&octets[..cut]).and(&octets[cut..]);
             prop_assert_eq!(u16::from_be_bytes(sum.fold()), naive(&octets));
         }
+    }
+
+    #[test]
+    fn the_update_agrees_with_the_example_of_rfc_1624_and_folds_every_carry() {
+        assert_eq!(updated(0xdd2f, 0x5555, 0x3285), 0x0000);
+        assert_eq!(updated(0x0000, 0x0000, 0x0001), 0xfffe, "the first fold carries again");
     }
 
     #[test]

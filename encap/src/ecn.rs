@@ -4,6 +4,8 @@
 //! are the DSCP. Outbound the inner field is copied out ([`encapsulate`]); inbound a mark that the underlay made is
 //! moved in ([`apply`]). A frame that is not IP has no field: it leaves with TOS 0 and arrives as it is.
 
+use crate::checksum;
+
 /// The explicit congestion notification field ([RFC 3168 §5](https://www.rfc-editor.org/rfc/rfc3168#section-5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -162,7 +164,7 @@ pub fn set(frame: &mut [u8], l3: usize, ecn: Ecn) -> bool {
             *second = new;
             let checksum = u16::from_be_bytes([*high, *low]);
             let word = |tos| u16::from_be_bytes([*first, tos]);
-            [*high, *low] = updated_checksum(checksum, word(old), word(new)).to_be_bytes();
+            [*high, *low] = checksum::updated(checksum, word(old), word(new)).to_be_bytes();
         }
         _ => return false,
     }
@@ -171,15 +173,6 @@ pub fn set(frame: &mut [u8], l3: usize, ecn: Ecn) -> bool {
 
 const IPV4_HEADER_LEN: usize = 20;
 const IPV6_HEADER_LEN: usize = 40;
-
-/// The checksum after one 16-bit word of what it covers changed: `~(~HC + ~m + m')` ([RFC 1624 §3], equation 3).
-///
-/// [RFC 1624 §3]: https://www.rfc-editor.org/rfc/rfc1624#section-3
-const fn updated_checksum(checksum: u16, old: u16, new: u16) -> u16 {
-    let sum = !checksum as u32 + !old as u32 + new as u32;
-    let sum = (sum & 0xffff) + (sum >> 16);
-    !(((sum & 0xffff) + (sum >> 16)) as u16)
-}
 
 #[cfg(test)]
 mod tests {
@@ -267,12 +260,6 @@ mod tests {
         packet[10] ^= 0x40;
         assert_eq!(apply(&mut packet, 0, Ecn::Ce), Ok(true));
         assert_ne!(sum(&packet), 0xffff);
-    }
-
-    #[test]
-    fn the_update_agrees_with_the_example_of_rfc_1624_and_folds_every_carry() {
-        assert_eq!(updated_checksum(0xdd2f, 0x5555, 0x3285), 0x0000);
-        assert_eq!(updated_checksum(0x0000, 0x0000, 0x0001), 0xfffe, "the first fold carries again");
     }
 
     proptest! {

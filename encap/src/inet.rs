@@ -1,11 +1,14 @@
-//! As much of IPv4, IPv6, TCP and UDP as hashing, segmenting and coalescing need, found in one pass over a frame.
+//! As much of IPv4, IPv6, TCP and UDP as hashing, cutting and joining need, found in one pass over a frame.
 //!
 //! [`Layers`] says where the headers of a frame lie; it is made once per frame, and its offsets are then trusted.
+//! [`HeaderOptions`] walks what stands behind the fixed part of an IPv4 or a TCP header.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::ether::{self, Frame};
 
+/// IP protocol number of ICMP over IPv4.
+pub const ICMP: u8 = 1;
 /// IP protocol number of TCP.
 pub const TCP: u8 = 6;
 /// IP protocol number of UDP.
@@ -126,6 +129,82 @@ impl Layers {
     }
 }
 
+/// One option of an IPv4 header ([RFC 791 §3.1]) or of a TCP header ([RFC 9293 §3.1]), which are of one shape.
+///
+/// [RFC 791 §3.1]: https://www.rfc-editor.org/rfc/rfc791#section-3.1
+/// [RFC 9293 §3.1]: https://www.rfc-editor.org/rfc/rfc9293#section-3.1
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeaderOption<'a> {
+    /// Where in the list it starts.
+    pub at: usize,
+    /// All its octets: kind, length, data; at least two.
+    pub octets: &'a [u8],
+}
+
+impl HeaderOption<'_> {
+    /// What it is; in IPv4 with the copied flag, 0x80.
+    #[must_use]
+    pub const fn kind(&self) -> u8 {
+        self.octets[0]
+    }
+}
+
+/// A list of options whose lengths do not add up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the option at octet {at} has a length that does not fit its list")]
+pub struct OptionError {
+    at: usize,
+}
+
+/// Iterator over a list of options, in their order; fill (kind 1) is skipped, kind 0 or an error ends it.
+///
+/// # Examples
+///
+/// ```
+/// use encap::inet::HeaderOptions;
+///
+/// let list = [1, 2, 4, 5, 180, 8, 99]; // fill, MSS 1460, a timestamp that is not whole
+/// let mut options = HeaderOptions::new(&list);
+/// let mss = options.next().ok_or("no option")??;
+/// assert_eq!((mss.kind(), mss.at, mss.octets), (2, 1, &[2, 4, 5, 180][..]));
+/// assert!(options.next().is_some_and(|option| option.is_err()));
+/// assert_eq!(options.next(), None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct HeaderOptions<'a> {
+    list: &'a [u8],
+    at: usize,
+}
+
+impl<'a> HeaderOptions<'a> {
+    /// The options of `list`, any octets: what stands behind the fixed part of the header.
+    #[must_use]
+    pub const fn new(list: &'a [u8]) -> Self {
+        Self { list, at: 0 }
+    }
+}
+
+impl<'a> Iterator for HeaderOptions<'a> {
+    type Item = Result<HeaderOption<'a>, OptionError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let at = self.at + self.list.get(self.at..)?.iter().take_while(|kind| **kind == 1).count();
+        let rest = self.list.get(at..)?;
+        self.at = self.list.len();
+        match *rest {
+            [] | [0, ..] => None,
+            [_, len, ..] if (2..=rest.len()).contains(&usize::from(len)) => {
+                self.at = at + usize::from(len);
+                Some(Ok(HeaderOption { at, octets: &rest[..usize::from(len)] }))
+            }
+            _ => Some(Err(OptionError { at })),
+        }
+    }
+}
+
+impl std::iter::FusedIterator for HeaderOptions<'_> {}
+
 /// `protocol`, if it is TCP or UDP and its header lies whole before `end`.
 #[inline]
 fn transport(frame: &[u8], l4: usize, end: usize, protocol: u8) -> u8 {
@@ -196,6 +275,17 @@ mod tests {
             prop_assert_eq!(layers.addresses(&frame).is_some(), layers.net != Net::Other);
             if layers.transport != 0 {
                 prop_assert!(layers.payload(&frame) <= layers.end);
+            }
+        }
+
+        #[test]
+        fn options_lie_one_behind_the_other_in_any_list(list in proptest::collection::vec(0u8..12, 0..40)) {
+            let mut end = 0;
+            for option in HeaderOptions::new(&list).flatten() {
+                prop_assert!(option.octets.len() >= 2 && option.kind() > 1);
+                prop_assert!(list[end..option.at].iter().all(|octet| *octet == 1), "only fill between");
+                prop_assert_eq!(&list[option.at..][..option.octets.len()], option.octets);
+                end = option.at + option.octets.len();
             }
         }
     }

@@ -10,6 +10,8 @@
 //! | [`inet`], [`checksum`], [`flow`] | where the IP, TCP and UDP headers of a frame lie, their sums, their flow's hash |
 //! | [`vnet`] | the virtio-net header of a TAP: what a super-frame is |
 //! | [`segment`], [`coalesce`] | super-frame to segments, and back |
+//! | [`icmp`], [`fragment`], [`mss`] | what becomes of a packet that is too big for a path |
+//! | [`relay`], [`control`] | frames that go over a third node; what carries weft's own messages on the data ports |
 //! | [`neighbor`] | what ARP and ND frames ask and tell, and the answers |
 //! | [`span`] | a place in a buffer: payload that stays where it was read |
 
@@ -17,16 +19,22 @@
 
 pub mod checksum;
 pub mod coalesce;
+pub mod control;
 pub mod ecn;
 pub mod ether;
 pub mod flow;
+pub mod fragment;
 pub mod geneve;
+pub mod icmp;
 pub mod inet;
 pub mod lease;
+pub mod mss;
 pub mod neighbor;
 pub mod relay;
 pub mod segment;
 pub mod span;
+#[cfg(test)]
+mod testing;
 pub mod tunnel;
 pub mod types;
 pub mod vnet;

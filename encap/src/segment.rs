@@ -5,16 +5,25 @@
 //! identification + 1 a segment, lengths and checksums its own, TCP sequence numbers advanced, FIN and PSH on the last
 //! segment only, CWR on the first only.
 //!
+//! A TCP super-frame can be cut smaller than the pod asked, for a path that is smaller than its port
+//! ([`SuperFrame::fitting`]), and so can a plain TCP frame ([`SuperFrame::of_plain`]). The boundaries of UDP datagrams mean
+//! something to their receiver, so those of UDP super-frames stay.
+//!
 //! The reverse is [`crate::coalesce`].
 
 use crate::checksum::Sum;
-use crate::inet::{Layers, Net, TCP, UDP};
+use crate::inet::{HeaderOptions, Layers, Net, TCP, UDP};
 use crate::span::Span;
 use crate::vnet::{Gso, Unfinished, VnetHeader};
 
 const FIN: u8 = 0x01;
 const PSH: u8 = 0x08;
+const ACK: u8 = 0x10;
+const ECE: u8 = 0x40;
 const CWR: u8 = 0x80;
+
+/// TCP options that mean the same in each of several segments: selective acknowledgement, timestamp.
+const REPEATABLE: [u8; 2] = [5, 8];
 
 /// The most segments of one super-frame: 64 KiB in the smallest segments that Linux makes, of 48 octets.
 pub const MAX_SEGMENTS: usize = 1366;
@@ -93,6 +102,83 @@ impl<'a> SuperFrame<'a> {
             return Err(SegmentError::TooMany(segments));
         }
         Ok(Self { frame: &frame[..layers.end], v4, protocol, l3, l4, payload, size, segments, ip, pseudo })
+    }
+
+    /// A plain TCP frame as a super-frame of one segment, to be cut by [`SuperFrame::fitting`]. `layers` are those of the
+    /// frame, `unfinished` is what its virtio-net header says, `None` after [`finish_checksum`].
+    ///
+    /// `None` unless its receiver cannot tell several segments from this one: TCP directly behind an IP header without
+    /// options, with payload, with no flags but ACK, PSH, FIN and ECE, and with no options but timestamps and selective
+    /// acknowledgement. So neither a signature (TCP-MD5, TCP-AO) nor a message of Multipath TCP is cut. A checksum that is
+    /// wrong is not made right: `None` too.
+    ///
+    /// # Cost
+    ///
+    /// One checksum of the frame, unless that is left to be finished.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use encap::inet::Layers;
+    /// use encap::segment::SuperFrame;
+    /// use encap::vnet::Unfinished;
+    ///
+    /// // 1,000 octets from 10.0.0.1 to 10.0.0.2; the TCP checksum holds the sum of the pseudo-header.
+    /// let mut frame = [0; 1054];
+    /// frame[12..26].copy_from_slice(&[8, 0, 0x45, 0, 4, 16, 0, 1, 0x40, 0, 64, 6, 0x22, 0xe5]);
+    /// frame[26..34].copy_from_slice(&[10, 0, 0, 1, 10, 0, 0, 2]);
+    /// (frame[46], frame[47]) = (0x50, 0x10); // ACK
+    /// frame[50..52].copy_from_slice(&[0x18, 0x05]);
+    ///
+    /// let unfinished = Some(Unfinished { start: 34, offset: 16 });
+    /// let whole = SuperFrame::of_plain(&frame, &Layers::of(&frame), unfinished).ok_or("cannot be cut")?;
+    /// assert_eq!(whole.segments(), 1);
+    /// let cut = whole.fitting(640).ok_or("does not fit")?;
+    /// assert_eq!((cut.segments(), cut.segment_len(0), cut.segment_len(1)), (2, 14 + 640, 54 + 400));
+    /// assert!(whole.fitting(40).is_none(), "no room for payload");
+    /// # Ok::<(), &str>(())
+    /// ```
+    #[must_use]
+    pub fn of_plain(frame: &'a [u8], layers: &Layers, unfinished: Option<Unfinished>) -> Option<Self> {
+        if layers.transport != TCP {
+            return None;
+        }
+        let payload = layers.payload(frame);
+        let (gso, options) = match layers.net {
+            Net::V4 => (Gso::TcpV4, layers.l4 - layers.l3 - 20),
+            _ => (Gso::TcpV6, 0),
+        };
+        let [reserved, flags] = [frame[layers.l4 + 12] & 0xf, frame[layers.l4 + 13]];
+        let mut tcp_options = HeaderOptions::new(&frame[layers.l4 + 20..payload]);
+        if options != 0
+            || reserved != 0
+            || flags & !(ACK | PSH | FIN | ECE) != 0
+            || !tcp_options.all(|option| option.is_ok_and(|option| REPEATABLE.contains(&option.kind())))
+            || !is_intact(frame, layers, unfinished)
+        {
+            return None;
+        }
+        let size = u16::try_from(layers.end - payload).ok()?;
+        Self::new(frame, &VnetHeader { gso: Some((gso, size)), ..VnetHeader::default() }).ok()
+    }
+
+    /// The same super-frame in segments whose IP packets have at most `packet` octets; unchanged if they have.
+    ///
+    /// `None` when that leaves no room for payload or would be more than [`MAX_SEGMENTS`], and for UDP that does not fit.
+    /// Of IPv4 without DF the segments have more identifications than the pod set aside for them.
+    #[must_use]
+    pub fn fitting(self, packet: usize) -> Option<Self> {
+        if self.segment_len(0) - self.l3 <= packet {
+            return Some(self);
+        }
+        let size = packet.checked_sub(self.payload - self.l3).filter(|size| *size > 0)?;
+        let segments = (self.frame.len() - self.payload).div_ceil(size);
+        (self.protocol == TCP && segments <= MAX_SEGMENTS).then_some(Self { size, segments, ..self })
+    }
+
+    /// The octets of the super-frame, without padding.
+    pub(crate) fn frame(&self) -> &'a [u8] {
+        self.frame
     }
 
     /// How many segments there are; at least one.
@@ -184,6 +270,19 @@ impl<'a> SuperFrame<'a> {
         let sum = if self.protocol == UDP { nonzero(sum) } else { sum };
         l4[field..field + 2].copy_from_slice(&sum);
     }
+}
+
+/// Whether the checksums of a plain TCP frame are right, or that of TCP is left to be finished and right so far.
+fn is_intact(frame: &[u8], layers: &Layers, unfinished: Option<Unfinished>) -> bool {
+    let ip = layers.net == Net::V6 || Sum::of(&frame[layers.l3..layers.l4]).is_valid();
+    let tcp = &frame[layers.l4..layers.end];
+    let Ok(length) = u16::try_from(tcp.len()) else { return false };
+    let pseudo = Sum::of(layers.address_octets(frame)).and_u16(u16::from(TCP)).and_u16(length);
+    let tcp = match unfinished {
+        None => pseudo.and(tcp).is_valid(),
+        Some(unfinished) => unfinished.is_of_tcp(layers.l4) && tcp[16..18] == pseudo.fold(),
+    };
+    ip && tcp
 }
 
 /// Finishes the checksum of a plain frame that a kernel left to its NIC. A place outside the frame changes nothing.

@@ -6,8 +6,8 @@
 //!                                                                          |<- inner MTU ->|
 //! ```
 //!
-//! This is the only place that adds these numbers up: [`Overhead::inner_mtu`] and [`outer_packet_len`] are two sides
-//! of one sum, and a test holds them together.
+//! This is the only place that adds these numbers up: [`Overhead::inner_mtu`], [`outer_packet_len`] and [`datagram_len`]
+//! are sides of one sum, and tests hold them together.
 
 use std::net::IpAddr;
 
@@ -175,6 +175,39 @@ pub struct Overhead {
 }
 
 impl Overhead {
+    /// What is in front of the inner IP packet, in the order of the wire, each with its name and its octets.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use encap::Format;
+    /// use encap::tunnel::{IpVersion, Overhead};
+    ///
+    /// let overhead = Overhead { outer: IpVersion::V4, option_octets: 0, vlan: false };
+    /// let sum: u16 = overhead.terms(Format::Vxlan).iter().map(|(_, octets)| octets).sum();
+    /// assert_eq!(usize::from(sum), overhead.octets());
+    /// ```
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation)] // some octets each
+    pub const fn terms(self, format: Format) -> [(&'static str, u16); 6] {
+        let ip = match self.outer {
+            IpVersion::V4 => "IPv4",
+            IpVersion::V6 => "IPv6",
+        };
+        let tunnel = match format {
+            Format::Vxlan => "VXLAN",
+            Format::Geneve => "Geneve",
+        };
+        [
+            (ip, self.outer.header_len() as u16),
+            ("UDP", UDP_HEADER_LEN as u16),
+            (tunnel, HEADER_LEN as u16),
+            ("Geneve options", self.option_octets as u16),
+            ("Ethernet", ether::HEADER_LEN as u16),
+            ("VLAN tag", if self.vlan { ether::TAG_LEN as u16 } else { 0 }),
+        ]
+    }
+
     /// The octets in front of the inner IP packet: 50 for VXLAN over IPv4, 70 over IPv6.
     #[must_use]
     pub const fn octets(self) -> usize {
@@ -205,11 +238,21 @@ pub const fn outer_packet_len(frame_len: usize, outer: IpVersion, option_octets:
     outer.header_len() + UDP_HEADER_LEN + HEADER_LEN + option_octets as usize + frame_len
 }
 
+/// The octets of UDP payload in an outer IP packet of `packet` octets: tunnel header, options and frame.
+///
+/// An [`Mtu`] is never less than both headers.
+#[must_use]
+pub const fn datagram_len(packet: Mtu, outer: IpVersion) -> usize {
+    packet.get() as usize - outer.header_len() - UDP_HEADER_LEN
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::relay::{Hops, RELAY_OPTION_LEN, Relay};
+    use crate::types::VtepAddr;
 
     const FORMATS: [Format; 2] = [Format::Vxlan, Format::Geneve];
 
@@ -246,6 +289,32 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// All that is added, taken from what is really written: a header of each kind, and the frame behind it.
+    #[test]
+    fn the_sum_is_that_of_the_octets_written() {
+        let vni = Vni::new(7).unwrap();
+        let origin = VtepAddr::new([10, 0, 0, 1].into(), vxlan::PORT);
+        let relay = Relay { origin, to: [10, 0, 0, 3].into(), hops: Hops::One }.encode(vni);
+        let mut optional = [&geneve::encode(vni)[..], &[0xff, 0x77, 2, 1, 0, 0, 0, 0]].concat();
+        optional[0] = 2;
+        let headers: [(&[u8], u8); 4] =
+            [(&vxlan::encode(vni), 0), (&geneve::encode(vni), 0), (&optional, 8), (&relay, RELAY_OPTION_LEN)];
+        for (header, option_octets) in headers {
+            for (outer, ip) in [(IpVersion::V4, 20), (IpVersion::V6, 40)] {
+                for (vlan, ethernet) in [(false, 14), (true, 18)] {
+                    for path in 1280..=9216 {
+                        let inner = inner_mtu(outer, option_octets, vlan, path).unwrap();
+                        let datagram = header.len() + ethernet + usize::from(inner);
+                        assert_eq!(ip + 8 + datagram, path as usize);
+                        assert_eq!(datagram_len(Mtu::new(path).unwrap(), outer), datagram);
+                    }
+                }
+            }
+        }
+        let datagram = [&optional[..], &[0; 14]].concat();
+        assert_eq!(geneve::decode(&datagram), Ok((vni, 16)), "the header with an option is a header");
     }
 
     #[test]

@@ -33,6 +33,13 @@ pub struct Unfinished {
     pub offset: u16,
 }
 
+impl Unfinished {
+    /// Whether it is the checksum of a TCP header at `l4`.
+    pub(crate) fn is_of_tcp(self, l4: usize) -> bool {
+        usize::from(self.start) == l4 && self.offset == 16
+    }
+}
+
 /// The header as a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VnetHeader {

@@ -15,7 +15,7 @@ use encap::{MacAddr, Vni};
 pub use self::cluster::{Cluster, News, Weather};
 pub use self::dice::Dice;
 pub use self::join::Join;
-pub use self::node::node_info;
+pub use self::node::{mac_record, node_info};
 use crate::gossip::identity::{Epoch, NodeId};
 use crate::gossip::seal;
 use crate::replica::{Config, Key, MacRecord, Output, Record};
@@ -181,13 +181,7 @@ fn is_news_of(output: &Output, key: &Key) -> bool {
 fn record(n: usize, mac: usize) -> Record {
     let [.., a, b, c] = n.to_be_bytes();
     let [.., d, e, f] = mac.to_be_bytes();
-    Record::Mac(MacRecord {
-        vni: Vni::from_octets([0, 0, 1]),
-        mac: MacAddr::new([2 | d << 2, a, b, c, e, f]),
-        ips: vec![[10, c, e, f].into()],
-        dst: None,
-        mob_seq: 0,
-        is_static: false,
-        router: false,
-    })
+    let mac = MacAddr::new([2 | d << 2, a, b, c, e, f]);
+    let ips = vec![[10, c, e, f].into()];
+    Record::Mac(MacRecord { ips, ..mac_record(Vni::from_octets([0, 0, 1]), mac) })
 }

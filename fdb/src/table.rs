@@ -307,6 +307,11 @@ impl Table {
         self.networks.get(&vni).map_or(0, Network::len)
     }
 
+    /// Counts on from what an earlier table counted.
+    pub fn count_on(&mut self, from: Counters) {
+        self.counters = from;
+    }
+
     /// What happened since the start.
     #[must_use]
     pub fn counters(&self) -> Counters {

@@ -6,6 +6,8 @@
 mod gossip;
 #[path = "seeds/octets.rs"]
 mod octets;
+#[path = "seeds/paths.rs"]
+mod paths;
 
 use std::path::Path;
 
@@ -17,7 +19,7 @@ fn main() -> std::io::Result<()> {
         eprintln!("name the folder to write to, as tests/data/fuzz");
         std::process::exit(2);
     };
-    for (target, name, octets) in octets::all().into_iter().chain(gossip::all()) {
+    for (target, name, octets) in [octets::all(), gossip::all(), paths::all()].concat() {
         assert!(octets.len() <= MAX_FILE, "{target}/{name} has {} octets", octets.len());
         let folder = Path::new(&folder).join(target);
         std::fs::create_dir_all(&folder)?;

@@ -65,6 +65,7 @@ drop_reasons! {
     MacFrozen "mac_frozen" "The MAC address moved too often and is frozen at its last place."
     PktTooBig "pkt_too_big" "The frame does not fit the path MTU to its peer."
     IpTunnelEcn "ip_tunnel_ecn" "The underlay marked congestion on a packet that cannot carry the mark (RFC 6040)."
+    RelayRefused "relay_refused" "The frame is for another node and is not passed on: it was once already, or [path] relay is off."
     EncapLoop "encap_loop" "The frame is one of our own datagrams that came back through a port."
     TapFull "tap_full" "The port's TAP device took no more frames."
     TapGone "tap_gone" "The port's TAP device is down or gone."
@@ -130,7 +131,7 @@ counters! {
         received_from_ports,
         /// From the underlay.
         received_from_underlay,
-        /// Instances added by flooding.
+        /// Instances added by flooding, and by cutting frames that are too big for a path.
         copies,
         /// Written to ports.
         delivered_to_ports,
@@ -152,8 +153,15 @@ counters! {
         send_retried,
         /// ICMP errors that the underlay sent back.
         icmp_errors,
-        /// Frames that were made here and that ports took, such as announcements of addresses: outside the ledger.
+        /// Frames that were made here and that ports took, such as announcements of addresses and word of a smaller path:
+        /// outside the ledger.
         originated,
+        /// Control datagrams that came in on the data ports, such as probes of paths: outside the ledger.
+        control_received,
+        /// Control datagrams that found no room on their way to whoever watches paths.
+        control_lost,
+        /// Control datagrams that left by the data sockets: outside the ledger.
+        control_sent,
     }
 }
 

@@ -6,42 +6,56 @@
 //! 4. At the end ports are let go, then the workers stop, then the devices close.
 
 use std::io::IsTerminal;
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use crossbeam_channel::bounded;
-use encap::Format;
 use encap::coalesce::Offload;
 use fdb::{Limits, Shared, Table};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 
+use self::addresses::{Addresses, underlay_addresses};
 use self::devices::HostDevices;
 use self::gossip::{Prepared, Running};
+use self::opening::Opened;
+use self::paths::Paths;
+use self::taps::Taps;
 use crate::clock;
 use crate::control::api::{self, Api, Call};
 use crate::control::config::{Config, LogConfig, LogFormat, Poll, Workers};
-use crate::control::{Control, Setup};
+use crate::control::protocol::{Reply, Request};
+use crate::control::{Carried, Control, Setup};
 use crate::counters::PaddedCounters;
 use crate::datapath::worker::{Parts, Polling, Update, Worker};
 use crate::events::WorkerEvent;
-use crate::io::link::{ANYWHERE, Links, source_address_to};
+use crate::io::link::Changes;
 use crate::io::poll::{Waker, may_run_first};
-use crate::io::udp::{self, BindError, Receiver, SendSockets};
-use crate::io::{owner, tap};
+use crate::io::tap;
+use crate::io::udp::SendSockets;
 
+mod addresses;
 mod devices;
+mod doctor;
 mod gossip;
+mod opening;
+mod paths;
+mod sockets;
+mod taps;
+
+pub(crate) use self::doctor::{look_at_host, look_before_start};
 
 /// Events that may wait for control; learning more addresses than this at once takes another round.
 const EVENTS: usize = 4096;
 /// Topologies that may wait for a worker.
 const UPDATES: usize = 64;
 
+type WorkerThread = JoinHandle<std::io::Result<()>>;
 type LogHandle = tracing_subscriber::reload::Handle<EnvFilter, tracing_subscriber::Registry>;
 
 /// Runs the daemon until SIGTERM or SIGINT.
@@ -51,20 +65,63 @@ type LogHandle = tracing_subscriber::reload::Handle<EnvFilter, tracing_subscribe
 /// What kept it from starting, or from going on, with the next step for a person.
 pub(crate) fn run(config: Config, path: &Path) -> Result<()> {
     let log = start_log(&config.log)?;
-    let addresses = underlay_addresses(&config)?;
+    // Before anything is touched.
+    underlay_addresses(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (signals, api) = {
         let _inside = runtime.enter();
         // First: who is stopped while it starts is to take its socket away, too.
         (Signals::catch()?, Api::bind(&config.node.socket)?)
     };
-    let gossip = Prepared::new(&config, &addresses)?;
-    let fabric = Fabric::start(&config, &addresses)?;
-    let result =
-        runtime.block_on(serve(config, path.to_owned(), addresses, (fabric, gossip), (&api, signals), &log));
+    let workers = worker_count(config.datapath.workers);
+    let mut host = Host {
+        path,
+        api: &api,
+        calls: mpsc::channel(api::QUEUE),
+        signals,
+        log: &log,
+        addresses: Addresses::default(),
+        taps: Taps::default(),
+        counters: (0..workers).map(|_| Arc::default()).collect(),
+        path_counters: Arc::default(),
+    };
+    let mut carried = Carried::new(config, clock::now());
+    let result = loop {
+        match runtime.block_on(host.live(carried)) {
+            Ok(End::Moved(goes_on)) => carried = *goes_on,
+            Ok(End::Stopped) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
     // What is still in the runtime belongs to clients that are gone.
     runtime.shutdown_background();
     result
+}
+
+/// What stays the same when the underlay address of this host changes.
+struct Host<'a> {
+    path: &'a Path,
+    api: &'a Api,
+    calls: (mpsc::Sender<Call>, mpsc::Receiver<Call>),
+    signals: Signals,
+    log: &'a LogHandle,
+    /// In use, or in use before.
+    addresses: Addresses,
+    /// Those that no [`Control`] uses at present.
+    taps: Taps,
+    /// Of each worker; they stay as many as they are.
+    counters: Vec<Arc<PaddedCounters>>,
+    /// Of the watch over paths.
+    path_counters: Arc<PaddedCounters>,
+}
+
+/// Why the daemon does not go on as it was.
+enum End {
+    /// It was told to end.
+    Stopped,
+    /// The host has another underlay address, so that all sockets are opened anew. The ports stay as they are, and what the
+    /// command line added.
+    Moved(Box<Carried>),
 }
 
 fn start_log(config: &LogConfig) -> Result<LogHandle> {
@@ -86,72 +143,43 @@ fn start_log(config: &LogConfig) -> Result<LogHandle> {
     Ok(handle)
 }
 
-/// The underlay addresses: configured, those of the interface, or the source address of the default route.
-fn underlay_addresses(config: &Config) -> Result<Vec<IpAddr>> {
-    if !config.underlay.address.is_empty() {
-        return Ok(config.underlay.address.clone());
-    }
-    if let Some(name) = &config.underlay.interface {
-        let links = Links::open()?;
-        let link = links.by_name(name)?.ok_or_else(|| {
-            anyhow!("[underlay] interface = \"{name}\" does not exist; ip link shows what there is")
-        })?;
-        let all = links.addresses(link.index)?;
-        let mut addresses: Vec<_> = all.iter().copied().find(IpAddr::is_ipv4).into_iter().collect();
-        addresses.extend(all.iter().copied().find(IpAddr::is_ipv6));
-        if addresses.is_empty() {
-            bail!("[underlay] interface = \"{name}\" has no address; give it one, or set [underlay] address");
-        }
-        return Ok(addresses);
-    }
-    let found: Vec<IpAddr> = ANYWHERE.into_iter().filter_map(|ip| source_address_to(ip).ok()).collect();
-    let first = found.first().copied().ok_or_else(|| {
-        anyhow!("no default route tells the underlay address; set [underlay] address to this host's address")
-    })?;
-    Ok(vec![first])
-}
-
 /// The moving parts that exist before control does.
 struct Fabric {
+    addresses: Vec<IpAddr>,
     devices: HostDevices,
     shared: Arc<Shared>,
-    counters: Vec<Arc<PaddedCounters>>,
     events: crossbeam_channel::Receiver<WorkerEvent>,
-    workers: Vec<JoinHandle<std::io::Result<()>>>,
+    workers: Vec<WorkerThread>,
 }
 
 impl Fabric {
-    fn start(config: &Config, addresses: &[IpAddr]) -> Result<Self> {
-        let count = worker_count(config.datapath.workers);
-        let gro = config.datapath.udp_gro && udp::probe_gro();
-        let own = addresses.first().copied().unwrap_or(IpAddr::from([127, 0, 0, 1]));
-        let segments = udp::probe_segments(config.datapath.udp_segment, own);
-        let mut receivers = bind_receivers(config, addresses, count, gro)?;
-        let sockets = Arc::new(
-            SendSockets::bind(addresses, config.underlay.source_ports)
-                .with_context(|| {
-                    format!("cannot open the send sockets on {addresses:?}: check [underlay] address, or lower source_ports")
-                })?,
-        );
+    /// Starts them with the host's TAPs and counters.
+    fn start(host: &mut Host<'_>, config: &Config, opened: Opened) -> Result<(Self, Option<Prepared>)> {
+        let Opened { addresses, mut sockets, gossip } = opened;
         let shared = Arc::new(Shared::new());
         let (event_sender, events) = bounded(EVENTS);
-        let not_first = why_not_first(config, count);
-        let mut devices =
-            HostDevices::new(config, addresses, (segments, gro), buffer_size(&receivers), not_first);
-        let mut counters = Vec::new();
+        let not_first = why_not_first(config, host.counters.len());
+        let taps = std::mem::take(&mut host.taps);
+        let mut devices = HostDevices::new(config, &addresses, &sockets, not_first, taps);
+        let watch = |gossip| watch_paths(gossip, &sockets.senders, &host.path_counters, &event_sender);
+        let paths = gossip.as_ref().map(watch).transpose()?;
+        for name in sockets.lacks(config) {
+            let refused = Some(std::io::ErrorKind::Unsupported.into());
+            // The channel is empty yet.
+            let _ = event_sender.try_send(WorkerEvent::Offload { name, peer: None, refused });
+        }
         let mut workers = Vec::new();
-        for index in 0..count {
+        for (index, counters) in host.counters.iter().enumerate() {
             let (update_sender, updates) = bounded::<Update>(UPDATES);
             let waker = Arc::new(Waker::new()?);
-            let own = Arc::new(PaddedCounters::default());
             let worker = Worker::new(Parts {
                 index,
-                counters: Arc::clone(&own),
+                counters: Arc::clone(counters),
                 shared: Arc::clone(&shared),
-                receivers: receivers.pop().unwrap_or_default(),
-                sockets: Arc::clone(&sockets),
+                receivers: sockets.receivers.pop().unwrap_or_default(),
+                sockets: Arc::clone(&sockets.senders),
                 source_ports: config.underlay.source_ports,
-                segments,
+                segments: sockets.segments,
                 offload: Offload {
                     tcp: config.datapath.tso,
                     udp: config.datapath.tso && config.datapath.uso,
@@ -164,15 +192,30 @@ impl Fabric {
                 run_first: not_first.is_none(),
                 updates,
                 events: event_sender.clone(),
+                control: paths.as_ref().map(Paths::datagrams),
                 waker: Arc::clone(&waker),
             })?;
             devices.add_worker(update_sender, waker);
-            counters.push(own);
             let thread = std::thread::Builder::new().name(format!("worker-{index}"));
             workers.push(thread.spawn(move || worker.run())?);
         }
-        Ok(Self { devices, shared, counters, events, workers })
+        if let Some(paths) = paths {
+            devices.set_paths(paths);
+        }
+        Ok((Self { addresses, devices, shared, events, workers }, gossip))
     }
+}
+
+/// Starts the watch over paths, which sends by the workers' sockets and has counters of its own.
+fn watch_paths(
+    gossip: &Prepared,
+    sockets: &Arc<SendSockets>,
+    counters: &Arc<PaddedCounters>,
+    events: &crossbeam_channel::Sender<WorkerEvent>,
+) -> Result<Paths> {
+    let (me, mode) = gossip.seal();
+    let (sockets, counters) = (Arc::clone(sockets), Arc::clone(counters));
+    Paths::start(paths::Start { me, mode, sockets, counters, events: events.clone() })
 }
 
 /// One worker for each two CPUs: the pods need the other half.
@@ -203,54 +246,6 @@ fn why_not_first(config: &Config, workers: usize) -> Option<&'static str> {
     (!may_run_first()).then_some(refused)
 }
 
-/// For each worker the receive sockets of both encapsulations on every underlay address. They stay as many as they are
-/// until the daemon ends, because flows move when their number changes ([`Receiver::bind`]).
-fn bind_receivers(
-    config: &Config,
-    addresses: &[IpAddr],
-    workers: usize,
-    gro: bool,
-) -> Result<Vec<Vec<(Format, Receiver)>>> {
-    let mut all: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
-    let ports = [(Format::Vxlan, config.underlay.vxlan_port), (Format::Geneve, config.underlay.geneve_port)];
-    for &address in addresses {
-        for (format, port) in ports {
-            let sockets = Receiver::bind(SocketAddr::new(address, port), workers, gro)
-                .map_err(|error| explain_bind(error, format))?;
-            for (worker, socket) in all.iter_mut().zip(sockets) {
-                worker.push((format, socket));
-            }
-        }
-    }
-    Ok(all)
-}
-
-fn explain_bind(error: BindError, format: Format) -> anyhow::Error {
-    match error {
-        BindError::InUse { address } => {
-            let other = format!("choose another [underlay] {format}_port (all peers must then send to it)");
-            match owner::udp_port_owner(address.ip(), address.port()) {
-                Some(owner) => {
-                    anyhow!("UDP {address} is in use by {}: {}, or {other}", owner.name, owner.remedy)
-                }
-                None => anyhow!("UDP {address} was in use a moment ago: start again, or {other}"),
-            }
-        }
-        BindError::Failed { address, error } if error.kind() == std::io::ErrorKind::AddrNotAvailable => {
-            anyhow!(
-                "this host does not have the underlay address {}: correct [underlay] address; ip address shows what \
-             there is",
-                address.ip()
-            )
-        }
-        error @ BindError::Failed { .. } => error.into(),
-    }
-}
-
-fn buffer_size(receivers: &[Vec<(Format, Receiver)>]) -> usize {
-    receivers.iter().flatten().map(|(_, receiver)| receiver.buffer_size()).min().unwrap_or(0)
-}
-
 /// What the daemon is told by signals.
 struct Signals {
     terminate: Signal,
@@ -268,69 +263,154 @@ impl Signals {
     }
 }
 
-/// Control's own loop.
-async fn serve(
-    config: Config,
-    path: PathBuf,
-    addresses: Vec<IpAddr>,
-    (fabric, gossip): (Fabric, Option<Prepared>),
-    (api, mut signals): (&Api, Signals),
-    log: &LogHandle,
-) -> Result<()> {
-    let Fabric { devices, shared, counters, events, workers } = fabric;
-    let (calls_in, mut calls) = mpsc::channel::<Call>(api::QUEUE);
-    let mut events = forward(events)?;
-    let load = Box::new(move || Config::load(&path));
-    let table = Table::new(Limits::default(), shared);
-    let setup = Setup {
-        config,
-        load,
-        devices,
-        table,
-        counters,
-        addresses,
-        gossip: gossip.as_ref().map(Prepared::setup),
-    };
-    let mut control = Control::new(setup, clock::now());
-    // Only now there is something to say.
-    let gossip = gossip.map(Prepared::start).transpose()?;
-    say_started(&mut control);
-    let serving = api.serve(calls_in);
-    tokio::pin!(serving);
-    loop {
-        let tick = tokio::time::sleep_until(control.poll_timeout().into());
-        tokio::select! {
-            _ = signals.terminate.recv() => break,
-            _ = signals.interrupt.recv() => break,
-            _ = signals.hangup.recv() => {
-                // A refusal is logged where it is made, and the old configuration stays.
-                let _ = control.reload_file(clock::now());
-            }
-            Some(call) = calls.recv() => {
-                let reply = control.handle_request(call.request, clock::now());
-                // The client may have gone away meanwhile.
-                let _ = call.reply.send(reply);
-            }
-            event = events.recv() => match event {
-                Some(event) => control.handle_event(event, clock::now()),
-                None => break,
-            },
-            () = told(gossip.as_ref()) => control.handle_gossip(clock::now()),
-            () = tick => control.handle_timeout(clock::now()),
-            () = &mut serving => {}
+impl Host<'_> {
+    /// Everything from the sockets to the end, with the addresses that the host has now.
+    async fn live(&mut self, carried: Carried) -> Result<End> {
+        let config = carried.config().clone();
+        let first = self.addresses.in_use().is_empty();
+        let opened = if first { Some(self.open(&carried)?) } else { self.open_again(&carried).await };
+        let Some(opened) = opened else {
+            tracing::info!(event = "stopping", "weft ends");
+            self.taps.close_all(config.node.keep_ports);
+            return Ok(End::Stopped);
+        };
+        let (fabric, gossip) = Fabric::start(self, &config, opened)?;
+        let Fabric { addresses, devices, shared, events, workers } = fabric;
+        self.addresses.settle(addresses.clone());
+        let path = self.path.to_owned();
+        let setup = Setup {
+            carried,
+            load: Box::new(move || Config::load(&path)),
+            devices,
+            table: Table::new(Limits::default(), shared),
+            counters: self.counters.clone(),
+            path_counters: config.gossip.is_some().then(|| Arc::clone(&self.path_counters)),
+            addresses,
+            gossip: gossip.as_ref().map(Prepared::setup),
+        };
+        let events = forward(events)?;
+        let mut control = Control::new(setup, clock::now());
+        // Only now there is something to say.
+        let gossip = gossip.map(Prepared::start).transpose()?;
+        if first {
+            say_started(&mut control);
+        } else {
+            let addresses = self.addresses.in_use();
+            tracing::info!(event = "address_followed", ?addresses, "weft is up on another underlay address");
         }
-        follow_log(log, &control.config().log);
-        if workers.iter().any(JoinHandle::is_finished) || gossip_failed(gossip.as_ref()) {
-            break;
+        let moved = self.serve(&mut control, (events, gossip.as_ref()), &workers).await?;
+        self.end(control, moved, gossip, workers)
+    }
+
+    /// Takes everything apart, but for the ports of a daemon that goes on.
+    fn end(
+        &mut self,
+        mut control: Control<HostDevices>,
+        moved: bool,
+        gossip: Option<Running>,
+        workers: Vec<WorkerThread>,
+    ) -> Result<End> {
+        if moved {
+            tracing::warn!(
+                event = "address_changed",
+                was = ?self.addresses.in_use(),
+                "this host has another underlay address: sockets are opened anew and other nodes told; pods keep theirs"
+            );
+        } else {
+            tracing::info!(event = "stopping", "weft ends");
+        }
+        // First, so that nobody sends here any more when the ports go.
+        let left = gossip.map_or(Ok(()), Running::end);
+        let carried = moved.then(|| control.move_out(clock::now()));
+        if !moved {
+            control.shutdown();
+        }
+        control.devices_mut().stop_workers();
+        finish(workers)?;
+        if control.devices_mut().stop_paths().is_err() {
+            bail!("the watch over paths panicked; the log has its message. Please report it");
+        }
+        left?;
+        self.taps = control.devices_mut().take_taps();
+        Ok(carried.map_or(End::Stopped, |carried| End::Moved(Box::new(carried))))
+    }
+
+    /// Control's own loop; whether it ends because the host moved.
+    async fn serve(
+        &mut self,
+        control: &mut Control<HostDevices>,
+        (mut events, gossip): (mpsc::Receiver<WorkerEvent>, Option<&Running>),
+        workers: &[WorkerThread],
+    ) -> Result<bool> {
+        let changes = Changes::open()?;
+        let (calls_in, calls) = &mut self.calls;
+        let serving = self.api.serve(calls_in.clone());
+        tokio::pin!(serving);
+        loop {
+            let tick = tokio::time::sleep_until(control.poll_timeout().into());
+            tokio::select! {
+                _ = self.signals.terminate.recv() => return Ok(false),
+                _ = self.signals.interrupt.recv() => return Ok(false),
+                _ = self.signals.hangup.recv() => {
+                    // A refusal is logged where it is made, and the old configuration stays.
+                    let _ = control.reload_file(clock::now());
+                }
+                Some(call) = calls.recv() => {
+                    let reply = control.handle_request(call.request, clock::now());
+                    // The client may have gone away meanwhile.
+                    let _ = call.reply.send(reply);
+                }
+                event = events.recv() => match event {
+                    Some(event) => control.handle_event(event, clock::now()),
+                    None => return Ok(false),
+                },
+                () = told(gossip) => control.handle_gossip(clock::now()),
+                () = changed(&changes) => control.handle_underlay_change(clock::now()),
+                () = tick => {
+                    control.handle_timeout(clock::now());
+                    if self.addresses.moved(control.config(), clock::now()) {
+                        return Ok(true);
+                    }
+                }
+                () = &mut serving => {}
+            }
+            follow_log(self.log, &control.config().log);
+            let paths_failed = control.devices_mut().paths_failed();
+            if workers.iter().any(JoinHandle::is_finished) || gossip_failed(gossip) || paths_failed {
+                return Ok(false);
+            }
         }
     }
-    tracing::info!(event = "stopping", "weft ends");
-    // First, so that nobody sends here any more when the ports go.
-    let left = gossip.map_or(Ok(()), Running::end);
-    control.shutdown();
-    control.devices_mut().stop_workers();
-    finish(workers)?;
-    left
+}
+
+impl Host<'_> {
+    /// Answers clients until then without a [`Control`]; false when the daemon is told to end.
+    async fn wait(&mut self, until: Instant, answer: impl Fn(&Request, Instant) -> Reply) -> bool {
+        let (calls_in, calls) = &mut self.calls;
+        let serving = self.api.serve(calls_in.clone());
+        let over = tokio::time::sleep_until(until.into());
+        tokio::pin!(serving, over);
+        loop {
+            tokio::select! {
+                _ = self.signals.terminate.recv() => return false,
+                _ = self.signals.interrupt.recv() => return false,
+                Some(call) = calls.recv() => {
+                    let reply = answer(&call.request, clock::now());
+                    // The client may have gone away meanwhile.
+                    let _ = call.reply.send(reply);
+                }
+                () = &mut over => return true,
+                () = &mut serving => {}
+            }
+        }
+    }
+}
+
+/// Waits until links, addresses or routes changed. Without the socket they are looked at with each tick.
+async fn changed(changes: &Changes) {
+    if changes.next().await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 async fn told(gossip: Option<&Running>) {
@@ -347,7 +427,7 @@ fn gossip_failed(gossip: Option<&Running>) -> bool {
 
 /// The first words of a daemon that moves frames.
 fn say_started(control: &mut Control<HostDevices>) {
-    let taken_over = control.devices_mut().taken_over();
+    let taken_over = control.devices_mut().taps().taken_over();
     if taken_over > 0 {
         let taps = if taken_over == 1 { "TAP that was" } else { "TAPs that were" };
         tracing::info!(
@@ -361,7 +441,7 @@ fn say_started(control: &mut Control<HostDevices>) {
 }
 
 /// Waits for the workers; one that ended by itself is the error.
-fn finish(workers: Vec<JoinHandle<std::io::Result<()>>>) -> Result<()> {
+fn finish(workers: Vec<WorkerThread>) -> Result<()> {
     for worker in workers {
         match worker.join() {
             Ok(result) => result.context("a worker could not go on")?,

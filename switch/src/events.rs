@@ -1,9 +1,15 @@
-//! What workers tell control, over a bounded channel: a full channel loses the event and counts it.
+//! What workers tell control and whoever watches paths, over bounded channels: a full channel loses the event and counts
+//! it.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use encap::neighbor::Binding;
-use encap::{MacAddr, PortId, Vni, VtepAddr};
+use encap::{Format, MacAddr, PortId, Vni, VtepAddr};
+use fdb::gossip::identity::{BootId, NodeId};
+
+use crate::path::Path;
 
 /// Where a MAC address was seen.
 pub use fdb::Location;
@@ -36,6 +42,24 @@ pub enum WorkerEvent {
         /// What the kernel said.
         error: io::Error,
     },
+    /// A datagram that was too big for its path, as somebody on the way says, or the own kernel.
+    TooBig {
+        /// Whom it was for.
+        to: SocketAddr,
+        /// The largest IP packet that passes, in octets.
+        mtu: u32,
+        /// The network that the quoted datagram names, where it is quoted so far.
+        vni: Option<Vni>,
+    },
+    /// What the watch over paths found out of the way to a member.
+    Path {
+        /// The member.
+        node: NodeId,
+        /// The run of it that this was found out of.
+        boot: BootId,
+        /// The path to it.
+        path: Path,
+    },
     /// An offload that the kernel refused; the plain path is used from now on, or again the offload.
     Offload {
         /// `udp_segment`, `udp_gro`, ...
@@ -45,4 +69,39 @@ pub enum WorkerEvent {
         /// `None` = works again; else what the kernel said.
         refused: Option<io::Error>,
     },
+}
+
+/// Octets of what is sealed in a control datagram, at most.
+pub const MAX_SEALED: usize = 256;
+
+/// A control datagram that came in on a data port.
+#[derive(Clone, Copy, Debug)]
+pub struct ControlDatagram {
+    /// The underlay address that sent it.
+    pub from: IpAddr,
+    /// The encapsulation whose port it came to.
+    pub format: Format,
+    /// When it was found.
+    pub at: Instant,
+    /// The octets of the whole datagram.
+    pub size: u16,
+    len: u16,
+    sealed: [u8; MAX_SEALED],
+}
+
+impl ControlDatagram {
+    /// A datagram of `size` octets with this sealed part; `None` where that is longer than any of ours.
+    #[must_use]
+    pub fn new(from: IpAddr, format: Format, at: Instant, size: usize, part: &[u8]) -> Option<Self> {
+        let mut sealed = [0; MAX_SEALED];
+        sealed.get_mut(..part.len())?.copy_from_slice(part);
+        let (size, len) = (u16::try_from(size).ok()?, u16::try_from(part.len()).ok()?);
+        Some(Self { from, format, at, size, len, sealed })
+    }
+
+    /// The sealed part.
+    #[must_use]
+    pub fn sealed(&self) -> &[u8] {
+        &self.sealed[..usize::from(self.len)]
+    }
 }

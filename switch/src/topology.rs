@@ -6,11 +6,14 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use encap::{Format, MacAddr, Mtu, PortId, Vni, VtepAddr};
 use foldhash::fast::RandomState;
 use ipnet::IpNet;
+
+use crate::path::Sources;
 
 /// Networks, ports and peers at one moment.
 #[derive(Debug, Default)]
@@ -110,8 +113,10 @@ pub struct Guard {
 pub struct PeerView {
     /// Its name, or its address where it has none.
     pub name: Arc<str>,
-    /// Where datagrams for it go.
+    /// The VTEP that it is known by, in the FDB too.
     pub vtep: VtepAddr,
+    /// Where datagrams for it go: to another port or address of it where that is the one that works.
+    pub to: VtepAddr,
     /// The encapsulation it is sent.
     pub format: Format,
     /// The IP MTU of the underlay path to it.
@@ -120,8 +125,52 @@ pub struct PeerView {
     pub up: bool,
     /// Whether addresses are learned from what it sends: a member tells by gossip, and a prefix is never sent to.
     pub learn: bool,
+    /// Whether it is a node of this cluster: it may send control datagrams, and pass frames of others on.
+    pub member: bool,
+    /// Where it takes Geneve, by which frames are passed on to it; `None` = it is no member.
+    pub geneve: Option<VtepAddr>,
+    /// The source ports that do not lead to it: flows take others.
+    pub dead: Sources,
+    /// Through whom frames for it go, while there is no way straight to it.
+    pub via: Option<ViaView>,
+    /// Where workers note that it is sent frames.
+    pub activity: Arc<Activity>,
     /// The networks it is on.
     pub networks: Vec<NetworkIndex>,
+}
+
+/// The way to a peer through another node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ViaView {
+    /// The VTEP of that node, for Geneve.
+    pub to: VtepAddr,
+    /// The smaller IP MTU of the two underlay paths.
+    pub path_mtu: Mtu,
+    /// The source ports that do not lead to that node.
+    pub dead: Sources,
+}
+
+/// Whether a peer was sent frames lately. Workers set it, whoever watches the path takes it back.
+#[derive(Debug, Default)]
+pub struct Activity(AtomicBool);
+
+impl Activity {
+    /// Notes a frame.
+    ///
+    /// # Cost
+    ///
+    /// A load; the first one after [`Activity::take`] also a store.
+    #[inline]
+    pub fn note(&self) {
+        if !self.0.load(Ordering::Relaxed) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether there were frames since this was asked last.
+    pub fn take(&self) -> bool {
+        self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Relaxed)
+    }
 }
 
 /// What all datagrams have in common.
@@ -131,8 +180,28 @@ pub struct EncapView {
     pub vxlan_strict: bool,
     /// Whether the outer DSCP is the inner one; else it is 0.
     pub dscp_inherit: bool,
+    /// Whether the MSS of TCP connections is lowered to what fits the path.
+    pub clamp_mss: bool,
+    /// Whether frames of other members are passed on to members that they do not reach directly.
+    pub relay: bool,
     /// Our own underlay addresses and tunnel ports: a frame from a port that looks like our datagram is a loop.
     pub own: Vec<VtepAddr>,
+    /// The same as other nodes know them, the VXLAN port of an address first.
+    pub seen_as: Vec<VtepAddr>,
+}
+
+impl EncapView {
+    /// The VTEP by which the node at `other` knows this one: nodes know each other by addresses of one family.
+    #[must_use]
+    pub fn seen_from(&self, other: IpAddr) -> Option<VtepAddr> {
+        self.seen_as.iter().copied().find(|vtep| vtep.ip().is_ipv4() == other.is_ipv4())
+    }
+
+    /// Whether an address is this node's, as it knows itself or as others do.
+    #[must_use]
+    pub fn is_own(&self, ip: IpAddr) -> bool {
+        self.own.iter().chain(&self.seen_as).any(|vtep| vtep.ip() == ip)
+    }
 }
 
 impl Topology {
@@ -152,6 +221,12 @@ impl Topology {
     #[must_use]
     pub fn peer(&self, index: PeerIndex) -> &PeerView {
         &self.peers[usize::from(index.0)]
+    }
+
+    /// The member with this address.
+    #[must_use]
+    pub fn member_at(&self, ip: IpAddr) -> Option<PeerIndex> {
+        self.by_source.get(&ip).copied().filter(|peer| self.peer(*peer).member)
     }
 
     /// The peer that sends from `ip`: an exact address first, then the longest prefix.

@@ -89,11 +89,22 @@ impl Cluster {
     #[must_use]
     #[track_caller]
     pub fn start(nodes: u8) -> Self {
+        Self::start_with(nodes, "")
+    }
+
+    /// The same, with these keys under `[underlay]` instead of the hosts' addresses, unless there are none.
+    #[must_use]
+    #[track_caller]
+    pub fn start_with(nodes: u8, underlay: &str) -> Self {
         let lab = Lab::new();
         let hosts: Vec<Host> = (1..=nodes).map(|n| lab.host(&format!("n{n}"))).collect();
         let pods: Vec<_> = (1..=nodes).map(|n| lab.pod(&format!("pod{n}"))).collect();
         let join = hosts[0].v4.into();
-        let configs: Vec<_> = (1..=nodes).zip(&pods).map(|(n, pod)| member(&lab, join, pod, n)).collect();
+        let config = |(n, pod): (u8, &Arc<Netns>)| match underlay {
+            "" => member(&lab, join, pod, n),
+            keys => member(&lab, join, pod, n).underlay(keys),
+        };
+        let configs: Vec<_> = (1..=nodes).zip(&pods).map(config).collect();
         let mut nodes: Vec<_> =
             hosts.iter().zip(&configs).map(|(h, config)| Node::spawn(h, config)).collect();
         nodes.iter_mut().for_each(Node::wait_ready);
@@ -175,7 +186,54 @@ impl Cluster {
         self.fault(&format!("numgen random mod 100 < {percent} drop"));
     }
 
-    fn fault(&self, rules: &str) {
+    /// Cuts the underlay between two hosts, by number from 1; both go on with the others.
+    #[track_caller]
+    pub fn cut(&self, one: u8, two: u8) {
+        self.fault(&format!(
+            "iifname \"h{one}\" oifname \"h{two}\" drop\n  iifname \"h{two}\" oifname \"h{one}\" drop"
+        ));
+    }
+
+    /// The same for one IP version: `ip` or `ip6`.
+    #[track_caller]
+    pub fn cut_family(&self, one: u8, two: u8, family: &str) {
+        let rule =
+            |from: u8, to: u8| format!("iifname \"h{from}\" oifname \"h{to}\" ether type {family} drop");
+        self.fault(&format!("{}\n  {}", rule(one, two), rule(two, one)));
+    }
+
+    /// Cuts the underlay from one host to another, and not back.
+    #[track_caller]
+    pub fn cut_one_way(&self, from: u8, to: u8) {
+        self.fault(&format!("iifname \"h{from}\" oifname \"h{to}\" drop"));
+    }
+
+    /// Marks congestion on every VXLAN datagram of the underlay that can carry the mark.
+    #[track_caller]
+    pub fn mark_congestion(&self) {
+        self.fault("udp dport 4789 ip ecn { ect0, ect1 } ip ecn set ce");
+    }
+
+    /// Drops datagrams to a UDP port on the underlay.
+    #[track_caller]
+    pub fn filter_port(&self, port: u16) {
+        self.fault(&format!("udp dport {port} drop"));
+    }
+
+    /// Drops IP packets of more octets than this on the underlay, and says nothing of it.
+    ///
+    /// Hosts cut what they send before the wire, as a NIC does: on a veth pair it would pass in one piece.
+    #[track_caller]
+    pub fn shrink(&self, octets: u32) {
+        for node in &self.nodes {
+            node.host.ns.exec("ethtool -K u0 tx-udp-segmentation off");
+        }
+        self.fault(&format!("meta length > {octets} drop"));
+    }
+
+    /// Puts nftables rules where packets pass from wire to wire (`hN` is that of the Nth host).
+    #[track_caller]
+    pub fn fault(&self, rules: &str) {
         let hook = "type filter hook forward priority 0";
         self.lab.hub().nft(&format!("table bridge fault {{\n chain wire {{\n  {hook}\n  {rules}\n }}\n}}\n"));
     }

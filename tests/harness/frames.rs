@@ -204,3 +204,35 @@ pub fn is_checksum_valid(frame: &[u8]) -> bool {
     let pseudo = Sum::of(layers.address_octets(frame)).and_u16(u16::from(layers.transport));
     header && pseudo.and_u16(u16::try_from(l4.len()).unwrap_or(0)).and(l4).is_valid()
 }
+
+/// Frames without padding, their IPv4 fragments put together again; those of a packet lie in order, as they were sent.
+///
+/// # Panics
+///
+/// When a fragment is not where the one before it ends.
+#[must_use]
+pub fn reassembled(frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut whole: Vec<Vec<u8>> = Vec::new();
+    for frame in frames {
+        let Layers { net, l3, l4, end, .. } = Layers::of(frame);
+        let fragment = if net == Net::V4 { u16::from_be_bytes([frame[l3 + 6], frame[l3 + 7]]) } else { 0 };
+        let offset = usize::from(fragment & 0x1fff) * 8;
+        if offset == 0 {
+            whole.push(frame[..end].to_vec());
+            continue;
+        }
+        let first = whole.last_mut().expect("a first fragment");
+        assert_eq!(Layers::of(first).l4 + offset, first.len(), "the fragments lie one behind the other");
+        first.extend(&frame[l4..end]);
+        let total = u16::try_from(first.len() - l3).expect("an IP packet");
+        first[l3 + 2..l3 + 4].copy_from_slice(&total.to_be_bytes());
+        if fragment & 0x2000 == 0 {
+            first[l3 + 6] = 0;
+        }
+        first[l3 + 10..l3 + 12].fill(0);
+        let header = l3..Layers::of(first).l4;
+        let sum = Sum::of(&first[header]).complement();
+        first[l3 + 10..l3 + 12].copy_from_slice(&sum);
+    }
+    whole
+}

@@ -3,11 +3,12 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::netns::Netns;
+use crate::pauses::Pauses;
 use crate::rng::Rng;
 use crate::wait;
 
@@ -15,8 +16,6 @@ use crate::wait;
 const STALL: Duration = Duration::from_secs(8);
 /// Octets of noise that repeat; no power of two, so that a piece that is moved by a round number is noticed.
 const PERIOD: usize = 65_521;
-/// Pauses at the receiver that are remembered.
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// A running stream.
 #[derive(Debug)]
@@ -30,8 +29,7 @@ pub struct Stream {
 #[derive(Debug)]
 struct Seen {
     octets: AtomicU64,
-    /// When each pause ended, and how long it was.
-    pauses: Mutex<Vec<(Instant, Duration)>>,
+    pauses: Pauses,
 }
 
 impl Stream {
@@ -46,7 +44,7 @@ impl Stream {
     pub fn start(from: &Arc<Netns>, to: (&Arc<Netns>, IpAddr), port: u16, window: Option<usize>) -> Self {
         let target = SocketAddr::new(to.1, port);
         let stop = Arc::new(AtomicBool::new(false));
-        let seen = Arc::new(Seen { octets: AtomicU64::new(0), pauses: Mutex::default() });
+        let seen = Arc::new(Seen { octets: AtomicU64::new(0), pauses: Pauses::default() });
         let (ready, is_ready) = mpsc::channel();
         let (pod, notes) = (Arc::clone(to.0), Arc::clone(&seen));
         let receiver = std::thread::spawn(move || {
@@ -77,8 +75,7 @@ impl Stream {
     /// The longest time without an octet that ended after `start`.
     #[must_use]
     pub fn longest_pause_since(&self, start: Instant) -> Duration {
-        let pauses = self.seen.pauses.lock().unwrap_or_else(PoisonError::into_inner);
-        pauses.iter().filter(|(end, _)| *end >= start).map(|(_, length)| *length).max().unwrap_or_default()
+        self.seen.pauses.longest_since(start)
     }
 
     /// Whether neither end has given up.
@@ -170,10 +167,6 @@ fn receive(listener: &TcpListener, seen: &Seen) -> Result<(), String> {
         }
         at = (at + len) % PERIOD;
         seen.octets.fetch_add(len as u64, Ordering::Relaxed);
-        let (now, before) = (wait::now(), last);
-        last = now;
-        if now - before >= PAUSE {
-            seen.pauses.lock().unwrap_or_else(PoisonError::into_inner).push((now, now - before));
-        }
+        seen.pauses.arrived(&mut last);
     }
 }

@@ -180,7 +180,7 @@ pub fn udp_burst(
     })
 }
 
-fn receiving_socket(at: SocketAddr) -> UdpSocket {
+pub(crate) fn receiving_socket(at: SocketAddr) -> UdpSocket {
     let socket =
         socket2::Socket::new(socket2::Domain::for_address(at), socket2::Type::DGRAM, None).expect("a socket");
     // The receiver must not be what loses frames.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use encap::coalesce::Offload;
 use encap::inet::Layers;
+use encap::relay::{Hops, Relay};
 use encap::vnet::{Gso, Unfinished, VnetHeader};
 use encap::{Format, MacAddr, Mtu, PortId, Vni, tunnel};
 use fdb::Location;
@@ -12,7 +13,8 @@ use weft::clock;
 use weft::counters::DropReason;
 use weft::datapath::inbound::Message;
 use weft::datapath::memory::MemoryWorker;
-use weft::topology::Guard;
+use weft::path::Sources;
+use weft::topology::{Guard, ViaView};
 use weft_tests::frames::{Packet, mac};
 
 use crate::traffic::{formats, packets, vni, vtep};
@@ -25,6 +27,7 @@ const SOURCES: [&str; 6] = [
     "203.0.113.7:4789", // by prefix
     "192.0.2.99:4789",  // a stranger
 ];
+const OWN: &str = "10.0.0.1:80";
 const PORTS: u32 = 5;
 
 /// What comes to a worker.
@@ -92,17 +95,31 @@ fn frames() -> impl Strategy<Value = (VnetHeader, Vec<u8>)> {
     prop_oneof![4 => whole(), 2 => damaged, 1 => noise]
 }
 
+/// What datagrams say that go over a third node.
+fn relays() -> impl Strategy<Value = Relay> {
+    let address = prop_oneof![Just(OWN), proptest::sample::select(&SOURCES[..])];
+    let hops = prop_oneof![Just(Hops::Zero), Just(Hops::One)];
+    (address.clone(), address, hops).prop_map(|(origin, to, hops)| Relay {
+        origin: vtep(origin),
+        to: vtep(to).ip(),
+        hops,
+    })
+}
+
 /// Datagrams of our networks with any frame, and anything else.
 fn datagrams() -> impl Strategy<Value = Input> {
     let header =
         prop_oneof![4 => Just(Some(100)), 2 => Just(Some(200)), 1 => Just(Some(300)), 1 => Just(None)];
-    let one = (header, frames(), formats());
+    let one = (header, frames(), formats(), proptest::option::of(relays()));
     let octets = proptest::collection::vec(one, 1..6).prop_map(|datagrams| {
         let octets: Vec<Vec<u8>> = datagrams
             .into_iter()
-            .map(|(vni, (_, frame), format)| match vni {
-                Some(vni) => [&tunnel::encode(format, Vni::new(vni).expect("24 bits"))[..], &frame].concat(),
-                None => frame,
+            .map(|(vni, (_, frame), format, relay)| {
+                match (vni.map(|vni| Vni::new(vni).expect("24 bits")), relay) {
+                    (Some(vni), None) => [&tunnel::encode(format, vni)[..], &frame].concat(),
+                    (Some(vni), Some(relay)) => [&relay.encode(vni)[..], &frame].concat(),
+                    (None, _) => frame,
+                }
             })
             .collect();
         (octets[0].len(), octets.concat())
@@ -142,11 +159,20 @@ fn node(offload: Offload, strict: bool) -> MemoryWorker {
     let down = worker.add_peer(vtep(SOURCES[3]), Format::Vxlan, first);
     worker.change(|topology| {
         topology.encap.vxlan_strict = strict;
-        topology.encap.own = vec![vtep("10.0.0.1:80")];
+        topology.encap.own = vec![vtep(OWN)];
+        topology.encap.seen_as = vec![vtep(OWN), vtep("[2001:db8::1]:80")];
+        (topology.encap.relay, topology.encap.clamp_mss) = (!strict, !strict);
         topology.networks[0].vlan_pass = true;
         topology.networks[1].flood_unknown = strict;
         topology.peers[usize::from(small.0)].path_mtu = Mtu::new(600).expect("an MTU");
         topology.peers[usize::from(down.0)].up = false;
+        for member in &mut topology.peers[..3] {
+            (member.member, member.geneve) = (true, Some(member.vtep));
+        }
+        // The way to the second leads over the first, that to the first is direct.
+        let path_mtu = Mtu::new(1500).expect("an MTU");
+        topology.peers[1].via =
+            Some(ViaView { to: topology.peers[0].vtep, path_mtu, dead: Sources::default() });
         topology.prefixes = vec![("203.0.113.0/24".parse().expect("a prefix"), small)];
         if let Some(port) = topology.ports.get_mut(&ports[0]) {
             (port.bum_pps, port.multicast_pps) = (10, 5);
@@ -179,6 +205,7 @@ fn apply(worker: &mut MemoryWorker, input: Input) {
         Input::Receive { from, format, stride, tos, mut octets } => {
             let (from, len) = (vtep(SOURCES[from]).ip(), octets.len());
             worker.receive(&[Message { from, format, start: 0, len, stride, tos }], &mut octets);
+            worker.sink.flush();
         }
         Input::Learn => worker.learn(),
         Input::Wait(millis) => worker.now += Duration::from_millis(millis.into()),

@@ -1,5 +1,6 @@
 use super::*;
 use crate::coalesce::{Coalescer, Offload};
+use crate::testing::{self, Packet, pattern};
 use proptest::prelude::*;
 
 /// What a pod's kernel would hand over, as a test describes it.
@@ -232,4 +233,150 @@ fn a_plain_frame_is_no_super_frame() {
     assert_eq!(refused(VnetHeader { gso: Some((Gso::TcpV4, 0)), ..header }), SegmentError::NoSize);
     assert_eq!(refused(VnetHeader { gso: Some((Gso::TcpV6, 9)), ..header }), SegmentError::Headers);
     assert_eq!(refused(VnetHeader { gso: Some((Gso::TcpV4, 1)), ..header }), SegmentError::TooMany(2500));
+}
+
+proptest! {
+    #[test]
+    fn a_tcp_super_frame_cut_smaller_is_as_if_the_pod_had_asked_for_it(shape in shapes(), packet in 0usize..1600) {
+        let (frame, header) = shape.build();
+        let whole = SuperFrame::new(&frame, &header).unwrap();
+        let headers = whole.head_len() - Layers::of(&frame).l3;
+        let fits = whole.segment_len(0) - whole.head_len() + headers <= packet;
+        match whole.fitting(packet) {
+            Some(cut) if fits => prop_assert_eq!(cut.segment(0), whole.segment(0), "unchanged"),
+            Some(cut) => {
+                prop_assert!(!shape.udp);
+                let size = u16::try_from(packet - headers).unwrap();
+                let asked = VnetHeader { gso: header.gso.map(|(gso, _)| (gso, size)), ..header };
+                let asked = SuperFrame::new(&frame, &asked).unwrap();
+                prop_assert_eq!(cut.segments(), asked.segments());
+                for index in 0..cut.segments() {
+                    prop_assert_eq!(cut.segment(index), asked.segment(index));
+                }
+            }
+            None if shape.udp => prop_assert!(!fits),
+            None => prop_assert!(packet <= headers || shape.payload.len() > MAX_SEGMENTS * (packet - headers)),
+        }
+    }
+
+    #[test]
+    fn a_plain_tcp_frame_that_is_cut_carries_the_same(
+        v6: bool, tags in 0usize..3, sack: bool, flags in any::<u8>(), len in 1usize..3000, packet in 200usize..1500,
+        unfinished: bool,
+    ) {
+        let options = if sack { &[1, 1, 5, 10, 0, 0, 0, 1, 0, 0, 0, 2][..] } else { &[1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8] };
+        let flags = flags & (ACK | PSH | FIN | ECE);
+        let mut frame = Packet { v6, tags, ..Packet::tcp(flags, options, len) }.frame();
+        let layers = Layers::of(&frame);
+        let left = unfinished.then(|| {
+            testing::leave_unfinished(&mut frame);
+            Unfinished { start: u16::try_from(layers.l4).unwrap(), offset: 16 }
+        });
+        frame.extend([0xee; 3]);
+        let whole = SuperFrame::of_plain(&frame, &layers, left).expect("it can be cut");
+        prop_assert_eq!(whole.segments(), 1);
+        let cut = whole.fitting(packet).expect("room for payload");
+        let segments: Vec<_> = (0..cut.segments()).map(|index| cut.segment(index)).collect();
+        let mut payload: Vec<u8> = Vec::new();
+        for segment in &segments {
+            let layers = Layers::of(segment);
+            prop_assert!(testing::is_valid(segment) && layers.end - layers.l3 <= packet);
+            prop_assert_eq!(segment[layers.l4 + 13] & (ACK | ECE), flags & (ACK | ECE));
+            payload.extend(&segment[layers.payload(segment)..]);
+        }
+        prop_assert_eq!(payload, pattern(len));
+        let last = &segments[segments.len() - 1];
+        prop_assert_eq!(last[layers.l4 + 13], flags, "FIN and PSH come last");
+    }
+
+    #[test]
+    fn any_octets_are_cut_as_a_plain_frame_or_not(
+        octets in proptest::collection::vec(any::<u8>(), 0..200), kind in 0usize..3, start: u16, packet in 0usize..200,
+    ) {
+        let mut frame = octets;
+        if frame.len() > 24 && kind < 2 {
+            frame[12..15].copy_from_slice([[8, 0, 0x45], [0x86, 0xdd, 0x60]][kind].as_slice());
+            frame[23] = TCP;
+        }
+        let unfinished = Some(Unfinished { start: start % 60, offset: 16 });
+        for unfinished in [None, unfinished] {
+            let whole = SuperFrame::of_plain(&frame, &Layers::of(&frame), unfinished);
+            if let Some(cut) = whole.and_then(|whole| whole.fitting(packet)) {
+                prop_assert!(cut.segment(0).len() - Layers::of(&frame).l3 <= packet);
+            }
+        }
+    }
+}
+
+/// Whether a plain frame may be cut.
+fn is_cut(frame: &[u8]) -> bool {
+    SuperFrame::of_plain(frame, &Layers::of(frame), None).is_some()
+}
+
+#[test]
+fn a_plain_frame_is_cut_only_where_its_receiver_cannot_tell() {
+    let right = || Packet::tcp(ACK, &[], 1000);
+    assert!(is_cut(&right().frame()));
+    for flag in [0x02, 0x04, 0x20, CWR] {
+        assert!(!is_cut(&Packet::tcp(ACK | flag, &[], 1000).frame()), "flag {flag:#x}");
+    }
+    let mut reserved = right();
+    reserved.data[12] |= 1;
+    assert!(!is_cut(&reserved.frame()));
+    assert!(!is_cut(&Packet::tcp(ACK, &[], 0).frame()), "no payload");
+    assert!(!is_cut(&Packet::udp(1000).frame()));
+    assert!(!is_cut(&Packet { fragment: testing::MF, ..right() }.frame()));
+    assert!(!is_cut(&Packet { ip_options: vec![1; 4], ..right() }.frame()));
+    assert!(!is_cut(&[]));
+}
+
+#[test]
+fn a_plain_frame_with_an_option_that_is_its_own_is_not_cut() {
+    let is_cut = |options: &[u8]| {
+        let mut options = options.to_vec();
+        options.resize(options.len().next_multiple_of(4), 1);
+        is_cut(&Packet::tcp(ACK, &options, 1000).frame())
+    };
+    assert!(is_cut(&[8, 10, 0, 0, 0, 0, 0, 0, 0, 0]) && is_cut(&[5, 10, 0, 0, 0, 0, 0, 0, 0, 0]));
+    assert!(is_cut(&[1, 1, 1, 0]), "fill and end");
+    for kind in [2, 3, 4, 19, 29, 30, 34, 253] {
+        assert!(!is_cut(&[kind, 4, 0, 0]), "kind {kind}");
+        assert!(!is_cut(&[1, 1, 8, 10, 0, 0, 0, 0, 0, 0, 0, 0, kind, 4, 0, 0]), "kind {kind} later");
+    }
+    assert!(!is_cut(&[8, 1, 0, 0]) && !is_cut(&[8, 9, 0, 0]), "lengths that do not add up");
+}
+
+#[test]
+fn a_plain_frame_that_is_corrupt_is_not_made_right() {
+    for v6 in [false, true] {
+        let mut frame = Packet { v6, ..Packet::tcp(ACK, &[], 1000) }.frame();
+        let (layers, last) = (Layers::of(&frame), frame.len() - 1);
+        for at in (layers.l4..last).step_by(97).chain([last, layers.l3 + 8]) {
+            frame[at] ^= 0x10;
+            assert!(!is_cut(&frame), "octet {at}");
+            frame[at] ^= 0x10;
+        }
+        assert!(is_cut(&frame));
+
+        testing::leave_unfinished(&mut frame);
+        let unfinished = |start, offset| {
+            SuperFrame::of_plain(&frame, &layers, Some(Unfinished { start, offset })).is_some()
+        };
+        let l4 = u16::try_from(layers.l4).unwrap();
+        assert!(unfinished(l4, 16));
+        assert!(!unfinished(l4, 6) && !unfinished(l4 - 20, 16), "of something else");
+        assert!(!is_cut(&frame), "as if it were finished");
+        let mut wrong = frame.clone();
+        wrong[layers.l4 + 16] ^= 1;
+        let whole = SuperFrame::of_plain(&wrong, &layers, Some(Unfinished { start: l4, offset: 16 }));
+        assert!(whole.is_none(), "a wrong sum of the pseudo-header");
+    }
+}
+
+#[test]
+fn no_super_frame_is_cut_into_more_segments_than_any_kernel_makes() {
+    let (frame, header) = Shape { payload: vec![7; MAX_SEGMENTS * 8 + 1], options: 0, ..tcp(ACK) }.build();
+    let whole = SuperFrame::new(&frame, &header).unwrap();
+    assert_eq!(whole.fitting(40 + 9).map(|cut| cut.segments()), Some((MAX_SEGMENTS * 8 + 1).div_ceil(9)));
+    assert!(whole.fitting(40 + 8).is_none() && whole.fitting(40).is_none() && whole.fitting(0).is_none());
 }

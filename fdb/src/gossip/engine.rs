@@ -231,6 +231,7 @@ impl Engine {
             Kind::Replication => {
                 self.replica.handle_message(message.sender.node, &message.payload, now, rng)?;
             }
+            kind @ Kind::Path => return Err(seal::Refusal::UnknownKind { kind: kind as u8 }.into()),
         }
         Ok(())
     }

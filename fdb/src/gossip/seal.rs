@@ -17,7 +17,8 @@
 //! What the seal does not do: any holder of the key can speak as any node; and a datagram does not name its receiver, so
 //! that who is on the way can bring it to another node, once. Messages must bear both.
 //!
-//! [`stream`] seals what goes over TCP.
+//! [`stream`] seals what goes over TCP. [`Gate::for_paths`] seals what probes the paths of the data, under keys of its own:
+//! no counter is used twice with one key.
 
 mod cipher;
 mod keys;
@@ -113,6 +114,27 @@ pub enum Kind {
     Membership = 1,
     /// A message of the replication of the FDB.
     Replication = 2,
+    /// A message about the path between two nodes, of a gate [for paths](Gate::for_paths). (3 is what gates say to each other.)
+    Path = 4,
+}
+
+/// What a gate is for: its keys are derived for that, and it takes nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// Membership and replication; strangers are challenged.
+    Gossip,
+    /// Probes of paths; of strangers nothing is taken.
+    Paths,
+}
+
+impl Purpose {
+    /// What the key of a sender is derived for.
+    const fn info(self) -> &'static [u8] {
+        match self {
+            Self::Gossip => b"weft gossip v1",
+            Self::Paths => b"weft path v1",
+        }
+    }
 }
 
 /// A message of a process that is known: genuine, and here for the first time.
@@ -243,7 +265,20 @@ impl Gate {
     /// The seal of process `me`, whose boot id was never used before.
     #[must_use]
     pub fn new(me: Process, mode: Mode) -> Self {
-        Self { me, sealer: Sealer::new(me, &mode), mode, opener: Opener::new(me) }
+        Self::with_purpose(Purpose::Gossip, me, mode)
+    }
+
+    /// The seal of what process `me` says about paths: [`Kind::Path`]. It takes messages of processes that it was told to
+    /// [trust](Gate::trust), and neither challenges nor answers anybody. One process makes one such gate: its counters
+    /// begin at 0.
+    #[must_use]
+    pub fn for_paths(me: Process, mode: Mode) -> Self {
+        Self::with_purpose(Purpose::Paths, me, mode)
+    }
+
+    fn with_purpose(purpose: Purpose, me: Process, mode: Mode) -> Self {
+        let sealer = Sealer::new(purpose, me, &mode);
+        Self { me, sealer, mode, opener: Opener::new(purpose, me) }
     }
 
     // ---- datagrams ----
@@ -326,6 +361,16 @@ impl Gate {
     ) -> Result<Vec<u8>, TrustError> {
         let nonce = self.opener.ask(who, now, rng).ok_or(TrustError::NotAsked(who))?;
         Ok(self.control(opener::challenge(nonce)).ok_or(SealError::Exhausted)?)
+    }
+
+    /// In whose name a datagram comes, which anybody can write: nothing is decrypted.
+    ///
+    /// # Errors
+    ///
+    /// What [`Gate::open`] says of octets that are no datagram.
+    pub fn sender(&self, octets: &[u8]) -> Result<Process, Refusal> {
+        let prefix = wire::decode(octets)?.prefix;
+        Ok(Process { node: prefix.node, boot: prefix.boot })
     }
 
     /// The known process of a node.

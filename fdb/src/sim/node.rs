@@ -2,10 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use encap::Format;
+use encap::{Format, MacAddr, Vni};
 
 use crate::gossip::identity::BootId;
-use crate::replica::NodeInfo;
+use crate::replica::{MacRecord, NodeInfo};
 
 /// A node with VTEPs at the usual ports of an address.
 #[must_use]
@@ -20,4 +20,10 @@ pub fn node_info(v4: Ipv4Addr, name: &str, boot: BootId) -> NodeInfo {
         version: "1".to_owned(),
         boot,
     }
+}
+
+/// An address that lives at the node that says it, was learned there and never moved; no IP address is known.
+#[must_use]
+pub fn mac_record(vni: Vni, mac: MacAddr) -> MacRecord {
+    MacRecord { vni, mac, ips: Vec::new(), dst: None, mob_seq: 0, is_static: false, router: false }
 }

@@ -12,7 +12,7 @@ use fdb::gossip::members::{MemberEvent, MemberState};
 use fdb::gossip::seal::{Key as Secret, Keyring, Mode, Process};
 use fdb::gossip::{members, seal};
 use fdb::replica::{self, Key, MacRecord, Record};
-use fdb::sim::{Dice, node_info};
+use fdb::sim::{Dice, mac_record, node_info};
 
 /// What the network does to datagrams, in per cent of them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -220,15 +220,7 @@ impl World {
             host.says.remove(&key);
             engine.remove(&key, now);
         } else {
-            let record = Record::Mac(MacRecord {
-                vni,
-                mac,
-                ips: Vec::new(),
-                dst: None,
-                mob_seq,
-                is_static: false,
-                router: false,
-            });
+            let record = Record::Mac(MacRecord { mob_seq, ..mac_record(vni, mac) });
             engine.put(&record, now).expect("few records");
             host.says.insert(key, record);
         }
@@ -242,19 +234,11 @@ impl World {
         for last in 0..count {
             let [.., high, low] = n.to_be_bytes();
             let mac = MacAddr::new([2, 0, 1, high, low, last]);
-            let record = MacRecord {
-                vni,
-                mac,
-                ips: Vec::new(),
-                dst: None,
-                mob_seq: 0,
-                is_static: false,
-                router: false,
-            };
+            let record = Record::Mac(mac_record(vni, mac));
             let host = &mut self.hosts[n];
             let Some(engine) = &mut host.engine else { return };
-            engine.put(&Record::Mac(record.clone()), now).expect("few records");
-            host.says.insert(Key::Mac(vni, mac), Record::Mac(record));
+            engine.put(&record, now).expect("few records");
+            host.says.insert(Key::Mac(vni, mac), record);
         }
         self.drain(n);
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use encap::{Format, MacAddr, Vni};
 use fdb::gossip::identity::{BootId, Epoch, NodeId};
 use fdb::replica::{Config, KEEP_OLD_EPOCH, Key, MacRecord, NodeInfo, Output, Record, Replica};
-use fdb::sim::{Cluster, News, Weather};
+use fdb::sim::{Cluster, News, Weather, mac_record};
 
 use super::disk::{Disk, DiskFault};
 
@@ -352,13 +352,6 @@ fn notice(nodes: &mut [Node], n: usize, output: Output) {
 
 fn record(vni: u8, mac: u8, mob_seq: u32) -> Record {
     let (vni, mac) = (Vni::from_octets([0, 1, vni]), MacAddr::new([2, 0, 0, 0, 0, mac]));
-    Record::Mac(MacRecord {
-        vni,
-        mac,
-        ips: vec![[10, 0, 0, 1].into()],
-        dst: None,
-        mob_seq,
-        is_static: false,
-        router: false,
-    })
+    let ips = vec![[10, 0, 0, 1].into()];
+    Record::Mac(MacRecord { ips, mob_seq, ..mac_record(vni, mac) })
 }

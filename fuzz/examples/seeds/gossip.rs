@@ -41,14 +41,14 @@ pub(super) fn all() -> Vec<Seed> {
 
 /// A message to the first node.
 #[derive(Clone)]
-struct Said {
-    sender: usize,
-    at: Duration,
-    message: Vec<u8>,
+pub(super) struct Said {
+    pub(super) sender: usize,
+    pub(super) at: Duration,
+    pub(super) message: Vec<u8>,
 }
 
 /// Up to four files of as many messages as fit.
-fn scripts(target: &'static str, name: &str, kind: u8, said: &[Said]) -> Vec<Seed> {
+pub(super) fn scripts(target: &'static str, name: &str, kind: u8, said: &[Said]) -> Vec<Seed> {
     let mut files: Vec<Vec<u8>> = vec![Vec::new()];
     let mut last = Duration::ZERO;
     for Said { sender, at, message } in said.iter().filter(|said| said.message.len() <= MAX_PAYLOAD + 1) {

@@ -3,9 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use encap::checksum::Sum;
-use encap::relay::Relay;
+use encap::relay::{Hops, Relay};
 use encap::vnet::{Gso, Unfinished, VnetHeader};
-use encap::{MacAddr, Vni, geneve, neighbor, vxlan};
+use encap::{Format, MacAddr, Vni, control, geneve, neighbor, vxlan};
 use fdb::gossip::frame::encode;
 use fdb::gossip::seal::stream::{Callee, Caller};
 use fdb::gossip::seal::{Gate, Key, Keyring, Kind};
@@ -18,14 +18,14 @@ use super::{Seed, seed};
 const MAC: MacAddr = MacAddr::new([2, 0, 0, 0, 0, 7]);
 
 pub(super) fn all() -> Vec<Seed> {
-    [datagrams(), frames(), texts(), requests(), sealed(), streams()].concat()
+    [datagrams(), frames(), too_big(), texts(), requests(), sealed(), streams()].concat()
 }
 
 fn datagrams() -> Vec<Seed> {
     let vni = Vni::from_octets([0, 0, 100]);
     let frame = tcp(40);
     let origin = SocketAddr::from(([10, 0, 0, 1], 4789)).into();
-    let relay = Relay { origin, to: "fd00::3".parse().expect("an address") };
+    let relay = Relay { origin, to: "fd00::3".parse().expect("an address"), hops: Hops::One };
     let option = [1, 2, 3, 1, b'a', b'b', b'c', b'd'];
     let mut optional = [&geneve::encode(vni)[..], &option, &frame].concat();
     optional[0] = 2;
@@ -34,6 +34,9 @@ fn datagrams() -> Vec<Seed> {
         seed("geneve", "frame", [&geneve::encode(vni)[..], &frame].concat()),
         seed("geneve", "option", optional),
         seed("geneve", "relay", [&relay.encode(vni)[..], &frame].concat()),
+        seed("control", "relay", [&relay.encode(vni)[..], &frame].concat()),
+        seed("control", "vxlan", [control::write_head(Format::Vxlan, 48).octets(), &[7; 90]].concat()),
+        seed("control", "geneve", [control::write_head(Format::Geneve, 48).octets(), &[7; 90]].concat()),
     ]
 }
 
@@ -62,13 +65,54 @@ fn frames() -> Vec<Seed> {
     ]
 }
 
+/// Frames before which stand a virtio-net header and the MTU of the path.
+fn too_big() -> Vec<Seed> {
+    let tcp = tcp(600);
+    let mut udp = tcp.clone();
+    udp[23] = 17;
+    let mut fragmented = udp.clone();
+    fragmented[20] = 0; // no DF
+    fix_ip(&mut udp);
+    fix_ip(&mut fragmented);
+    let six = [&tcp[..12], &[0x86, 0xdd, 0x60, 0, 0, 0, 2, 108, 6, 64], &[0xfd; 32], &tcp[34..]].concat();
+    let mut syn = tcp[..54].to_vec();
+    (syn[16], syn[17], syn[46], syn[47]) = (0, 44, 0x60, 2);
+    fix_ip(&mut syn);
+    syn.extend([2, 4, 5, 180]);
+    let plain = VnetHeader::default();
+    let whole = VnetHeader {
+        gso: Some((Gso::TcpV4, 500)),
+        unfinished: Some(Unfinished { start: 34, offset: 16 }),
+        verified: false,
+        header_len: 54,
+    };
+    let case = |name, mtu: u16, vnet: VnetHeader, frame: &[u8]| {
+        seed("too_big", name, [&mtu.to_be_bytes()[..], &vnet.encode(), frame].concat())
+    };
+    vec![
+        case("tcp", 300, plain, &tcp),
+        case("tcp-super", 300, whole, &tcp),
+        case("udp", 300, plain, &udp),
+        case("udp-fragments", 300, plain, &fragmented),
+        case("udp-super", 300, VnetHeader { gso: Some((Gso::Udp, 400)), ..whole }, &fragmented),
+        case("ipv6-super", 300, VnetHeader { gso: Some((Gso::TcpV6, 500)), unfinished: None, ..whole }, &six),
+        case("syn", 1280, plain, &syn),
+    ]
+}
+
+/// Writes the right checksum of an IPv4 header without options.
+fn fix_ip(frame: &mut [u8]) {
+    frame[24..26].fill(0);
+    let sum = Sum::of(&frame[14..34]).complement();
+    frame[24..26].copy_from_slice(&sum);
+}
+
 /// A TCP segment with right checksums.
 fn tcp(payload: usize) -> Vec<u8> {
     let total = u16::try_from(40 + payload).expect("a short frame").to_be_bytes();
     let mut frame = [&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0][..], &total].concat();
     frame.extend([0, 1, 0x40, 0, 64, 6, 0, 0, 10, 32, 0, 1, 10, 32, 0, 2]);
-    let sum = Sum::of(&frame[14..34]).complement();
-    frame[24..26].copy_from_slice(&sum);
+    fix_ip(&mut frame);
     frame.extend([0x12, 0x34, 0, 80, 0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x10, 2, 0, 0, 0, 0, 0]);
     frame.extend((0..payload).map(|n| n as u8));
     let (from, to) = ([10, 32, 0, 1].into(), [10, 32, 0, 2].into());

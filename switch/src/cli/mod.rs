@@ -1,7 +1,7 @@
 //! The command line: one file a command, each a client of the daemon's API.
 //!
 //! Data goes to standard output, messages to standard error. Exit codes: 0 ok, 1 failed, 2 usage, 3 the daemon cannot be
-//! reached, 4 it runs, but degraded (`status` only).
+//! reached, 4 it runs, but degraded (`status`, `doctor`).
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -19,6 +19,7 @@ mod client;
 mod completions;
 mod config;
 mod demo;
+mod doctor;
 mod drops;
 mod fdb;
 mod forget;
@@ -27,6 +28,7 @@ mod leave;
 mod man;
 mod neigh;
 mod network;
+mod path;
 mod peer;
 mod port;
 mod reload;
@@ -48,10 +50,11 @@ mod watch;
                   weft run                                the daemon, in the foreground\n  \
                   weft status                             does everything work?\n  \
                   weft status --watch                     and does it go on working?\n  \
+                  weft doctor                             what is wrong, and what mends it?\n  \
                   weft drops                              where did my frames go?\n  \
                   weft -j fdb show | jq .entries          who is where, for a script\n\n\
                   Exit codes: 0 ok; 1 failed; 2 the command or its arguments are wrong; 3 the daemon cannot be \
-                  reached; 4 it runs, and something does not work (status only)."
+                  reached; 4 it runs, and something does not work (status, doctor)."
 )]
 struct Cli {
     #[command(flatten)]
@@ -119,6 +122,10 @@ enum Command {
     Network(network::NetworkArgs),
     /// Show and change the forwarding database: which MAC address is where
     Fdb(fdb::FdbArgs),
+    /// Show the paths to other hosts: how large a packet passes, and how well
+    Path(path::PathArgs),
+    /// Look for what is wrong with this node and its peers, and say what mends it
+    Doctor(doctor::DoctorArgs),
     /// Show which MAC address has which IP address
     Neigh(neigh::NeighArgs),
     /// Show where every frame went, and why frames were dropped
@@ -129,7 +136,7 @@ enum Command {
     Config(config::ConfigArgs),
     /// Make the daemon read its configuration again, as SIGHUP does
     #[command(
-        after_help = "Networks, ports, peers, [encap], [log] and `join` of [gossip] change while frames flow. [node], \
+        after_help = "Networks, ports, peers, [encap], [path], [log] and `join` of [gossip] change while frames flow. [node], \
                       [underlay], [datapath] and the rest of [gossip] need a restart: a change there refuses the \
                       whole reload. A file with an error changes nothing. What the command line added stays.\n\n\
                       Example:\n  weft config check /etc/weft/weft.toml && weft reload\n\n\
@@ -185,6 +192,8 @@ pub fn main() -> ExitCode {
         Command::Port(args) => port::run(global, args),
         Command::Network(args) => network::run(global, args),
         Command::Fdb(args) => fdb::run(global, args),
+        Command::Path(args) => path::run(global, args),
+        Command::Doctor(args) => doctor::run(global, &args),
         Command::Neigh(args) => neigh::run(global, args),
         Command::Drops(args) => drops::run(global, &args),
         Command::Key(args) => key::run(global, args),

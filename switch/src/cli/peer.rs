@@ -110,14 +110,8 @@ pub(super) fn render(peers: &Peers) -> String {
         return "No peers: [gossip] `join` finds other nodes, `weft peer add` or [[peer]] adds a static peer.\n".to_owned();
     }
     let with_members = peers.entries.iter().any(|p| p.kind == PeerKind::Member);
-    let mut text = if with_members { render_members(peers) } else { render_static(peers) };
-    for peer in &peers.entries {
-        for item in &peer.degraded {
-            let since = table::duration(item.since_s);
-            text.push_str(&format!("\n{}: {} (for {since})\n", peer.name, item.cause));
-        }
-    }
-    text
+    let rows = if with_members { render_members(peers) } else { render_static(peers) };
+    rows + &table::causes(peers.entries.iter().map(|peer| (peer.name.as_str(), &peer.degraded[..])))
 }
 
 fn render_static(peers: &Peers) -> String {

@@ -1,4 +1,9 @@
-//! Aligned columns for people.
+//! Aligned columns for people, and what stands below them.
+
+use crate::control::protocol::Degraded;
+
+/// Names in one line, at most.
+const LISTED: usize = 5;
 
 /// Rows under a header; every column but the last is as wide as its widest cell.
 ///
@@ -21,6 +26,27 @@ pub(super) fn render<const N: usize>(header: [&str; N], rows: &[[String; N]]) ->
         text.push('\n');
     }
     text
+}
+
+/// What is wrong with each of some peers, a paragraph each; what is wrong with several is said once.
+pub(super) fn causes<'a>(peers: impl Iterator<Item = (&'a str, &'a [Degraded])>) -> String {
+    let mut causes: Vec<(&str, u64, Vec<&str>)> = Vec::new();
+    for (peer, item) in peers.flat_map(|(peer, degraded)| degraded.iter().map(move |item| (peer, item))) {
+        match causes.iter_mut().find(|(cause, ..)| *cause == item.cause) {
+            Some((_, since_s, peers)) => {
+                *since_s = (*since_s).max(item.since_s);
+                peers.push(peer);
+            }
+            None => causes.push((&item.cause, item.since_s, vec![peer])),
+        }
+    }
+    let paragraph = |(cause, since_s, peers): (&str, u64, Vec<&str>)| {
+        let more = peers.len().saturating_sub(LISTED);
+        let and = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let peers = peers[..peers.len() - more].join(", ");
+        format!("\n{peers}{and}: {cause} (for {})\n", duration(since_s))
+    };
+    causes.into_iter().map(paragraph).collect()
 }
 
 /// A text, or `-` where there is none.
@@ -62,6 +88,17 @@ mod tests {
     fn columns_are_aligned_and_lines_have_no_trailing_blanks() {
         let rows = [["web".to_owned(), String::new()], ["database".to_owned(), "up".to_owned()]];
         assert_eq!(render(["NAME", "STATE"], &rows), "NAME      STATE\nweb\ndatabase  up\n");
+    }
+
+    #[test]
+    fn what_is_wrong_with_several_is_said_once() {
+        let item = |cause: &str, since_s| Degraded { cause: cause.to_owned(), since_s };
+        let (both, one) = ([item("plain", 9), item("loss", 5)], [item("plain", 70)]);
+        let text = causes([("a", &both[..]), ("b", &one)].into_iter());
+        assert_eq!(text, "\na, b: plain (for 1m10s)\n\na: loss (for 5s)\n");
+        let names: Vec<String> = (1..=7).map(|n| n.to_string()).collect();
+        let text = causes(names.iter().map(|name| (name.as_str(), &one[..])));
+        assert_eq!(text, "\n1, 2, 3, 4, 5 and 2 more: plain (for 1m10s)\n");
     }
 
     #[test]

@@ -1,12 +1,14 @@
 use clap::CommandFactory;
+use encap::Format;
 
 use super::*;
 use crate::control::protocol::{
-    DegradedSubject, DropCount, Drops, Fdb, FdbEntry, FdbEvent, FdbHistory, FdbHistoryEntry, FdbState,
-    GossipStatus, Health, KeyEntry, Keys, Neigh, NeighEntry, Networks, PeerEntry, PeerKind, PeerState, Peers,
-    PortEntry, PortState, Ports, Status,
+    DegradedSubject, Doctor, DropCount, Drops, Fdb, FdbEntry, FdbEvent, FdbHistory, FdbHistoryEntry,
+    FdbState, Fixed, GossipStatus, Health, KeyEntry, Keys, MatrixEntry, Neigh, NeighEntry, Networks,
+    PeerEntry, PeerKind, PeerState, Peers, PortEntry, PortState, Ports, Status,
 };
 use crate::counters::DropReason;
+use crate::doctor::{Check, Finding, Fix, Severity};
 
 fn parse(args: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(args.split_whitespace())
@@ -110,6 +112,9 @@ fn the_commands_of_the_contract_are_understood() {
         "weft fdb thaw 02:00:00:00:00:01",
         "weft neigh --network pods",
         "weft drops --all",
+        "weft doctor",
+        "weft -j doctor --fix",
+        "weft doctor --config a.toml",
         "weft key new",
         "weft key new --output gossip.key",
         "weft key list -j",
@@ -310,7 +315,7 @@ fn members_stand_beside_static_peers_within_100_columns() {
         name: name.into(),
         address: "192.168.100.101".into(),
         port: 4789,
-        format: encap::Format::Geneve,
+        format: Format::Geneve,
         kind,
         state,
         path_mtu: encap::Mtu::new(1500).ok(),
@@ -404,6 +409,48 @@ fn a_port_that_is_not_up_says_why_below_the_table() {
     let text = port::render(&Ports { entries: vec![port] });
     assert!(text.ends_with("\nweb is waiting: no namespace\n"), "{text}");
     lines_within(&text, 80);
+}
+
+#[test]
+fn the_doctor_says_what_is_fine_then_what_is_not_then_what_passes() {
+    let cell = |size, answered| MatrixEntry {
+        peer: "node-b".to_owned(),
+        address: [10, 0, 0, 2].into(),
+        port: 4789,
+        format: Format::Vxlan,
+        size,
+        sent: 4,
+        answered,
+    };
+    let fix = Fix::receive_buffer(8 << 20);
+    let finding = Finding {
+        severity: Severity::Warning,
+        code: "receive_buffer".to_owned(),
+        subject: "node".to_owned(),
+        what: "small".to_owned(),
+        why: "bursts".to_owned(),
+        mend: "larger".to_owned(),
+        fixes: vec![fix.clone()],
+    };
+    let check =
+        |name: &str, findings| Check { name: name.to_owned(), fine: "all is well".to_owned(), findings };
+    let mut found = Doctor {
+        findings: vec![finding],
+        checks: vec![check("paths", 0), check("host", 1)],
+        matrix: vec![cell(100, true), cell(1280, true), cell(1500, false)],
+        ..Doctor::default()
+    };
+    let text = doctor::render(&found);
+    let expected = "paths  ok: all is well\nhost   1 finding\n\n\
+                    WARNING receive_buffer: node\n  what  small\n  why   bursts\n  mend  larger\n        \
+                    weft doctor --fix would do: sysctl -w net.core.rmem_max=8388608\n\n\
+                    PEER    ADDRESS   FORMAT/PORT  SMALL   MINIMUM  LINK\n\
+                    node-b  10.0.0.2  vxlan/4789   100 ok  1280 ok  1500 LOST (4x)\n";
+    assert_eq!(text, expected);
+    found.fixed = vec![Fixed { fix, before: Some(212_992), error: None }];
+    let text = doctor::render(&found);
+    assert!(text.contains("done: sysctl -w net.core.rmem_max=8388608 (was 212992)"), "{text}");
+    assert!(!text.contains("would do"), "{text}");
 }
 
 #[test]

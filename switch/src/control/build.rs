@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use encap::{Format, Mtu, PortId, Vni, VtepAddr};
 use ipnet::IpNet;
@@ -12,7 +13,10 @@ use super::config::{Dscp, NetworkConfig, PeerAddress, PortConfig, Reserved, Vlan
 use super::devices::Devices;
 use super::peers::Peer;
 use super::ports::{Port, State};
-use crate::topology::{EncapView, Guard, NetworkIndex, NetworkView, PeerIndex, PeerView, PortView, Topology};
+use crate::path::Sources;
+use crate::topology::{
+    Activity, EncapView, Guard, NetworkIndex, NetworkView, PeerIndex, PeerView, PortView, Topology, ViaView,
+};
 
 /// The most networks, and the most peers: their indexes have 16 bits.
 pub(super) const MOST: usize = u16::MAX as usize;
@@ -22,7 +26,15 @@ struct Told<'a> {
     index: PeerIndex,
     name: String,
     vtep: VtepAddr,
+    /// What it is sent, and where.
     format: Format,
+    to: VtepAddr,
+    geneve: Option<VtepAddr>,
+    /// All its addresses, of which the VTEP has one.
+    addresses: Vec<IpAddr>,
+    dead: Sources,
+    via: Option<ViaView>,
+    activity: Arc<Activity>,
     path: Option<Mtu>,
     is_on: Box<dyn Fn(Vni) -> bool + 'a>,
     is_member: bool,
@@ -38,13 +50,19 @@ impl<D: Devices> Control<D> {
         let hosts = hosts.map(|(place, p)| (p.vtep, peer_index(place)));
         // An address that is both is a member's: of two entries the later one stays.
         let vteps: Vec<_> = hosts.chain(told.iter().map(|told| (told.vtep, told.index))).collect();
+        // A member may send from, and be named by, its address of the other family; that takes no VTEP from another.
+        let (own, others) = vteps.split_at(vteps.len() - told.len());
+        let also = told.iter().flat_map(|told| told.addresses.iter().map(|ip| (*ip, told.index)));
+        let source = |(vtep, place): &(VtepAddr, PeerIndex)| (vtep.ip(), *place);
+        let sources = own.iter().map(source).chain(also).chain(others.iter().map(source));
+        let by_source = sources.collect();
         let peers = self.peers.iter().map(|peer| self.build_peer(peer));
         Topology {
             networks: networks.iter().map(|n| self.build_network(n, &told)).collect(),
             by_vni: networks.iter().enumerate().map(|(place, n)| (n.vni, network_index(place))).collect(),
             ports: self.ports.values().filter_map(|port| self.build_port(port)).collect(),
             peers: peers.chain(told.iter().map(|told| self.build_told(told))).collect(),
-            by_source: vteps.iter().map(|(vtep, place)| (vtep.ip(), *place)).collect(),
+            by_source,
             by_vtep: vteps.into_iter().collect(),
             prefixes: self.build_prefixes(),
             moved: self
@@ -62,11 +80,22 @@ impl<D: Devices> Control<D> {
         let Some(gossip) = &self.gossip else { return Vec::new() };
         let mut all = Vec::new();
         for (node, member) in &gossip.members {
-            let Some((format, vtep)) = member.tunnel else { continue };
-            let index = peer_index(self.peers.len() + all.len());
-            let (name, path) = (member.name(*node), member.path);
-            let is_on = Box::new(|vni| member.vnis.contains(&vni));
-            all.push(Told { index, name, vtep, format, path, is_on, is_member: true });
+            let (Some(vtep), Some((format, to))) = (member.vtep, self.sent_as(member)) else { continue };
+            all.push(Told {
+                index: peer_index(self.peers.len() + all.len()),
+                name: member.name(*node),
+                vtep,
+                format,
+                to,
+                geneve: member.site().map(|site| site.geneve),
+                addresses: member.addresses().collect(),
+                dead: member.found.as_ref().map_or_else(Sources::default, |found| found.dead),
+                via: self.via(member),
+                activity: Arc::clone(&member.activity),
+                path: self.path_mtu(member),
+                is_on: Box::new(|vni| member.vnis.contains(&vni)),
+                is_member: true,
+            });
         }
         let members: BTreeSet<IpAddr> = all.iter().map(|told| told.vtep.ip()).collect();
         for (&vtep, shared) in &gossip.shared {
@@ -76,10 +105,21 @@ impl<D: Devices> Control<D> {
             {
                 continue;
             }
-            let index = peer_index(self.peers.len() + all.len());
-            let (name, format, path) = (vtep.ip().to_string(), shared.format(), shared.path);
-            let is_on = Box::new(|vni| shared.is_on(vni));
-            all.push(Told { index, name, vtep, format, path, is_on, is_member: false });
+            all.push(Told {
+                index: peer_index(self.peers.len() + all.len()),
+                name: vtep.ip().to_string(),
+                vtep,
+                format: shared.format(),
+                to: vtep,
+                geneve: None,
+                addresses: Vec::new(),
+                dead: Sources::default(),
+                via: None,
+                activity: Arc::default(),
+                path: shared.path,
+                is_on: Box::new(|vni| shared.is_on(vni)),
+                is_member: false,
+            });
         }
         all
     }
@@ -130,8 +170,15 @@ impl<D: Devices> Control<D> {
         PeerView {
             name: peer.config.address.to_string().into(),
             vtep: peer.vtep,
+            to: peer.vtep,
             format: peer.format,
-            path_mtu: peer.path.unwrap_or(Mtu::IPV6_MIN),
+            member: false,
+            geneve: None,
+            dead: Sources::default(),
+            via: None,
+            activity: Arc::default(),
+            // Nothing is sent to a prefix, so no path of its lowers what its pods ask for.
+            path_mtu: peer.path.unwrap_or(if peer.is_prefix() { Mtu::MAX } else { Mtu::IPV6_MIN }),
             up: peer.is_up(),
             learn: !peer.is_prefix(),
             networks: networks
@@ -146,7 +193,13 @@ impl<D: Devices> Control<D> {
         PeerView {
             name: told.name.as_str().into(),
             vtep: told.vtep,
+            to: told.to,
             format: told.format,
+            member: told.is_member,
+            geneve: told.geneve,
+            dead: told.dead,
+            via: told.via,
+            activity: Arc::clone(&told.activity),
             path_mtu: told.path.unwrap_or(Mtu::IPV6_MIN),
             up: told.path.is_some(),
             learn: false,
@@ -175,7 +228,10 @@ impl<D: Devices> Control<D> {
         EncapView {
             vxlan_strict: self.config.encap.vxlan_reserved == Reserved::Strict,
             dscp_inherit: self.config.encap.dscp == Dscp::Inherit,
+            clamp_mss: self.config.path.clamp_mss,
+            relay: self.config.path.relay,
             own: self.addresses.iter().flat_map(|&ip| ports.map(|port| VtepAddr::new(ip, port))).collect(),
+            seen_as: self.own_vteps(),
         }
     }
 }

@@ -21,6 +21,7 @@ mod error;
 mod gossip;
 mod keys;
 mod parse;
+mod path;
 mod peer;
 mod read;
 mod reload;
@@ -31,6 +32,7 @@ mod values;
 pub use error::{ConfigError, Problem};
 pub use gossip::{GossipConfig, JoinAddress, JoinAddressError, JoinHost, MAX_JOIN};
 pub use keys::{KEYS, Section};
+pub use path::{Discovery, PathConfig};
 pub use peer::{PeerAddress, PeerAddressError, PeerConfig};
 
 /// The whole configuration, checked.
@@ -67,6 +69,8 @@ pub struct Config {
     /// `[gossip]`: how nodes find each other; gossip is on exactly when the section exists. Needs a restart, but for
     /// `join`.
     pub gossip: Option<GossipConfig>,
+    /// `[path]`: the ways to other nodes. Reloadable.
+    pub path: PathConfig,
     /// `[[network]]`: the L2 segments. Reloadable.
     pub networks: Vec<NetworkConfig>,
     /// `[[port]]`: the local TAPs. Reloadable.
@@ -105,7 +109,8 @@ impl Default for NodeConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnderlayConfig {
     /// `address`: this host's underlay addresses, at most one IPv4 and one IPv6; a string or a list. Default: empty,
-    /// which takes those of `interface`, or else the source address of the default route.
+    /// which takes those of `interface`, or else the source address of the default route: ones that last, and the same for
+    /// as long as the host has them.
     pub address: Vec<IpAddr>,
     /// `interface`: the device whose addresses to use; not together with `address`. Default: none.
     pub interface: Option<String>,

@@ -1,14 +1,19 @@
 //! What control needs of the world: devices it can open and close, and workers it can tell about it.
 
-use std::net::IpAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use encap::neighbor::FrameBuf;
 use encap::{MacAddr, Mtu, PortId, Vni, VtepAddr};
+use fdb::gossip::identity::NodeId;
+use fdb::gossip::seal::Mode;
 use ipnet::IpNet;
 
+use crate::doctor::{HostFacts, HostQuestions};
 use crate::io::netns::NetnsRef;
-use crate::topology::Topology;
+use crate::path::{self, Target, View};
+use crate::topology::{Activity, Topology};
 
 /// A TAP as the configuration asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +65,15 @@ pub struct UnderlayPath {
     pub mtu: Mtu,
 }
 
+/// A member whose path is watched.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// Who, and where.
+    pub target: Target,
+    /// Where workers note that it is sent frames.
+    pub activity: Arc<Activity>,
+}
+
 /// Devices and workers, as control drives them. The daemon implements it; tests have a twin in memory.
 pub trait Devices {
     /// Makes (or takes over) a TAP, sets it up and keeps it under `spec.id`.
@@ -72,8 +86,8 @@ pub trait Devices {
     /// Lets a TAP go; the device stays in its namespace when `keep` is set, else it is removed.
     fn close_port(&mut self, id: PortId, keep: bool);
 
-    /// Sets the MTU of a port's device, if it still has the MTU `from` that was set before.
-    fn change_mtu(&mut self, id: PortId, from: Mtu, to: Mtu);
+    /// Sets the MTU of a port's device, if it still has the MTU `from` that was set before; whether that was done.
+    fn change_mtu(&mut self, id: PortId, from: Mtu, to: Mtu) -> bool;
 
     /// The MTU of a port's device as it is now; `None` when it cannot be read.
     fn port_mtu(&self, id: PortId) -> Option<Mtu>;
@@ -84,11 +98,36 @@ pub trait Devices {
     /// How the underlay reaches a VTEP; `None` = no route.
     fn underlay_path(&self, vtep: VtepAddr) -> Option<UnderlayPath>;
 
-    /// The MTU of the link that carries the underlay address (the smaller one of two); `None` when it cannot be read.
+    /// The MTU of the link that carries the underlay address (the smaller one of two); `None` when it cannot be read, as while
+    /// the address is away.
     fn underlay_mtu(&self) -> Option<Mtu>;
 
     /// Hands the new topology to every worker.
     fn publish(&mut self, topology: Arc<Topology>);
+
+    /// Says whose paths are to be watched from now on, and how.
+    fn watch_paths(&mut self, config: path::Config, watched: Vec<Watched>);
+
+    /// Takes over the keys that probes are sealed with.
+    fn set_path_keys(&mut self, mode: Mode);
+
+    /// Passes on that somebody on the way called a datagram for a member too big.
+    fn path_too_big(&mut self, to: SocketAddr, mtu: u32);
+
+    /// Begins to find out which ports and sizes pass on the path to a member; its view tells of it.
+    fn examine_path(&mut self, node: NodeId);
+
+    /// What is known of the paths to all members.
+    fn path_views(&self) -> BTreeMap<NodeId, View>;
+
+    /// Begins to find out what the doctor wants to know of the host.
+    fn examine_host(&mut self, questions: HostQuestions);
+
+    /// What was found out of that.
+    fn host_facts(&self) -> HostFacts;
+
+    /// Device and inode of the network namespace of the underlay.
+    fn namespace(&self) -> Option<(u64, u64)>;
 
     /// Writes a frame that was made here to all ports of a network but the one it is about; it may be lost.
     fn announce(&mut self, vni: Vni, except: Option<PortId>, frame: &FrameBuf);

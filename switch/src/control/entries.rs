@@ -120,7 +120,7 @@ impl<D: Devices> Control<D> {
                 self.port_by_id(id).map_or_else(|| at.to_string(), |(name, _)| format!("port {name}"))
             }
             Location::Remote(vtep) => {
-                let member = self.gossip.as_ref().and_then(|gossip| gossip.by_vtep(vtep));
+                let member = self.gossip.as_ref().and_then(|gossip| gossip.by_ip(vtep.ip()));
                 match member {
                     Some((node, member)) => format!("node {}", member.name(node)),
                     None => format!("peer {}", vtep.ip()),

@@ -1,4 +1,4 @@
-//! Members: the nodes that gossip tells of, as peers, and what this node tells them.
+//! Members: the nodes that gossip tells of, as peers; `own` is what this node tells them.
 //!
 //! ```text
 //!  Link ── events ───> who is up             ─┐
@@ -8,25 +8,28 @@
 //!
 //! What a node says of addresses is of use only once its own address is known; what came earlier is asked for again.
 
+mod own;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use encap::{Format, MacAddr, Mtu, Vni, VtepAddr};
+use encap::{MacAddr, Vni, VtepAddr};
 use fdb::gossip::identity::{BootId, NodeId};
 use fdb::gossip::members::{MemberEvent, MemberId, MemberState};
 use fdb::neighbor;
-use fdb::replica::{Key, MAX_IPS, MacRecord, NodeInfo, Record, VtepRecord};
-use fdb::{Claim, ClaimOutcome, Kind, Location, Origin, UnclaimOutcome};
+use fdb::replica::{Key, MacRecord, NodeInfo, Record, VtepRecord};
+use fdb::{Claim, ClaimOutcome, Location, Origin, UnclaimOutcome};
 
-use super::config::Config;
+use super::Control;
 use super::devices::Devices;
 use super::history::{self, What};
 use super::protocol::FdbEvent;
 use super::shared::Shared;
-use super::{Control, mtu};
 use crate::gossip::{Link, News};
-use crate::topology::Moved;
+use crate::path::{Path, Site};
+use crate::topology::{Activity, Moved};
 
 /// How long strays for an address that moved away are handed over.
 const HAND_OVER: Duration = Duration::from_secs(3);
@@ -79,12 +82,19 @@ pub(super) struct Member {
     pub(super) since: Instant,
     /// What it says of itself; kept for people when it is down.
     pub(super) info: Option<NodeInfo>,
-    /// What it is sent, and where that goes; `None` while it is hidden, or has no address of a family of ours.
-    pub(super) tunnel: Option<(Format, VtepAddr)>,
+    /// What it is known by, whatever it is sent; `None` while it is hidden, or has no address of a family of ours.
+    pub(super) vtep: Option<VtepAddr>,
     /// Its networks.
     pub(super) vnis: BTreeSet<Vni>,
-    /// The IP MTU of the path to it; `None` = no route.
-    pub(super) path: Option<Mtu>,
+    /// Where it takes datagrams: one of each family that both nodes have and that has a route, the one to use if it works
+    /// first.
+    pub(super) sites: Vec<Site>,
+    /// The last ones that there were: routes that come and go are no reason to find everything out anew.
+    pub(super) known_sites: Vec<Site>,
+    /// What the watch over paths found out, of this run of it.
+    pub(super) found: Option<Path>,
+    /// Where workers note that it is sent frames.
+    pub(super) activity: Arc<Activity>,
 }
 
 impl Member {
@@ -129,9 +139,12 @@ impl Gossip {
                 state: MemberState::Down,
                 since: now,
                 info: None,
-                tunnel: None,
+                vtep: None,
                 vnis: BTreeSet::new(),
-                path: None,
+                sites: Vec::new(),
+                known_sites: Vec::new(),
+                found: None,
+                activity: Arc::default(),
             }
         })
     }
@@ -146,29 +159,24 @@ impl Gossip {
         self.members.iter().find(|(_, member)| member.origin == origin).map(|(node, member)| (*node, member))
     }
 
-    /// The member at a VTEP.
-    pub(super) fn by_vtep(&self, vtep: VtepAddr) -> Option<(NodeId, &Member)> {
-        let at = |member: &Member| member.tunnel.is_some_and(|(_, at)| at == vtep);
+    /// The member at an underlay address.
+    pub(super) fn by_ip(&self, ip: IpAddr) -> Option<(NodeId, &Member)> {
+        let sites = |member: &Member| member.sites.iter().any(|site| site.vxlan.ip() == ip);
+        let at = |member: &Member| member.vtep.is_some_and(|vtep| vtep.ip() == ip) || sites(member);
         self.members.iter().find(|(_, member)| at(member)).map(|(node, member)| (*node, member))
     }
 }
 
-/// What a member is sent, and where: what this node sends, to its address of a family of ours, IPv4 first.
-pub(super) fn tunnel(config: &Config, own: &[IpAddr], info: &NodeInfo) -> Option<(Format, VtepAddr)> {
+/// What a member is known by: its address of a family of ours, IPv4 first, and its port for VXLAN, also where it is sent
+/// Geneve, so that it stays the same when that changes.
+pub(super) fn vtep(own: &[IpAddr], info: &NodeInfo) -> Option<VtepAddr> {
     let ours = |v4: bool| own.iter().any(|ip| ip.is_ipv4() == v4);
     let v4 = info.v4.map(IpAddr::V4).filter(|_| ours(true));
     let ip = v4.or_else(|| info.v6.map(IpAddr::V6).filter(|_| ours(false)))?;
-    let format = config.encap.format;
-    let port = match format {
-        Format::Vxlan => info.vxlan_port,
-        Format::Geneve => info.geneve_port,
-    };
-    Some((format, VtepAddr::new(ip, port)))
+    Some(VtepAddr::new(ip, info.vxlan_port))
 }
 
 impl<D: Devices> Control<D> {
-    // ---- what others say ----
-
     /// Takes in what gossip heard.
     pub fn handle_gossip(&mut self, now: Instant) {
         let Some(gossip) = self.gossip.as_ref().filter(|gossip| !gossip.left) else { return };
@@ -230,10 +238,10 @@ impl<D: Devices> Control<D> {
     }
 
     fn member_info(&mut self, node: NodeId, info: NodeInfo, now: Instant) {
-        let tunnel = tunnel(&self.config, &self.addresses, &info);
+        let vtep = vtep(&self.addresses, &info);
         let Some(gossip) = &mut self.gossip else { return };
         let member = gossip.member(node, now);
-        if tunnel.is_none() {
+        if vtep.is_none() {
             tracing::warn!(
                 event = "member_unreachable",
                 node = info.name,
@@ -243,8 +251,13 @@ impl<D: Devices> Control<D> {
         if let Some(id) = member.unsaid.take() {
             say_state(&info.name, &id, MemberEvent::Up(id));
         }
-        if member.info.replace(info).is_none() || member.tunnel != tunnel {
-            member.tunnel = tunnel;
+        let boot = info.boot;
+        let before = member.info.replace(info);
+        if before.as_ref().is_none_or(|before| before.boot != boot) {
+            (member.found, self.watched) = (None, None);
+        }
+        if before.is_none() || member.vtep != vtep {
+            member.vtep = vtep;
             gossip.link.replay(node);
             self.drop_claims(node, now);
         }
@@ -256,8 +269,10 @@ impl<D: Devices> Control<D> {
     fn hide_member(&mut self, node: NodeId, now: Instant) {
         let member = self.gossip.as_mut().and_then(|gossip| gossip.members.get_mut(&node));
         let Some(member) = member else { return };
-        if let Some((_, vtep)) = member.tunnel.take() {
-            self.fallbacks.retain(|(at, _), _| *at != Some(vtep));
+        (member.found, self.watched) = (None, None);
+        (member.vtep, member.sites) = (None, Vec::new());
+        for site in std::mem::take(&mut member.known_sites) {
+            self.fallbacks.retain(|(at, _), _| at.is_none_or(|at| at.ip() != site.vxlan.ip()));
         }
         self.drop_claims(node, now);
         self.dirty = true;
@@ -289,7 +304,7 @@ impl<D: Devices> Control<D> {
 
     fn member_mac(&mut self, node: NodeId, vni: Vni, mac: MacAddr, record: &MacRecord, now: Instant) {
         let Some(member) = self.gossip.as_ref().and_then(|gossip| gossip.members.get(&node)) else { return };
-        let Some((_, vtep)) = member.tunnel else { return };
+        let Some(vtep) = member.vtep else { return };
         let MacRecord { mob_seq, is_static, dst, .. } = *record;
         let claim = Claim { origin: member.origin, at: dst.unwrap_or(vtep), mob_seq, is_static };
         let there = format!("node {}", member.name(node));
@@ -356,13 +371,11 @@ impl<D: Devices> Control<D> {
 
     /// An address moved from here to a node: others that do not know yet still send frames for it here.
     fn hand_over(&mut self, vni: Vni, mac: MacAddr, node: NodeId, now: Instant) {
+        let Some(member) = self.gossip.as_ref().and_then(|gossip| gossip.members.get(&node)) else { return };
+        let (Some(path_mtu), Some(site)) = (self.path_mtu(member), member.site()) else { return };
+        let to = site.geneve;
         let Some(gossip) = &mut self.gossip else { return };
-        let Some(member) = gossip.members.get(&node) else { return };
-        let (Some((_, vtep)), Some(path_mtu), Some(info)) = (member.tunnel, member.path, &member.info) else {
-            return;
-        };
         if gossip.moved.len() < MAX_MOVED {
-            let to = VtepAddr::new(vtep.ip(), info.geneve_port);
             gossip.moved.insert((vni, mac), Moved { to, path_mtu, until: now + HAND_OVER });
             self.dirty = true;
         }
@@ -390,97 +403,16 @@ impl<D: Devices> Control<D> {
     }
 
     fn find_path(&mut self, node: NodeId) {
-        let Some(member) = self.gossip.as_mut().and_then(|gossip| gossip.members.get_mut(&node)) else {
-            return;
-        };
-        let path = member.tunnel.and_then(|(_, vtep)| self.devices.underlay_path(vtep));
-        let path = path.map(|path| mtu::of_underlay(self.config.underlay.mtu, Some(path.mtu)));
-        if path != member.path {
-            member.path = path;
+        let Some(member) = self.gossip.as_ref().and_then(|gossip| gossip.members.get(&node)) else { return };
+        let sites = self.sites_of(member);
+        let member = self.gossip.as_mut().and_then(|gossip| gossip.members.get_mut(&node));
+        if let Some(member) = member.filter(|member| member.sites != sites) {
+            if !sites.is_empty() {
+                member.known_sites.clone_from(&sites);
+            }
+            member.sites = sites;
             self.dirty = true;
         }
-    }
-
-    // ---- what this node says ----
-
-    /// Says what changed of this node: itself, its networks, its addresses.
-    pub(super) fn publish(&mut self) {
-        if self.gossip.as_ref().is_none_or(|gossip| gossip.left) {
-            return;
-        }
-        let info = self.own_info();
-        let networks: BTreeSet<Vni> = self.config.networks.iter().map(|n| n.vni).collect();
-        let Some(gossip) = &mut self.gossip else { return };
-        if info != gossip.info {
-            gossip.link.publish(Key::NodeInfo, info.clone().map(Record::NodeInfo));
-            gossip.info = info;
-        }
-        for vni in gossip.networks.difference(&networks) {
-            gossip.link.publish(Key::VniJoin(*vni), None);
-        }
-        let new: Vec<Vni> = networks.difference(&gossip.networks).copied().collect();
-        for vni in &new {
-            gossip.link.publish(Key::VniJoin(*vni), Some(Record::VniJoin(*vni)));
-        }
-        gossip.networks = networks;
-        if !new.is_empty() {
-            // What others say of a network is kept only while it is here.
-            gossip.members.keys().for_each(|node| gossip.link.replay(*node));
-        }
-        self.publish_shared();
-        while let Some((vni, mac)) = self.neighbors.poll_changed() {
-            self.publish_address(vni, mac);
-        }
-    }
-
-    pub(super) fn publish_address(&mut self, vni: Vni, mac: MacAddr) {
-        let record = self.own_address(vni, mac);
-        let Some(gossip) = self.gossip.as_mut().filter(|gossip| !gossip.left) else { return };
-        let was_said =
-            if record.is_some() { !gossip.said.insert((vni, mac)) } else { gossip.said.remove(&(vni, mac)) };
-        if record.is_some() || was_said {
-            gossip.link.publish(Key::Mac(vni, mac), record);
-        }
-    }
-
-    /// What this node says of an address: only of what lives here, or behind a static peer that it shares.
-    fn own_address(&self, vni: Vni, mac: MacAddr) -> Option<Record> {
-        let entry = self.table.entry(vni, mac).filter(|entry| entry.origin.is_none())?;
-        let dst = match entry.location {
-            Location::Local(_) => None,
-            Location::Remote(vtep) => {
-                let shared = |p: &&super::peers::Peer| p.config.share && p.vtep == vtep;
-                self.peers.iter().find(shared).map(|_| Some(vtep))?
-            }
-        };
-        let is_static = entry.kind == Kind::Static;
-        let (mut ips, router) = self.neighbors.ips_of(vni, mac);
-        ips.truncate(MAX_IPS);
-        Some(Record::Mac(MacRecord { vni, mac, ips, dst, mob_seq: entry.mob_seq, is_static, router }))
-    }
-
-    fn own_info(&self) -> Option<NodeInfo> {
-        let gossip = self.gossip.as_ref()?;
-        let seen = || self.addresses.iter().map(|ip| self.config.underlay.seen_as(*ip));
-        let v4 = seen().find_map(|ip| if let IpAddr::V4(ip) = ip { Some(ip) } else { None });
-        let v6 = seen().find_map(|ip| if let IpAddr::V6(ip) = ip { Some(ip) } else { None });
-        Some(NodeInfo {
-            v4,
-            v6,
-            vxlan_port: self.config.underlay.vxlan_port,
-            geneve_port: self.config.underlay.geneve_port,
-            format: self.config.encap.format,
-            name: self.config.node.name.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            boot: gossip.boot,
-        })
-    }
-
-    /// The VTEPs by which others know this node.
-    pub(super) fn own_vteps(&self) -> Vec<VtepAddr> {
-        let ports = [self.config.underlay.vxlan_port, self.config.underlay.geneve_port];
-        let seen = self.addresses.iter().map(|ip| self.config.underlay.seen_as(*ip));
-        seen.flat_map(|ip| ports.map(|port| VtepAddr::new(ip, port))).collect()
     }
 }
 

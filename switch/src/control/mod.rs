@@ -17,16 +17,18 @@
 //! | `requests`, `report` | changes asked for by clients; questions |
 //! | `reload` | from one configuration to the next |
 //! | `ports`, `peers`, `members`, `shared`, `entries` | what is up, what is reachable, who lives where |
+//! | `paths` | what is known of the ways to peers |
 //! | `neighbors` | who has which IP address |
 //! | `history`, `troubles` | what happened to addresses; what does not work of gossip |
 //! | `build` | all of it as a [`Topology`] |
+//! | `carried` | what goes on when all else is opened anew |
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use encap::{MacAddr, PortId, Vni, VtepAddr};
+use encap::{MacAddr, Mtu, PortId, Vni, VtepAddr};
 use fdb::Table;
 use fdb::neighbor::NeighborTable;
 
@@ -38,14 +40,15 @@ use self::members::Gossip;
 use self::peers::Peer;
 use self::ports::Port;
 use self::protocol::FdbEvent;
-use self::reload::Kept;
 use self::troubles::Troubles;
 use crate::counters::PaddedCounters;
 use crate::events::WorkerEvent;
+use crate::path::{self, Target};
 use crate::topology::Topology;
 
 pub mod api;
 mod build;
+mod carried;
 pub mod config;
 pub mod devices;
 mod entries;
@@ -53,6 +56,7 @@ mod history;
 mod members;
 mod mtu;
 mod neighbors;
+mod paths;
 mod peers;
 mod ports;
 pub mod protocol;
@@ -64,20 +68,27 @@ mod shared;
 mod tests;
 mod troubles;
 
+pub use carried::Carried;
 pub use members::GossipSetup;
 pub use reload::{ReloadError, Reloaded};
+pub(crate) use report::pods;
 
 /// How often waiting ports, routes and MTUs are looked at, and old FDB entries removed.
 /// A namespace that was deleted is noticed within a second.
 const TICK: Duration = Duration::from_millis(500);
+
+/// How long after a change of the host's network others are waited for: one seldom comes alone.
+const SETTLING: Duration = Duration::from_millis(50);
+/// And for each way more: all of them are looked at.
+const SETTLING_EACH: Duration = Duration::from_millis(1);
 
 /// Reads the configuration that a reload goes over to.
 pub type Loader = Box<dyn FnMut() -> Result<Config, ConfigError> + Send>;
 
 /// What [`Control`] starts with.
 pub struct Setup<D> {
-    /// The configuration.
-    pub config: Config,
+    /// The configuration, and what else goes on where a daemon stood before.
+    pub carried: Carried,
     /// Reads it again, for a reload.
     pub load: Loader,
     /// Devices and workers.
@@ -86,6 +97,8 @@ pub struct Setup<D> {
     pub table: Table,
     /// The counters of each worker.
     pub counters: Vec<Arc<PaddedCounters>>,
+    /// Those of the watch over paths, where there is one.
+    pub path_counters: Option<Arc<PaddedCounters>>,
     /// The underlay addresses of this node, configured or found out.
     pub addresses: Vec<IpAddr>,
     /// The way to gossip, where that is on.
@@ -101,6 +114,9 @@ pub struct Control<D> {
     table: Table,
     neighbors: NeighborTable,
     counters: Vec<Arc<PaddedCounters>>,
+    path_counters: Option<Arc<PaddedCounters>>,
+    /// Whose paths are watched, and how.
+    watched: Option<(path::Config, Vec<Target>)>,
     addresses: Vec<IpAddr>,
     gossip: Option<Gossip>,
     ports: BTreeMap<String, Port>,
@@ -111,7 +127,11 @@ pub struct Control<D> {
     fallbacks: BTreeMap<(Option<VtepAddr>, &'static str), (String, Instant)>,
     history: History,
     troubles: Troubles,
+    /// What the counters said when the doctor began to look.
+    counts_before: BTreeMap<&'static str, u64>,
     next_port: u32,
+    /// The MTU of the underlay link when it could be read last.
+    link_mtu: Option<Mtu>,
     next_tick: Instant,
     last_aged: Instant,
     started: Instant,
@@ -125,7 +145,20 @@ impl<D: Devices> Control<D> {
     ///
     /// A port that cannot be opened is no error: it is shown, and tried again.
     pub fn new(setup: Setup<D>, now: Instant) -> Self {
-        let Setup { config, load, devices, table, counters, addresses, gossip } = setup;
+        let Setup { carried, load, devices, table, counters, path_counters, addresses, gossip } = setup;
+        let Carried {
+            config,
+            kept,
+            statics,
+            started,
+            ports,
+            next_port,
+            link_mtu,
+            left,
+            history,
+            counted,
+            ..
+        } = carried;
         let mut control = Self {
             config: Config { networks: Vec::new(), ports: Vec::new(), peers: Vec::new(), ..config.clone() },
             load,
@@ -133,25 +166,32 @@ impl<D: Devices> Control<D> {
             neighbors: NeighborTable::new(Arc::clone(table.shared())),
             table,
             counters,
+            path_counters,
+            watched: None,
             addresses,
-            gossip: gossip.map(Gossip::new),
+            gossip: left.or_else(|| gossip.map(Gossip::new)),
             ports: BTreeMap::new(),
             peers: Vec::new(),
-            statics: BTreeMap::new(),
+            statics,
             fallbacks: BTreeMap::new(),
-            history: History::new(now),
+            history,
             troubles: Troubles::default(),
-            next_port: 0,
+            counts_before: BTreeMap::new(),
+            next_port,
+            link_mtu,
             next_tick: now + TICK,
             last_aged: now,
-            started: now,
+            started,
             dirty: true,
             stopping: false,
         };
         control.table.track_changes(true);
-        control.neighbors.set_publishing(control.gossip.is_some());
+        control.table.count_on(counted);
+        control.neighbors.set_publishing(control.gossip.as_ref().is_some_and(|gossip| !gossip.left));
         control.table.set_own(&control.own_vteps());
-        control.apply(config, &Kept::default(), now);
+        control.adopt_ports(ports);
+        control.apply(config, &kept, now);
+        control.know_devices(now);
         control.settle();
         control
     }
@@ -173,6 +213,8 @@ impl<D: Devices> Control<D> {
             WorkerEvent::Learn { vni, mac, at } => self.learn(vni, mac, at, now),
             WorkerEvent::Bind { vni, told, port } => self.bind(vni, told, port, now),
             WorkerEvent::PortGone { port, error } => self.port_gone(port, &error, now),
+            WorkerEvent::TooBig { to, mtu, vni } => self.too_big(to, mtu, vni, now),
+            WorkerEvent::Path { node, boot, path } => self.path_changed(node, boot, path),
             WorkerEvent::Offload { name, peer, refused } => self.offload(name, peer, refused, now),
         }
         self.settle();
@@ -192,12 +234,20 @@ impl<D: Devices> Control<D> {
         self.retry_ports(now);
         self.know_devices(now);
         self.look_at_routes(now);
+        self.forget_reported(now);
         self.look_at_members(now);
         self.look_at_shared();
         self.look_for_troubles(now);
         self.forget_moved(now);
         self.follow_underlay_mtu();
         self.settle();
+    }
+
+    /// Links, addresses or routes of this host changed: they are looked at soon, with what changes beside them.
+    pub fn handle_underlay_change(&mut self, now: Instant) {
+        let ways = self.peers.len() + self.gossip.as_ref().map_or(0, |gossip| gossip.members.len());
+        let pause = SETTLING + SETTLING_EACH * u32::try_from(ways).unwrap_or(u32::MAX);
+        self.next_tick = self.next_tick.min(now + pause);
     }
 
     /// When [`Self::handle_timeout`] is due. Ageing waits for the next look at everything, unless the last one left some.
@@ -227,12 +277,14 @@ impl<D: Devices> Control<D> {
         let subject = peer.map_or_else(|| "all peers".to_owned(), |p| format!("peer {p}"));
         match refused {
             Some(error) => {
+                let again = if peer.is_some() { "; it is tried again every 60 s" } else { "" };
                 tracing::warn!(
                     event = "offload_fallback",
+                    cause = report::PLAIN_FALLBACK,
                     offload = name,
                     subject,
                     %error,
-                    "the kernel refuses an offload: frames take the plain, slower path; it is tried again every 60 s"
+                    "the kernel refuses an offload: frames take the plain, slower path{again}"
                 );
                 let (said, _) = self.fallbacks.entry((peer, name)).or_insert_with(|| (String::new(), now));
                 *said = error.to_string();
@@ -255,6 +307,7 @@ impl<D: Devices> Control<D> {
     fn settle(&mut self) {
         self.follow_changes(Some(FdbEvent::Deleted), None);
         if std::mem::take(&mut self.dirty) {
+            self.watch_paths();
             self.restore_statics();
             self.follow_changes(None, Some(FdbEvent::Configured));
             self.restore_bindings();

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use encap::Mtu;
+use encap::relay::RELAY_OPTION_LEN;
 use encap::tunnel::{IpVersion, Overhead};
 
 use super::config::{NetworkConfig, UnderlayMtu, VlanRule};
@@ -36,6 +37,11 @@ pub(super) fn of_ports(network: &NetworkConfig, underlay: Mtu, addresses: &[IpAd
 /// What a pod may send to a peer; `None` when the path is too small for any IP packet.
 pub(super) fn through(peer: IpAddr, path: Mtu, vlan: bool) -> Option<Mtu> {
     Overhead { outer: peer.into(), option_octets: 0, vlan }.inner_mtu(path)
+}
+
+/// The same through another node, behind whose address datagrams carry an option more.
+pub(super) fn through_relay(relay: IpAddr, path: Mtu, vlan: bool) -> Option<Mtu> {
+    Overhead { outer: relay.into(), option_octets: RELAY_OPTION_LEN, vlan }.inner_mtu(path)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use fdb::Location;
 
 use super::config::{Config, PeerAddress, PeerConfig};
 use super::devices::Devices;
+use super::report::NO_ROUTE;
 use super::{Control, mtu};
 
 /// One peer and how it is.
@@ -18,8 +19,12 @@ pub(super) struct Peer {
     pub(super) format: Format,
     /// Where that goes.
     pub(super) vtep: VtepAddr,
-    /// The IP MTU of the path to it; `None` = no route, or a prefix.
+    /// The MTU of the link that leads to it; `None` = no route, or a prefix.
+    pub(super) link: Option<Mtu>,
+    /// The IP MTU of the path to it; `None` as above.
     pub(super) path: Option<Mtu>,
+    /// What the underlay said of that, and when: it holds for some time.
+    pub(super) reported: Option<(Mtu, Instant)>,
     /// Since when `path` says whether there is a route.
     pub(super) since: Instant,
 }
@@ -28,6 +33,25 @@ impl Peer {
     /// A prefix is heard and never sent to.
     pub(super) fn is_prefix(&self) -> bool {
         matches!(self.config.address, PeerAddress::Prefix(_))
+    }
+
+    /// The link's MTU, unless the underlay said less.
+    fn path_now(&self) -> Option<Mtu> {
+        let link = self.link?;
+        Some(self.reported.map_or(link, |(reported, _)| reported.min(link)))
+    }
+
+    /// What does not work, and since when.
+    pub(super) fn troubles(&self) -> Vec<(String, Instant)> {
+        let no_route = (!self.is_up()).then(|| (NO_ROUTE.to_owned(), self.since));
+        let small = self.reported.map(|(mtu, at)| {
+            let cause = format!(
+                "the underlay says that IP packets of more than {mtu} octets do not pass: pods are told, and their TCP is \
+                 cut to fit; mend the MTU on the way"
+            );
+            (cause, at)
+        });
+        no_route.into_iter().chain(small).collect()
     }
 
     /// Whether it can be reached; a prefix needs no route.
@@ -50,8 +74,10 @@ impl<D: Devices> Control<D> {
     /// Adds a peer and looks for a route to it.
     pub(super) fn add_peer(&mut self, config: PeerConfig, runtime: bool, now: Instant) {
         let (format, vtep) = tunnel(&self.config, &config);
-        let mut peer = Peer { config, runtime, format, vtep, path: None, since: now };
-        peer.path = self.path_to(&peer);
+        let mut peer =
+            Peer { config, runtime, format, vtep, link: None, path: None, reported: None, since: now };
+        peer.link = self.link_to(&peer);
+        peer.path = peer.path_now();
         say_route(&peer);
         self.peers.push(peer);
         self.dirty = true;
@@ -69,8 +95,10 @@ impl<D: Devices> Control<D> {
     /// Looks again at the way to every peer.
     pub(super) fn look_at_routes(&mut self, now: Instant) {
         for place in 0..self.peers.len() {
-            let path = self.path_to(&self.peers[place]);
+            let link = self.link_to(&self.peers[place]);
             let peer = &mut self.peers[place];
+            peer.link = link;
+            let path = peer.path_now();
             if path == peer.path {
                 continue;
             }
@@ -84,7 +112,7 @@ impl<D: Devices> Control<D> {
         }
     }
 
-    fn path_to(&self, peer: &Peer) -> Option<Mtu> {
+    fn link_to(&self, peer: &Peer) -> Option<Mtu> {
         if peer.is_prefix() {
             return None;
         }

@@ -1,5 +1,6 @@
 //! Ports: opened, waited for, let go.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -56,7 +57,8 @@ impl Port {
 impl<D: Devices> Control<D> {
     /// The MTU that a port on this network is to have now.
     pub(super) fn wanted_mtu(&self, network: &str) -> Mtu {
-        let underlay = mtu::of_underlay(self.config.underlay.mtu, self.devices.underlay_mtu());
+        let link = self.devices.underlay_mtu().or(self.link_mtu);
+        let underlay = mtu::of_underlay(self.config.underlay.mtu, link);
         let network = self.config.networks.iter().find(|n| n.name == network);
         network.map_or(Mtu::IPV6_MIN, |n| mtu::of_ports(n, underlay, &self.addresses))
     }
@@ -179,21 +181,35 @@ impl<D: Devices> Control<D> {
         }
     }
 
-    /// Gives ports the MTU that the underlay now leaves them; what somebody else set is kept.
+    /// Gives ports the MTU that the underlay now leaves them; what somebody else set is kept. While the address is away its
+    /// link has the MTU that it had.
     pub(super) fn follow_underlay_mtu(&mut self) {
+        self.link_mtu = self.devices.underlay_mtu().or(self.link_mtu);
         let networks = &self.config.networks;
-        let underlay = mtu::of_underlay(self.config.underlay.mtu, self.devices.underlay_mtu());
+        let underlay = mtu::of_underlay(self.config.underlay.mtu, self.link_mtu);
         for (name, port) in &mut self.ports {
             let Some(network) = networks.iter().find(|n| n.name == port.config.network) else { continue };
             let wanted = mtu::of_ports(network, underlay, &self.addresses);
             if wanted == port.mtu {
                 continue;
             }
-            if let State::Up { id, .. } = port.state {
-                self.devices.change_mtu(id, port.mtu, wanted);
+            if let State::Up { id, .. } = port.state
+                && self.devices.change_mtu(id, port.mtu, wanted)
+            {
                 tracing::info!(event = "port_mtu", port = name, from = %port.mtu, to = %wanted, "the MTU of a port follows");
             }
             port.mtu = wanted;
+        }
+    }
+
+    /// Goes on with ports that were open before, as they are.
+    pub(super) fn adopt_ports(&mut self, ports: BTreeMap<String, Port>) {
+        for (name, mut port) in ports {
+            let free = self.least_loaded_worker();
+            if let State::Up { worker, .. } = &mut port.state {
+                *worker = free;
+            }
+            self.ports.insert(name, port);
         }
     }
 

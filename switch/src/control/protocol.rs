@@ -10,14 +10,18 @@ use encap::{MacAddr, Vni};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use self::doctor::{Doctor, Fixed, MatrixEntry};
 pub use self::gossip::{
     FdbEvent, FdbHistory, FdbHistoryEntry, GossipStatus, KeyEntry, Keys, SecretKey, SecretKeyError,
 };
+pub use self::path::{Lost, PathEntry, PathFound, PathProbes, PathState, Paths, Term};
 pub use self::peers::{Degraded, PeerAdd, PeerEntry, PeerKind, PeerState, Peers};
 pub use self::ports::{NetworkEntry, Networks, PortEntry, PortState, Ports};
 use crate::io::netns::NetnsRef;
 
+mod doctor;
 mod gossip;
+mod path;
 mod peers;
 mod ports;
 
@@ -97,6 +101,16 @@ pub enum Request {
         #[serde(default)]
         network: Option<String>,
     },
+    /// The paths to peers: [`Paths`].
+    PathShow {
+        /// Only this peer, by name or address.
+        #[serde(default)]
+        peer: Option<String>,
+    },
+    /// Begins to look at what takes time, for [`Request::Doctor`]: [`Done`]. Nothing is changed.
+    Examine,
+    /// What is wrong, and what mends it: [`Doctor`]. Asked two seconds after [`Request::Examine`].
+    Doctor,
     /// Who has which IP address: [`Neigh`].
     NeighShow {
         /// Only this network, by name or VNI.
@@ -152,6 +166,9 @@ impl Request {
                 | Self::PortList
                 | Self::PeerList
                 | Self::FdbShow { .. }
+                | Self::PathShow { .. }
+                | Self::Examine
+                | Self::Doctor
                 | Self::NeighShow { .. }
                 | Self::Drops
                 | Self::FdbHistory { .. }
@@ -214,6 +231,12 @@ pub enum Reply {
     /// Entries of the FDB.
     #[serde(rename = "weft.fdb/1")]
     Fdb(Fdb),
+    /// The paths to peers.
+    #[serde(rename = "weft.path/1")]
+    Paths(Paths),
+    /// What is wrong.
+    #[serde(rename = "weft.doctor/1")]
+    Doctor(Doctor),
     /// Who has which IP address.
     #[serde(rename = "weft.neigh/1")]
     Neigh(Neigh),

@@ -1,6 +1,6 @@
 //! From one configuration to the next: all of it, or nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Instant;
 
@@ -11,8 +11,8 @@ use super::Control;
 use super::build::MOST;
 use super::config::{Config, ConfigError, NetworkConfig, PortConfig};
 use super::devices::Devices;
-use super::peers;
-use super::ports::State;
+use super::peers::{self, Peer};
+use super::ports::{Port, State};
 
 /// Why a reload was refused; the old configuration stays in effect, untouched.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ pub struct Reloaded {
     pub removed: usize,
     /// Those that are otherwise now.
     pub changed: usize,
-    /// Whether `[encap]`, `[gossip]` or `[log]` changed.
+    /// Whether `[encap]`, `[gossip]`, `[path]` or `[log]` changed.
     pub settings: bool,
 }
 
@@ -57,7 +57,11 @@ impl fmt::Display for Reloaded {
             return f.write_str("reloaded: nothing changed");
         }
         write!(f, "reloaded: {} added, {} removed, {} changed", self.added, self.removed, self.changed)?;
-        if self.settings { f.write_str(", new settings in [encap], [gossip] or [log]") } else { Ok(()) }
+        if self.settings {
+            f.write_str(", new settings in [encap], [gossip], [path] or [log]")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -66,6 +70,15 @@ impl fmt::Display for Reloaded {
 pub(super) struct Kept {
     ports: BTreeSet<String>,
     peers: Vec<String>,
+}
+
+impl Kept {
+    /// All that the command line added.
+    pub(super) fn of(ports: &BTreeMap<String, Port>, peers: &[Peer]) -> Self {
+        let ports = ports.iter().filter(|(_, port)| port.runtime).map(|(name, _)| name.clone());
+        let peers = peers.iter().filter(|peer| peer.runtime).map(|peer| peer.config.address.to_string());
+        Self { ports: ports.collect(), peers: peers.collect() }
+    }
 }
 
 impl<D: Devices> Control<D> {
@@ -138,14 +151,15 @@ impl<D: Devices> Control<D> {
     pub(super) fn apply(&mut self, new: Config, kept: &Kept, now: Instant) -> Reloaded {
         let old = std::mem::replace(&mut self.config, new);
         let encap = old.encap != self.config.encap;
-        let others = old.log != self.config.log || old.gossip != self.config.gossip;
+        let others =
+            old.log != self.config.log || old.gossip != self.config.gossip || old.path != self.config.path;
         let mut done = Reloaded { settings: encap || others, ..Reloaded::default() };
         self.apply_join(&old);
         self.apply_networks(&old, &mut done);
         self.apply_peers(kept, &mut done, now);
         self.apply_ports(&old, kept, &mut done, now);
         self.prune_statics();
-        self.dirty |= encap || done.added + done.removed + done.changed > 0;
+        self.dirty |= encap || old.path != self.config.path || done.added + done.removed + done.changed > 0;
         done
     }
 
@@ -198,12 +212,13 @@ impl<D: Devices> Control<D> {
             }
             self.add_peer(config, runtime, now);
         }
-        let place = |p: &peers::Peer| self.config.peers.iter().position(|c| c.address == p.config.address);
+        let place = |p: &Peer| self.config.peers.iter().position(|c| c.address == p.config.address);
         self.peers.sort_by_key(place);
     }
 
     fn apply_ports(&mut self, old: &Config, kept: &Kept, done: &mut Reloaded, now: Instant) {
         let wanted = self.config.ports.clone();
+        let reloaded = |name: &str| old.ports.iter().any(|port| port.name == name);
         for name in self.ports.keys().cloned().collect::<Vec<_>>() {
             let config = wanted.iter().find(|p| p.name == name);
             let port = &self.ports[&name];
@@ -212,8 +227,8 @@ impl<D: Devices> Control<D> {
                     done.removed += 1;
                     true
                 }
-                // A reload is the user's word that a deleted device is wanted after all.
-                Some(config) if matches!(port.state, State::Deleted { .. }) => {
+                // A reload is the user's word that a deleted device is wanted after all; what goes on from before is no reload.
+                Some(config) if matches!(port.state, State::Deleted { .. }) && reloaded(&name) => {
                     done.changed += usize::from(port.config == *config);
                     true
                 }

@@ -1,13 +1,15 @@
 //! Answers to questions, as clients get them; `gossip` has those about members.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use encap::{MacAddr, VtepAddr};
+use encap::MacAddr;
 use fdb::{EntryView, Kind, Location};
 
 use super::config::VlanRule;
 use super::devices::Devices;
+use super::paths::named as named_cause;
 use super::peers::Peer;
 use super::ports::{Port, State};
 use super::protocol::{
@@ -17,15 +19,21 @@ use super::protocol::{
 use super::{Control, mtu};
 use crate::counters::{DropReason, Totals};
 
+mod doctor;
 mod gossip;
+mod paths;
 
+pub(crate) use self::doctor::pods;
 pub(super) use self::gossip::Owners;
+
+/// The cause in the log and for people when an offload of the underlay is refused.
+pub(super) const PLAIN_FALLBACK: &str = "plain_fallback";
 
 pub(super) const NO_ROUTE: &str = "no route to its address";
 
 impl<D: Devices> Control<D> {
     fn totals(&self) -> Totals {
-        Totals::of(self.counters.iter().map(|padded| &***padded))
+        Totals::of(self.counters.iter().chain(&self.path_counters).map(|padded| &***padded))
     }
 
     pub(super) fn status(&self, now: Instant) -> Reply {
@@ -54,21 +62,33 @@ impl<D: Devices> Control<D> {
                 all.push(DegradedSubject { cause: cause.to_owned(), since_s: seconds(now, since), subject });
             }
         }
-        for peer in self.peers.iter().filter(|p| !p.is_up()) {
-            let subject = format!("peer {}", peer.config.address);
-            all.push(DegradedSubject {
-                cause: NO_ROUTE.to_owned(),
-                since_s: seconds(now, peer.since),
-                subject,
-            });
+        for peer in &self.peers {
+            let subject = || format!("peer {}", peer.config.address);
+            let item =
+                |(cause, since)| DegradedSubject { cause, since_s: seconds(now, since), subject: subject() };
+            all.extend(peer.troubles().into_iter().map(item));
         }
-        for ((peer, name), (said, since)) in &self.fallbacks {
-            let subject =
-                peer.map_or_else(|| "underlay".to_owned(), |vtep| self.describe(Location::Remote(vtep)));
-            all.push(DegradedSubject { cause: fallback(name, said), since_s: seconds(now, *since), subject });
-        }
+        all.extend(self.fallbacks_degraded(now));
         all.extend(self.gossip_degraded(now));
         all
+    }
+
+    /// What the kernel refuses: one item each, however many peers it concerns.
+    fn fallbacks_degraded(&self, now: Instant) -> Vec<DegradedSubject> {
+        let mut grouped: BTreeMap<String, (Instant, Vec<String>)> = BTreeMap::new();
+        for ((peer, offload), (said, since)) in &self.fallbacks {
+            let subject =
+                peer.map_or_else(|| "underlay".to_owned(), |vtep| self.describe(Location::Remote(vtep)));
+            let (first, subjects) = grouped.entry(fallback(offload, said)).or_insert((*since, Vec::new()));
+            *first = (*first).min(*since);
+            subjects.push(subject);
+        }
+        let item = |(cause, (since, subjects))| DegradedSubject {
+            cause,
+            since_s: seconds(now, since),
+            subject: names(subjects),
+        };
+        grouped.into_iter().map(item).collect()
     }
 
     fn counts(&self) -> BTreeMap<String, u64> {
@@ -162,24 +182,22 @@ impl<D: Devices> Control<D> {
         Reply::Peers(Peers { entries })
     }
 
-    /// The offloads that the kernel refuses on the way to a VTEP.
-    fn fallbacks_of(&self, vtep: VtepAddr, now: Instant) -> Vec<Degraded> {
-        let its_own = self.fallbacks.iter().filter(|((key, _), _)| *key == Some(vtep));
-        let item = |((_, name), (said, since)): (&(_, &'static str), &(String, Instant))| Degraded {
-            cause: fallback(name, said),
-            since_s: seconds(now, *since),
-        };
-        its_own.map(item).collect()
+    /// The offloads that the kernel refuses on the way to a VTEP, and since when.
+    pub(super) fn fallbacks_of(&self, ip: IpAddr) -> Vec<(String, Instant)> {
+        let there = self.fallbacks.iter().filter(|((to, _), _)| to.is_none_or(|to| to.ip() == ip));
+        there.map(|((_, offload), (said, since))| (fallback(offload, said), *since)).collect()
+    }
+
+    /// What does not work of a static peer.
+    fn peer_degraded(&self, peer: &Peer, now: Instant) -> Vec<Degraded> {
+        let item = |(cause, since)| Degraded { cause, since_s: seconds(now, since) };
+        peer.troubles().into_iter().chain(self.fallbacks_of(peer.vtep.ip())).map(item).collect()
     }
 
     fn peer_entry(&self, peer: &Peer, now: Instant) -> PeerEntry {
         let networks = || self.config.networks.iter().filter(|n| peer.config.is_on(&n.name));
         let vlan = networks().any(|n| n.vlan == VlanRule::Pass);
-        let mut degraded = Vec::new();
-        if !peer.is_up() {
-            degraded.push(Degraded { cause: NO_ROUTE.to_owned(), since_s: seconds(now, peer.since) });
-        }
-        degraded.extend(self.fallbacks_of(peer.vtep, now));
+        let degraded = self.peer_degraded(peer, now);
         PeerEntry {
             name: peer.config.address.to_string(),
             address: peer.config.address.to_string(),
@@ -295,7 +313,8 @@ fn named(values: impl IntoIterator<Item = (&'static str, u64)>) -> BTreeMap<Stri
 }
 
 fn fallback(offload: &str, said: &str) -> String {
-    format!("the kernel refuses {offload} ({said}): frames take the plain, slower path")
+    let text = format!("the kernel refuses {offload} ({said}): frames take the plain, slower path");
+    named_cause(PLAIN_FALLBACK, &text)
 }
 
 /// Whole seconds from `since` to `now`; 0 when that is the other way round.

@@ -30,6 +30,12 @@ impl<D: Devices> Control<D> {
             Request::PeerList => Ok(self.peer_list(now)),
             Request::Drops => Ok(self.drops()),
             Request::FdbShow { mac, network } => self.fdb_show(mac, network.as_deref(), now),
+            Request::PathShow { peer } => self.path_show(peer.as_deref(), now),
+            Request::Examine => Ok(self.examine()),
+            Request::Doctor => {
+                self.look_for_troubles(now);
+                Ok(self.doctor(now))
+            }
             Request::NeighShow { network } => self.neigh_show(network.as_deref(), now),
             Request::PortAdd(add) => self.port_add(add, now),
             Request::PortDel { name } => self.port_del(&name),
@@ -303,7 +309,12 @@ fn peer_address(text: &str) -> Result<PeerAddress, ErrorReply> {
 /// At most this many names are listed in a message.
 const LISTED: usize = 10;
 
-fn no_such<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>, list: &str) -> ErrorReply {
+pub(super) fn no_such<'a>(
+    what: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a str>,
+    list: &str,
+) -> ErrorReply {
     let known: Vec<_> = known.collect();
     let there = match known.len() {
         0 => format!("there is no {what} at all"),

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Instant;
 
 use encap::{Format, Mtu, Vni, VtepAddr};
 use fdb::gossip::identity::NodeId;
@@ -21,6 +22,8 @@ pub(super) struct Shared {
     /// What each of them says of it.
     by: BTreeMap<NodeId, (Format, BTreeSet<Vni>)>,
     pub(super) path: Option<Mtu>,
+    /// What the underlay said of the path, and when.
+    pub(super) reported: Option<(Mtu, Instant)>,
 }
 
 impl Shared {
@@ -81,7 +84,12 @@ impl<D: Devices> Control<D> {
         let path = self.devices.underlay_path(at);
         let path = path.map(|path| mtu::of_underlay(self.config.underlay.mtu, Some(path.mtu)));
         let shared = self.gossip.as_mut().and_then(|gossip| gossip.shared.get_mut(&at));
-        if let Some(shared) = shared.filter(|shared| shared.path != path) {
+        let Some(shared) = shared else { return };
+        let path = match shared.reported {
+            Some((reported, _)) => path.map(|path| path.min(reported)),
+            None => path,
+        };
+        if shared.path != path {
             shared.path = path;
             self.dirty = true;
         }

@@ -1,5 +1,6 @@
 //! Control against devices in memory.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use encap::{MacAddr, Mtu, PortId, Vni, VtepAddr};
@@ -11,6 +12,7 @@ use super::*;
 use crate::topology::Topology;
 
 mod gossip;
+mod moving;
 mod neighbors;
 mod peers;
 mod ports;
@@ -65,15 +67,32 @@ impl Lab {
     fn made(toml: &str, devices: Twin, limits: Limits, gossip: Option<GossipSetup>) -> Self {
         let now = crate::clock::now();
         let setup = Setup {
-            config: config(toml),
+            carried: Carried::new(config(toml), now),
             load: Box::new(|| Config::from_toml(BASIC)),
             devices,
             table: Table::new(limits, Arc::new(Shared::with_seed(7))),
             counters: (0..2).map(|_| Arc::default()).collect(),
+            path_counters: None,
             addresses: vec![[10, 0, 0, 1].into()],
             gossip,
         };
         Self { control: Control::new(setup, now), now }
+    }
+
+    /// The same node on another underlay address, with what goes on.
+    fn moved(mut self, address: &str) -> Self {
+        let carried = self.control.move_out(self.now);
+        let setup = Setup {
+            carried,
+            load: Box::new(|| Config::from_toml(BASIC)),
+            devices: std::mem::take(self.twin()),
+            table: Table::new(Limits::default(), Arc::new(Shared::with_seed(8))),
+            counters: self.control.counters.clone(),
+            path_counters: None,
+            addresses: vec![address.parse().unwrap()],
+            gossip: None,
+        };
+        Self { control: Control::new(setup, self.now), now: self.now }
     }
 
     fn twin(&mut self) -> &mut Twin {
@@ -166,7 +185,7 @@ fn mac(last: u16) -> MacAddr {
 }
 
 fn vtep(text: &str) -> Location {
-    Location::Remote(VtepAddr::from(text.parse::<std::net::SocketAddr>().unwrap()))
+    Location::Remote(VtepAddr::from(text.parse::<SocketAddr>().unwrap()))
 }
 
 fn mtu(octets: u32) -> Mtu {

@@ -13,8 +13,10 @@ use fdb::gossip::members::MemberState;
 use super::Control;
 use super::devices::Devices;
 use super::members::{Gossip, Member};
+use super::paths::named;
 use super::protocol::{Degraded, DegradedSubject};
 use super::report::{NO_ROUTE, names, seconds};
+use crate::doctor;
 
 /// Gossip that runs this late makes others think that this node hesitates.
 const LATE: Duration = Duration::from_millis(200);
@@ -41,6 +43,24 @@ enum Trouble {
 }
 
 impl Trouble {
+    /// What the doctor calls it.
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::Left => "gossip_left",
+            Self::Insecure => "insecure_gossip",
+            Self::Late => "gossip_late",
+            Self::LaterVersion(..) => "gossip_version",
+            Self::Seed(_) => "seed",
+            Self::Suspect(_) => "node_suspect",
+            Self::Down(_) => "node_down",
+            Self::NoAddress(_) => "no_address",
+            Self::NoRoute(_) => "no_route",
+            Self::Disagrees(_) => "digest_differs",
+            Self::OverLimit(_) => "over_limit",
+            Self::Duplicate(..) => "duplicate_mac",
+        }
+    }
+
     /// How long it may last before it is one: what is on its way differs for a while.
     const fn patience(&self) -> Duration {
         match self {
@@ -100,9 +120,17 @@ impl<D: Devices> Control<D> {
             if let Trouble::Disagrees(node) = trouble {
                 differing.push((gossip.name_of(*node), since));
             } else {
-                let (subject, cause) = self.explain(gossip, trouble);
+                let (subject, text) = self.explain(gossip, trouble);
+                let is_of_paths = *trouble == Trouble::Insecure;
+                let cause = if is_of_paths { named(trouble.code(), &text) } else { text };
                 all.push(DegradedSubject { cause, since_s: seconds(now, since), subject });
             }
+        }
+        for (node, member) in gossip.members.iter().filter(|(_, member)| member.is_alive()) {
+            let subject = || format!("node {}", member.name(*node));
+            let item =
+                |(cause, since)| DegradedSubject { cause, since_s: seconds(now, since), subject: subject() };
+            all.extend(self.found_causes(member).into_iter().map(item));
         }
         if let Some(since) = differing.iter().map(|(_, since)| *since).min() {
             let with = names(differing.into_iter().map(|(name, _)| name).collect());
@@ -116,6 +144,23 @@ impl<D: Devices> Control<D> {
             });
         }
         all
+    }
+
+    /// That there are no keys, as a cause of every path to a member, and since when.
+    pub(super) fn insecure_gossip(&self) -> Option<(String, Instant)> {
+        let (gossip, trouble) = (self.gossip.as_ref()?, Trouble::Insecure);
+        let since = *self.troubles.0.get(&trouble)?;
+        Some((named(trouble.code(), &self.explain(gossip, &trouble).1), since))
+    }
+
+    /// What of gossip does not work, for the doctor.
+    pub(super) fn trouble_facts(&self, now: Instant) -> Vec<doctor::Trouble> {
+        let Some(gossip) = &self.gossip else { return Vec::new() };
+        let fact = |(trouble, _): (&Trouble, Instant)| {
+            let (subject, what) = self.explain(gossip, trouble);
+            doctor::Trouble { code: trouble.code(), subject, what }
+        };
+        self.troubles.lasting(now).map(fact).collect()
     }
 
     /// What of one member does not work, for `weft peer`.
@@ -146,7 +191,7 @@ impl<D: Devices> Control<D> {
                 of_gossip("this node left: it neither hears nor tells anything; restart weft to join again")
             }
             Trouble::Insecure => of_gossip(
-                "it runs without keys: anybody who reaches this node can join and redirect traffic; make a key with \
+                "gossip goes without keys: anybody who reaches this node can join and redirect traffic; make a key with \
                  `weft key new` and name it in [gossip] key_file",
             ),
             Trouble::Late => {
@@ -217,8 +262,8 @@ fn trouble_of_member(node: NodeId, member: &Member) -> Option<Trouble> {
         MemberState::Suspect => Some(Trouble::Suspect(node)),
         // What it says of itself may be on its way.
         MemberState::Up if member.info.is_none() => None,
-        MemberState::Up if member.tunnel.is_none() => Some(Trouble::NoAddress(node)),
-        MemberState::Up => member.path.is_none().then_some(Trouble::NoRoute(node)),
+        MemberState::Up if member.vtep.is_none() => Some(Trouble::NoAddress(node)),
+        MemberState::Up => member.sites.is_empty().then_some(Trouble::NoRoute(node)),
     }
 }
 
@@ -229,5 +274,37 @@ fn seed_cause(gossip: &Gossip, name: &str) -> String {
         Some(Err(why)) => why.clone(),
         _ => "nobody answers there: does weft run there with the same key, and do UDP and TCP of that port pass?"
             .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::{DaemonFacts, Facts, diagnose};
+
+    #[test]
+    fn the_doctor_knows_every_trouble() {
+        let (node, vni) = (NodeId::new(1), Vni::new(1).unwrap());
+        let all = [
+            Trouble::Left,
+            Trouble::Insecure,
+            Trouble::Late,
+            Trouble::LaterVersion(([10, 0, 0, 2], 6786).into(), 2),
+            Trouble::Seed("node-b".to_owned()),
+            Trouble::Suspect(node),
+            Trouble::Down(node),
+            Trouble::NoAddress(node),
+            Trouble::NoRoute(node),
+            Trouble::Disagrees(node),
+            Trouble::OverLimit(node),
+            Trouble::Duplicate(vni, MacAddr::new([2, 0, 0, 0, 0, 1])),
+        ];
+        for trouble in all {
+            let code = trouble.code();
+            let fact = doctor::Trouble { code, subject: String::new(), what: String::new() };
+            let daemon = DaemonFacts { troubles: vec![fact], ..DaemonFacts::default() };
+            let report = diagnose(&Facts { daemon: Some(daemon), ..Facts::default() });
+            assert_eq!(report.findings.len(), 1, "{code}");
+        }
     }
 }

@@ -23,8 +23,8 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Reads identity and keys and binds the sockets; the identity's new epoch is on the disk afterwards.
-    pub(super) fn new(config: &Config, addresses: &[IpAddr]) -> Result<Option<Self>> {
+    /// Reads identity and keys and binds the sockets; `known` are nodes to be called besides those of `join`. The identity's new epoch is on the disk afterwards.
+    pub(super) fn new(config: &Config, addresses: &[IpAddr], known: &[SocketAddr]) -> Result<Option<Self>> {
         let Some(gossip) = &config.gossip else { return Ok(None) };
         let listen = gossip.listen_on(addresses).context("[gossip] listen")?;
         let mode = match &gossip.key_file {
@@ -47,8 +47,13 @@ impl Prepared {
             replica: fdb::replica::Config::default(),
         };
         let (key_file, join) = (gossip.key_file.clone(), gossip.join.clone());
-        let start = Start { setup, udp, tcp, identity, key_file, join };
+        let start = Start { setup, udp, tcp, identity, key_file, join, known: known.to_vec() };
         Ok(Some(Self { start, link: Link::default(), node, boot }))
+    }
+
+    /// This run of this node, and the keys.
+    pub(super) fn seal(&self) -> (Process, Mode) {
+        (self.start.setup.me, self.start.setup.mode.clone())
     }
 
     /// What control needs of it.
@@ -62,6 +67,7 @@ impl Prepared {
         if matches!(start.setup.mode, Mode::Insecure) {
             tracing::warn!(
                 event = "gossip_insecure",
+                cause = "insecure_gossip",
                 "gossip runs without keys: anybody who reaches this node can join and redirect traffic; make a key with \
                  `weft key new` and name it in [gossip] key_file"
             );

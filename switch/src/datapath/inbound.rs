@@ -2,14 +2,17 @@
 //!
 //! The stages, in order; a datagram that fails one is dropped with its reason.
 //!
-//! 1. [`handle_message`] counts what was received, and asks once a message: is the sender a peer?
-//! 2. `open`: is there a frame of one of our networks, and is the peer on that network?
+//! 1. [`handle_message`] counts what was received, and asks once a message: is the sender a peer? Control datagrams of
+//!    members are no frames: they go to whoever watches paths.
+//! 2. `open`: is there a frame of one of our networks, and is the peer on that network? The peer is the sender, or whoever
+//!    is named in a frame that another node passed on (`relayed`).
 //! 3. `check_ethernet`: is it a frame that a switch forwards?
 //! 4. `observe`, `decide`: who sends from there (static peers only; members say by gossip what they have), and which
 //!    port is it for? Stages 2 to 4 are asked once for datagrams of a message whose headers are the same.
 //! 5. `deliver`: the outer congestion mark moves into the frame, which goes to local ports only, never back to the
-//!    underlay (split horizon), through the coalescer. The one exception is `hand_over`, of strays for an address that
-//!    moved from here a moment ago.
+//!    underlay (split horizon), through the coalescer. There are two exceptions, both once in a frame's life: `pass_on`,
+//!    of what one member cannot send to another directly, and `hand_over`, of strays for an address that moved from here
+//!    a moment ago.
 
 use std::net::IpAddr;
 
@@ -17,16 +20,15 @@ use encap::coalesce::{Coalescer, Pushed};
 use encap::ecn::{self, Ecn};
 use encap::ether::{self, Frame};
 use encap::inet::Layers;
-use encap::relay::{RELAY_OPTION_LEN, Relay};
-use encap::tunnel::{self, IpVersion};
-use encap::{Format, PortId, Span};
+use encap::{Format, PortId, Span, Vni, control, mss, tunnel};
 use fdb::Location;
 
 use super::lookup::{Lookup, Place, Sighting};
-use super::neighbor;
 use super::outbound::{self, check_ethernet};
 use super::{Context, Sink};
+use super::{neighbor, too_big};
 use crate::counters::{Direction, DropReason};
+use crate::events::ControlDatagram;
 use crate::topology::{NetworkIndex, NetworkView, PeerIndex};
 
 /// One message of the underlay: one datagram, or several of `stride` octets each (the last may be shorter).
@@ -59,7 +61,7 @@ pub fn handle_message<S: Sink>(
     sink: &mut S,
 ) {
     let datagrams = message.len.div_ceil(message.stride.max(1)).max(1);
-    cx.counters.ledger.received_from_underlay.add(datagrams as u64);
+    let mut frames = datagrams as u64;
     let peer = if cx.topology.stopping {
         Err(DropReason::Shutdown)
     } else {
@@ -67,17 +69,27 @@ pub fn handle_message<S: Sink>(
     };
     let peer = match peer {
         Ok(peer) => peer,
-        Err(reason) => return cx.counters.count_drop(reason, Direction::Inbound, datagrams as u64),
+        Err(reason) => {
+            cx.counters.ledger.received_from_underlay.add(frames);
+            return cx.counters.count_drop(reason, Direction::Inbound, frames);
+        }
     };
     let ecn = Ecn::from_tos(message.tos);
     let mut arrival = Arrival { cx, lookup, coalescer, sink, peer, ecn, way: None };
     for index in 0..datagrams {
         let at = index * message.stride;
         let span = Span::new(message.start + at, message.stride.min(message.len - at));
-        if let Err(reason) = arrival.forward(message.format, span, buffer) {
-            cx.counters.count_drop(reason, Direction::Inbound, 1);
+        match arrival.forward(message.format, span, buffer) {
+            Ok(()) => {}
+            Err(DropReason::VxlanNoVni | DropReason::GeneveControl)
+                if arrival.take_control(message, span.of(buffer)) =>
+            {
+                frames -= 1;
+            }
+            Err(reason) => cx.counters.count_drop(reason, Direction::Inbound, 1),
         }
     }
+    cx.counters.ledger.received_from_underlay.add(frames);
 }
 
 struct Arrival<'a, 'c, S> {
@@ -95,6 +107,8 @@ struct Arrival<'a, 'c, S> {
 #[derive(Clone, Copy)]
 struct Way {
     headers: Span,
+    /// Who sent it first.
+    from: PeerIndex,
     network: NetworkIndex,
     frame: usize,
     /// One port, or `None` = all of them.
@@ -116,7 +130,10 @@ impl<S: Sink> Arrival<'_, '_, S> {
             Some(way) => way,
             None => match self.find_way(format, datagram, buffer) {
                 Err(DropReason::SplitHorizon) => return self.hand_over(format, datagram, buffer),
-                found => found?,
+                found => match found? {
+                    Some(way) => way,
+                    None => return Ok(()),
+                },
             },
         };
         self.way = Some(way);
@@ -126,17 +143,33 @@ impl<S: Sink> Arrival<'_, '_, S> {
         if ecn::apply(octets, layers.l3, self.ecn).map_err(|_| DropReason::IpTunnelEcn)? {
             layers = Layers::of(octets);
         }
+        if self.cx.topology.encap.clamp_mss && mss::is_syn(octets, &layers) {
+            too_big::clamp(octets, &layers, outbound::room(self.cx.topology.peer(way.from)));
+        }
         self.deliver(self.cx.topology.network(way.network), way.to, span, &layers, buffer)
     }
 
-    /// Stages 2 to 4, and where the frame goes.
-    fn find_way(&mut self, format: Format, datagram: Span, buffer: &[u8]) -> Result<Way, DropReason> {
-        let (index, offset) = self.open(format, datagram.of(buffer))?;
+    /// Stages 2 to 4, and where the frame goes; `None` = it was passed on to another node.
+    fn find_way(
+        &mut self,
+        format: Format,
+        datagram: Span,
+        buffer: &mut [u8],
+    ) -> Result<Option<Way>, DropReason> {
+        let (vni, offset) = tunnel::decode(format, datagram.of(buffer), self.cx.topology.encap.vxlan_strict)?;
+        let mut from = self.peer;
+        if offset != tunnel::HEADER_LEN {
+            match self.relayed(datagram, offset, buffer)? {
+                Some(origin) => from = origin,
+                None => return Ok(None),
+            }
+        }
+        let index = self.open(vni, from)?;
         let network = self.cx.topology.network(index);
         let frame = Frame::new(&datagram.of(buffer)[offset..])?;
         check_ethernet(&frame, network)?;
         let (src, dst) = (frame.src(), frame.dst());
-        let peer = self.cx.topology.peer(self.peer);
+        let peer = self.cx.topology.peer(from);
         if peer.learn {
             let (vni, from, age) = (network.vni, Location::Remote(peer.vtep), network.mac_age);
             let sink = &mut *self.sink;
@@ -149,44 +182,15 @@ impl<S: Sink> Arrival<'_, '_, S> {
         }
         let to = if dst.is_group() { None } else { self.decide(network, dst)? };
         let headers = Span::new(datagram.start as usize, offset + ether::HEADER_LEN);
-        Ok(Way { headers, network: index, frame: offset, to })
-    }
-
-    /// A frame for a MAC address that lives elsewhere: an error, unless it moved from here a moment ago and its sender
-    /// cannot know. Once only: what was handed over to this node already is not handed on.
-    #[cold]
-    fn hand_over(&mut self, format: Format, datagram: Span, buffer: &mut [u8]) -> Result<(), DropReason> {
-        let (index, offset) = self.open(format, datagram.of(buffer))?;
-        let topology = self.cx.topology;
-        let (vni, dst) = (topology.network(index).vni, Frame::new(&datagram.of(buffer)[offset..])?.dst());
-        let moved = topology.moved.get(&(vni, dst)).filter(|moved| self.cx.now < moved.until);
-        let came_by_relay = format == Format::Geneve && Relay::of(datagram.of(buffer)).is_some();
-        let Some(moved) = moved.filter(|_| !came_by_relay) else { return Err(DropReason::SplitHorizon) };
-        let span = Span::new(datagram.start as usize + offset, datagram.len() - offset);
-        let l3 = Layers::of(span.of(buffer)).l3;
-        ecn::apply(span.of_mut(buffer), l3, self.ecn).map_err(|_| DropReason::IpTunnelEcn)?;
-        let layers = Layers::of(span.of(buffer));
-        let outer = tunnel::outer_packet_len(span.len(), IpVersion::from(moved.to.ip()), RELAY_OPTION_LEN);
-        if outer > usize::from(moved.path_mtu.get()) {
-            return Err(DropReason::PktTooBig);
-        }
-        let origin = topology.peer(self.peer).vtep;
-        let header = Relay { origin, to: moved.to.ip() }.encode(vni);
-        let route = outbound::route(self.cx, moved.to, span.of(buffer), &layers);
-        self.sink.datagram(route, header.len(), span, buffer).copy_from_slice(&header);
-        Ok(())
+        Ok(Some(Way { headers, from, network: index, frame: offset, to }))
     }
 
     /// Stage 2.
     #[inline]
-    fn open(&self, format: Format, datagram: &[u8]) -> Result<(NetworkIndex, usize), DropReason> {
-        let strict = self.cx.topology.encap.vxlan_strict;
-        let (vni, offset) = tunnel::decode(format, datagram, strict)?;
+    fn open(&self, vni: Vni, from: PeerIndex) -> Result<NetworkIndex, DropReason> {
         let network = self.cx.topology.network_of(vni).ok_or(DropReason::UnknownVni)?;
-        if !self.cx.topology.peer(self.peer).networks.contains(&network) {
-            return Err(DropReason::UnknownPeer);
-        }
-        Ok((network, offset))
+        let is_on = self.cx.topology.peer(from).networks.contains(&network);
+        is_on.then_some(network).ok_or(DropReason::UnknownPeer)
     }
 
     /// One port, or `None` = all of them.
@@ -199,6 +203,20 @@ impl<S: Sink> Arrival<'_, '_, S> {
             Place::Unknown if network.flood_unknown => Ok(None),
             Place::Unknown => Err(DropReason::UnknownUnicast),
         }
+    }
+
+    /// A datagram that holds no frame: whether it is control of a member, which is handed on then.
+    #[cold]
+    fn take_control(&mut self, message: &Message, datagram: &[u8]) -> bool {
+        let sealed =
+            control::open(message.format, datagram).filter(|_| self.cx.topology.peer(self.peer).member);
+        let (from, format, at) = (message.from, message.format, self.cx.now);
+        let taken = sealed.and_then(|part| ControlDatagram::new(from, format, at, datagram.len(), part));
+        if let Some(taken) = taken {
+            self.cx.counters.notices.control_received.add(1);
+            self.sink.control(taken);
+        }
+        taken.is_some()
     }
 
     /// Stage 5.
@@ -225,5 +243,6 @@ impl<S: Sink> Arrival<'_, '_, S> {
     }
 }
 
+mod relay;
 #[cfg(test)]
 mod tests;

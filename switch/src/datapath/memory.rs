@@ -23,7 +23,8 @@ use super::outbound::{self, PortState};
 use super::{Context, Sink};
 use crate::batch::{Route, SendBatch};
 use crate::counters::{Direction, DropReason, PaddedCounters, Totals};
-use crate::events::WorkerEvent;
+use crate::events::{ControlDatagram, WorkerEvent};
+use crate::path::Sources;
 use crate::topology::{NetworkIndex, NetworkView, PeerIndex, PeerView, PortView, Topology};
 
 /// A message that left: one group of the send batch.
@@ -64,11 +65,15 @@ pub struct MemorySink {
     pub sent: Vec<SentMessage>,
     /// What was written to ports, answers to them too, since the caller last took it.
     pub delivered: Vec<Delivery>,
+    /// What was made here and written to ports unasked, since the caller last took it.
+    pub originated: Vec<(PortId, Vec<u8>)>,
     /// What control was told, since the caller last took it.
     pub events: Vec<WorkerEvent>,
+    /// Control datagrams that came in, since the caller last took them.
+    pub control: Vec<ControlDatagram>,
     /// Ports whose device takes nothing, and the reason that is counted.
     pub refusing: Vec<(PortId, DropReason)>,
-    /// Whether the three lists are filled; without, nothing here allocates once the send batch has its memory.
+    /// Whether the lists are filled; without, nothing here allocates once the send batch has its memory.
     pub keep: bool,
     counters: Arc<PaddedCounters>,
     batch: SendBatch,
@@ -83,7 +88,9 @@ impl MemorySink {
         Self {
             sent: Vec::new(),
             delivered: Vec::new(),
+            originated: Vec::new(),
             events: Vec::new(),
+            control: Vec::new(),
             refusing: Vec::new(),
             keep: true,
             counters,
@@ -150,6 +157,21 @@ impl Sink for MemorySink {
         if taken.is_ok() && self.keep {
             let vnet = VnetHeader::default();
             self.delivered.push(Delivery { port, vnet, frame: frame.to_vec(), frames: 1 });
+        }
+    }
+
+    fn originate(&mut self, port: PortId, frame: &[u8]) {
+        if self.refusal(port).is_ok() {
+            self.counters.notices.originated.add(1);
+            if self.keep {
+                self.originated.push((port, frame.to_vec()));
+            }
+        }
+    }
+
+    fn control(&mut self, datagram: ControlDatagram) {
+        if self.keep {
+            self.control.push(datagram);
         }
     }
 
@@ -263,15 +285,7 @@ impl MemoryWorker {
             topology.networks[usize::from(network.0)].flood.push(index);
             topology.by_vtep.insert(vtep, index);
             topology.by_source.insert(vtep.ip(), index);
-            topology.peers.push(PeerView {
-                name: vtep.to_string().into(),
-                vtep,
-                format,
-                path_mtu: Mtu::new(1500).unwrap_or(Mtu::MAX),
-                up: true,
-                learn: true,
-                networks: vec![network],
-            });
+            topology.peers.push(peer_view(vtep, format, vec![network]));
         });
         index
     }
@@ -347,7 +361,7 @@ impl MemoryWorker {
                 WorkerEvent::Bind { vni, told, port } => {
                     self.neighbors.learn(&Heard { vni, told, port, now, age });
                 }
-                WorkerEvent::PortGone { .. } | WorkerEvent::Offload { .. } => {}
+                _ => {}
             }
         }
     }
@@ -362,4 +376,24 @@ impl MemoryWorker {
 /// A list that is short, because a test made it.
 fn index_of(len: usize) -> u16 {
     u16::try_from(len).unwrap_or(u16::MAX)
+}
+
+/// A static peer that is up, with a path MTU of 1,500.
+#[must_use]
+pub fn peer_view(vtep: VtepAddr, format: Format, networks: Vec<NetworkIndex>) -> PeerView {
+    PeerView {
+        to: vtep,
+        member: false,
+        dead: Sources::default(),
+        geneve: None,
+        via: None,
+        activity: Arc::default(),
+        name: vtep.to_string().into(),
+        vtep,
+        format,
+        path_mtu: Mtu::new(1500).unwrap_or(Mtu::MAX),
+        up: true,
+        learn: true,
+        networks,
+    }
 }

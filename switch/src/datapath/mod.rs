@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`outbound`] | port -> underlay or another port: numbered stages, pure |
 //! | [`inbound`] | underlay -> ports: the mirror, pure |
+//! | `too_big` | frames that do not fit the path to their peer: cut, fragmented, or their sender told |
 //! | [`lookup`], [`guard`], [`limit`], [`verdict`] | what the stages ask: the FDB, the port guard, the flood limits |
 //! | `neighbor` | ARP and ND of ports: what is told to control, what is answered here |
 //! | [`worker`] | the loop: read, outbound, send; receive, inbound, write; the only module here that does I/O |
@@ -19,6 +20,7 @@ pub mod lookup;
 pub mod memory;
 mod neighbor;
 pub mod outbound;
+mod too_big;
 pub mod verdict;
 pub mod worker;
 
@@ -29,7 +31,7 @@ use encap::{PortId, Span};
 
 use crate::batch::Route;
 use crate::counters::WorkerCounters;
-use crate::events::WorkerEvent;
+use crate::events::{ControlDatagram, WorkerEvent};
 use crate::topology::Topology;
 
 /// What the stages know of the world at one moment.
@@ -56,6 +58,12 @@ pub trait Sink {
 
     /// Writes a frame that was made here to the port that asked for it, as the answer to one wire frame.
     fn answer(&mut self, port: PortId, frame: &[u8]);
+
+    /// Writes a frame that was made here to a port that did not ask for it, such as an ICMP error: outside the ledger.
+    fn originate(&mut self, port: PortId, frame: &[u8]);
+
+    /// Hands a control datagram to whoever watches paths; never waits.
+    fn control(&mut self, datagram: ControlDatagram);
 
     /// Tells control something; never waits.
     fn tell(&mut self, event: WorkerEvent);

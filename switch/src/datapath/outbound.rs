@@ -8,27 +8,30 @@
 //! 4. `neighbor::answer`: ARP and ND that can be answered here go no further.
 //! 5. `decide`: one port, one peer, or everybody.
 //! 6. `send_local` and `send_remote`: a local port takes the super-frame as it is; for a peer it is cut into segments,
-//!    each behind a tunnel header; headers are written into the send batch, payload stays in the read buffer.
+//!    each behind a tunnel header; headers are written into the send batch, payload stays in the read buffer. What does
+//!    not fit the path goes to `too_big`; where there is no way straight to the peer, another node passes frames on.
 
 use std::time::Instant;
 
 use encap::ether::Frame;
 use encap::inet::{Layers, UDP};
+use encap::relay::{Hops, RELAY_HEADER_LEN, Relay};
 use encap::segment::{self, SuperFrame};
-use encap::tunnel::{self, IpVersion};
+use encap::tunnel;
 use encap::vnet::VnetHeader;
-use encap::{PortId, Span, VtepAddr, ecn, flow};
+use encap::{Mtu, PortId, Span, VtepAddr, ecn, flow, mss};
 use fdb::Location;
 
 use super::limit::TokenBucket;
 use super::lookup::{Lookup, Place, Sighting};
-use super::neighbor;
 use super::verdict::Verdict;
 use super::{Context, Sink};
+use super::{neighbor, too_big};
 use crate::batch::{MAX_OCTETS, Route};
 use crate::counters::{Direction, DropReason};
 use crate::events::WorkerEvent;
-use crate::topology::{NetworkView, PeerIndex, PeerView, PortView};
+use crate::path::Sources;
+use crate::topology::{NetworkView, PeerIndex, PeerView, PortView, ViaView};
 
 /// What a worker keeps of a port that it reads from.
 #[derive(Debug)]
@@ -37,10 +40,14 @@ pub struct PortState {
     bum: TokenBucket,
     multicast: TokenBucket,
     news: TokenBucket,
+    too_big: TokenBucket,
 }
 
 /// New addresses a second that a port may tell control, burst twice that: a flood of made-up ones costs others nothing.
 const NEWS_PER_SECOND: u32 = 1000;
+/// How often a second a port is told that what it sends is too big, burst twice that: who has many connections hears of
+/// each, and who does not listen gets no more than 128 kB of it.
+const TOO_BIG_PER_SECOND: u32 = 100;
 
 impl PortState {
     /// The state of a port that has sent nothing yet.
@@ -51,6 +58,7 @@ impl PortState {
             bum: TokenBucket::new(view.bum_pps, now),
             multicast: TokenBucket::new(view.multicast_pps, now),
             news: TokenBucket::new(NEWS_PER_SECOND, now),
+            too_big: TokenBucket::new(TOO_BIG_PER_SECOND, now),
         }
     }
 
@@ -68,6 +76,11 @@ impl PortState {
         }
     }
 
+    /// Whether the port may be told once more that what it sends is too big.
+    pub(super) fn may_be_told(&mut self, now: Instant) -> bool {
+        self.too_big.take(1, now)
+    }
+
     /// Takes over the limits of a changed configuration; a limit that stays keeps what is in its bucket.
     pub fn set_limits(&mut self, view: &PortView, now: Instant) {
         self.bum.set_rate(view.bum_pps, now);
@@ -76,18 +89,21 @@ impl PortState {
 }
 
 /// A frame that was read, and what is known of it.
-struct Sent<'a> {
-    vnet: &'a VnetHeader,
+pub(super) struct Sent<'a> {
+    pub(super) vnet: &'a VnetHeader,
     /// The read buffer, and where in it the frame lies.
-    buffer: &'a mut [u8],
-    span: Span,
-    layers: Layers,
+    pub(super) buffer: &'a mut [u8],
+    pub(super) span: Span,
+    pub(super) layers: Layers,
     /// What it is worth in wire frames.
-    frames: u64,
+    pub(super) frames: u64,
+    /// Whether its sender was told that it is too big.
+    pub(super) told: bool,
 }
 
 impl Sent<'_> {
-    fn octets(&self) -> &[u8] {
+    #[inline]
+    pub(super) fn octets(&self) -> &[u8] {
         self.span.of(self.buffer)
     }
 }
@@ -113,7 +129,7 @@ pub fn handle_frame<S: Sink>(
     };
     let count = *frames.as_ref().unwrap_or(&1);
     cx.counters.ledger.received_from_ports.add(count);
-    let mut sent = Sent { vnet, buffer, span, layers, frames: count };
+    let mut sent = Sent { vnet, buffer, span, layers, frames: count, told: false };
     let result = match frames {
         Ok(_) => forward(cx, lookup, port, &mut sent, sink),
         Err(_) => Err(DropReason::Truncated),
@@ -156,10 +172,10 @@ fn forward<S: Sink>(
         }
         Verdict::Remote(peer) => {
             finish_checksum(sent);
-            send_remote(cx, cx.topology.peer(peer), network, sent, sink)
+            send_remote(cx, port, (cx.topology.peer(peer), network), sent, sink)
         }
-        Verdict::Flood => flood(cx, port.id, (&network.ports, &network.flood), network, sent, sink),
-        Verdict::Strangers => flood(cx, port.id, (&[], &network.strangers), network, sent, sink),
+        Verdict::Flood => flood(cx, port, (&network.ports, &network.flood), network, sent, sink),
+        Verdict::Strangers => flood(cx, port, (&[], &network.strangers), network, sent, sink),
         Verdict::Drop(reason) => Err(reason),
     }
 }
@@ -239,13 +255,14 @@ fn decide(
 /// Stage 6 for all of these ports and peers but the sender.
 fn flood<S: Sink>(
     cx: &Context<'_>,
-    from: PortId,
+    from: &mut PortState,
     (ports, peers): (&[PortId], &[PeerIndex]),
     network: &NetworkView,
     sent: &mut Sent<'_>,
     sink: &mut S,
 ) -> Result<(), DropReason> {
-    let ports = ports.iter().filter(|&&port| port != from);
+    let own = from.id;
+    let ports = ports.iter().filter(|&&port| port != own);
     let targets = ports.clone().count() + peers.len();
     let copies = targets.checked_sub(1).ok_or(DropReason::NoDestination)?;
     cx.counters.ledger.copies.add(copies as u64 * sent.frames);
@@ -254,7 +271,7 @@ fn flood<S: Sink>(
     }
     finish_checksum(sent);
     for &peer in peers {
-        if let Err(reason) = send_remote(cx, cx.topology.peer(peer), network, sent, sink) {
+        if let Err(reason) = send_remote(cx, from, (cx.topology.peer(peer), network), sent, sink) {
             cx.counters.count_drop(reason, Direction::Outbound, sent.frames);
         }
     }
@@ -273,50 +290,117 @@ fn finish_checksum(sent: &mut Sent<'_>) {
     }
 }
 
-/// By which socket and with which marks a frame goes to a VTEP.
+/// By which socket, none of the dead ones, and with which marks a frame goes to a VTEP.
 #[inline]
-pub(super) fn route(cx: &Context<'_>, to: VtepAddr, octets: &[u8], layers: &Layers) -> Route {
-    let hash = u64::from(flow::hash(octets, layers));
-    #[allow(clippy::cast_possible_truncation)] // a product of 32 and 16 bits, shifted right by 32
-    let source = ((hash * u64::from(cx.source_ports)) >> 32) as u16;
+pub(super) fn route(
+    cx: &Context<'_>,
+    (to, dead): (VtepAddr, Sources),
+    octets: &[u8],
+    layers: &Layers,
+) -> Route {
+    let source = dead.spread(flow::hash(octets, layers), cx.source_ports);
     Route { to, source, tos: ecn::encapsulate(layers.tos, cx.topology.encap.dscp_inherit) }
 }
 
 /// Stage 6 for one peer.
 fn send_remote<S: Sink>(
     cx: &Context<'_>,
-    peer: &PeerView,
-    network: &NetworkView,
-    sent: &Sent<'_>,
+    port: &mut PortState,
+    (peer, network): (&PeerView, &NetworkView),
+    sent: &mut Sent<'_>,
     sink: &mut S,
 ) -> Result<(), DropReason> {
     if !peer.up {
         return Err(DropReason::PeerDown);
     }
-    let (header, octets) = (tunnel::encode(peer.format, network.vni), sent.octets());
-    let route = route(cx, peer.vtep, octets, &sent.layers);
-    let fits = |len: usize| {
-        let outer = tunnel::outer_packet_len(len, IpVersion::from(peer.vtep.ip()), 0);
-        outer <= usize::from(peer.path_mtu.get()) && len + tunnel::HEADER_LEN <= MAX_OCTETS
-    };
-    if sent.vnet.gso.is_none() {
-        if !fits(octets.len()) {
-            return Err(DropReason::PktTooBig);
+    peer.activity.note();
+    if let Some(via) = &peer.via {
+        return send_relayed(cx, port, (peer, via, network), sent, sink);
+    }
+    let header = tunnel::encode(peer.format, network.vni);
+    let route = route(cx, (peer.to, peer.dead), sent.octets(), &sent.layers);
+    let tunnel = Tunnel { header, route, room: room(peer) };
+    tunnel.send(cx, port, sent, sink)
+}
+
+/// Stage 6 for a peer to which another node passes frames on.
+#[cold]
+fn send_relayed<S: Sink>(
+    cx: &Context<'_>,
+    port: &mut PortState,
+    (peer, via, network): (&PeerView, &ViaView, &NetworkView),
+    sent: &mut Sent<'_>,
+    sink: &mut S,
+) -> Result<(), DropReason> {
+    let to = peer.vtep.ip();
+    let origin = cx.topology.encap.seen_from(to).ok_or(DropReason::PeerDown)?;
+    let header = Relay { origin, to, hops: Hops::One }.encode(network.vni);
+    let route = route(cx, (via.to, via.dead), sent.octets(), &sent.layers);
+    let tunnel = Tunnel { header, route, room: room(peer) };
+    tunnel.send(cx, port, sent, sink)
+}
+
+/// The octets of a frame that fit the path to a peer, and one message.
+#[inline]
+pub(super) fn room(peer: &PeerView) -> usize {
+    match &peer.via {
+        None => room_behind(peer.to, peer.path_mtu, tunnel::HEADER_LEN),
+        Some(via) => room_behind(via.to, via.path_mtu, RELAY_HEADER_LEN),
+    }
+}
+
+#[inline]
+pub(super) fn room_behind(to: VtepAddr, path: Mtu, header: usize) -> usize {
+    tunnel::datagram_len(path, to.ip().into()).min(MAX_OCTETS).saturating_sub(header)
+}
+
+/// What all datagrams of one frame to one peer have in common.
+pub(super) struct Tunnel<const N: usize> {
+    /// What stands before the frame.
+    pub(super) header: [u8; N],
+    pub(super) route: Route,
+    /// The octets of a frame that fit behind it.
+    pub(super) room: usize,
+}
+
+impl<const N: usize> Tunnel<N> {
+    #[inline]
+    fn send<S: Sink>(
+        &self,
+        cx: &Context<'_>,
+        port: &mut PortState,
+        sent: &mut Sent<'_>,
+        sink: &mut S,
+    ) -> Result<(), DropReason> {
+        if sent.vnet.gso.is_none() {
+            if sent.span.len() > self.room {
+                return too_big::send(cx, port, self, sent, sink);
+            }
+            if cx.topology.encap.clamp_mss && mss::is_syn(sent.octets(), &sent.layers) {
+                too_big::clamp(sent.span.of_mut(sent.buffer), &sent.layers, self.room);
+            }
+            sink.datagram(self.route, N, sent.span, sent.buffer).copy_from_slice(&self.header);
+            return Ok(());
         }
-        sink.datagram(route, header.len(), sent.span, sent.buffer).copy_from_slice(&header);
-        return Ok(());
+        let whole = SuperFrame::new(sent.octets(), sent.vnet).map_err(|_| DropReason::Truncated)?;
+        if whole.segment_len(0) > self.room {
+            return too_big::send(cx, port, self, sent, sink);
+        }
+        self.send_segments(&whole, sent, sink);
+        Ok(())
     }
-    let whole = SuperFrame::new(octets, sent.vnet).map_err(|_| DropReason::Truncated)?;
-    if !fits(whole.segment_len(0)) {
-        return Err(DropReason::PktTooBig);
+
+    /// Sends the segments of a super-frame that is `sent`, or a cut of it.
+    #[inline]
+    pub(super) fn send_segments<S: Sink>(&self, whole: &SuperFrame<'_>, sent: &Sent<'_>, sink: &mut S) {
+        for index in 0..whole.segments() {
+            let body = sent.span.within(whole.body(index));
+            let head = sink.datagram(self.route, N + whole.head_len(), body, sent.buffer);
+            let (header, head) = head.split_at_mut(N);
+            header.copy_from_slice(&self.header);
+            whole.write_head(index, head);
+        }
     }
-    for index in 0..whole.segments() {
-        let body = sent.span.within(whole.body(index));
-        let head = sink.datagram(route, header.len() + whole.head_len(), body, sent.buffer);
-        head[..header.len()].copy_from_slice(&header);
-        whole.write_head(index, &mut head[header.len()..]);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

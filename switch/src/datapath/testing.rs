@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
+use encap::inet::Layers;
 use encap::vnet::VnetHeader;
 use encap::{Format, MacAddr, PortId, Vni, VtepAddr, tunnel};
 use fdb::Location;
 
-use super::frames::mac;
+use super::frames::{Packet, mac};
 use super::memory::{Delivery, MemoryWorker};
 use crate::clock;
 use crate::counters::{Direction, DropReason};
@@ -41,6 +42,21 @@ pub(super) fn frame_to(dst: MacAddr) -> Vec<u8> {
 
 pub(super) fn encapsulated(format: Format, frame: &[u8]) -> Vec<u8> {
     [&tunnel::encode(format, vni())[..], frame].concat()
+}
+
+/// A SYN whose only option is an MSS, its checksum unfinished.
+pub(super) fn syn(packet: &Packet, mss: u16) -> (VnetHeader, Vec<u8>) {
+    let (vnet, mut frame) = Packet { flags: 0x02, options: 1, ..packet.clone() }.unfinished();
+    let at = Layers::of(&frame).l4 + 20;
+    frame[at..at + 2].copy_from_slice(&[2, 4]);
+    frame[at + 2..at + 4].copy_from_slice(&mss.to_be_bytes());
+    (vnet, frame)
+}
+
+/// The MSS of such a SYN.
+pub(super) fn mss(frame: &[u8]) -> u16 {
+    let at = Layers::of(frame).l4 + 22;
+    u16::from_be_bytes([frame[at], frame[at + 1]])
 }
 
 impl Lab {

@@ -6,6 +6,8 @@
 //!
 //! A worker never waits for control, and control never touches what a worker owns: both talk by bounded channels.
 
+mod outlet;
+
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
@@ -14,22 +16,22 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender as EventSender};
 use encap::coalesce::{Coalescer, Offload};
 use encap::neighbor::FrameBuf;
-use encap::vnet::VnetHeader;
-use encap::{Format, PortId, Span, Vni};
+use encap::{Format, PortId, Vni};
 use fdb::Shared;
 
+use self::outlet::Outlet;
 use super::inbound::{self, Message};
 use super::lookup::Lookup;
 use super::outbound::{self, PortState};
 use super::{Context, Sink};
-use crate::batch::{Route, SendBatch};
+use crate::batch::SendBatch;
 use crate::clock;
 use crate::counters::{Direction, DropReason, PaddedCounters};
-use crate::events::WorkerEvent;
+use crate::events::{ControlDatagram, WorkerEvent};
 use crate::io::poll::{self, Poll, Token, Waker};
 use crate::io::sender::Sender;
 use crate::io::tap::{ReadBuffer, Tap};
-use crate::io::udp::{self, RecvBuffer, SendSockets};
+use crate::io::udp::{self, RecvBuffer, SendSockets, SharedSockets};
 use crate::topology::Topology;
 
 /// Frames read from one TAP before others get their turn.
@@ -112,6 +114,8 @@ pub struct Parts {
     pub updates: Receiver<Update>,
     /// What to tell control.
     pub events: EventSender<WorkerEvent>,
+    /// Where control datagrams go; `None` = nobody watches paths.
+    pub control: Option<EventSender<ControlDatagram>>,
     /// Wakes the worker when an update is there.
     pub waker: Arc<Waker>,
 }
@@ -166,29 +170,6 @@ enum Rank {
     Fixed,
 }
 
-/// Where frames leave a worker: TAPs, the send batch, and the events for control.
-struct Outlet {
-    counters: Arc<PaddedCounters>,
-    taps: Arc<HashMap<PortId, Arc<Tap>>>,
-    batch: SendBatch,
-    sender: Sender<OwnedSockets>,
-    events: EventSender<WorkerEvent>,
-    now: Instant,
-}
-
-/// Send sockets that are shared with the other workers.
-struct OwnedSockets(Arc<SendSockets>);
-
-impl udp::Transmit for OwnedSockets {
-    fn send(&mut self, source: u16, messages: &[udp::SendMessage<'_>]) -> io::Result<usize> {
-        (&*self.0).send(source, messages)
-    }
-
-    fn take_error(&mut self, source: u16, family: std::net::SocketAddr) -> Option<std::net::SocketAddr> {
-        (&*self.0).take_error(source, family)
-    }
-}
-
 impl Worker {
     /// A worker with no ports yet.
     ///
@@ -202,8 +183,9 @@ impl Worker {
             counters: Arc::clone(&parts.counters),
             taps: Arc::default(),
             batch: SendBatch::new(usize::from(parts.segments)),
-            sender: Sender::new(OwnedSockets(parts.sockets), parts.segments > 0),
+            sender: Sender::new(SharedSockets(parts.sockets), parts.segments > 0),
             events: parts.events,
+            control: parts.control,
             now: clock::now(),
         };
         let discarded = parts.receivers.iter().map(|(_, receiver)| u64::from(receiver.discarded())).sum();
@@ -333,14 +315,11 @@ impl Worker {
         }
     }
 
-    fn announce(&self, vni: Vni, except: Option<PortId>, frame: &FrameBuf) {
+    fn announce(&mut self, vni: Vni, except: Option<PortId>, frame: &FrameBuf) {
         let Some(network) = self.topology.network_of(vni) else { return };
         let ports = self.topology.network(network).ports.iter();
         for port in ports.filter(|&port| Some(*port) != except && self.ports.contains_key(port)) {
-            let vnet = VnetHeader::default();
-            if self.outlet.write(*port, |tap| tap.write(&vnet, frame.octets())).is_ok() {
-                self.counters.notices.originated.add(1);
-            }
+            self.outlet.originate(*port, frame.octets());
         }
     }
 
@@ -397,10 +376,7 @@ impl Worker {
                             (&vnet, frame, self.read_buffer.octets()),
                             &mut self.outlet,
                         ),
-                        Err(_) => {
-                            self.counters.ledger.received_from_ports.add(1);
-                            self.counters.count_drop(DropReason::Truncated, Direction::Outbound, 1);
-                        }
+                        Err(_) => count_torn(&self.counters),
                     }
                     if at_once || self.outlet.batch.octets() >= FLUSH_OCTETS || !self.read_buffer.has_room() {
                         self.outlet.flush(self.read_buffer.octets());
@@ -490,57 +466,9 @@ impl Worker {
     }
 }
 
-impl Outlet {
-    /// Sends what is in the batch; `bodies` is the buffer in which the frames were read.
-    fn flush(&mut self, bodies: &[u8]) {
-        if self.batch.is_empty() {
-            return;
-        }
-        let report = self.sender.send(&self.batch, bodies, self.now);
-        self.batch.clear();
-        self.counters.ledger.delivered_to_underlay.add(report.sent);
-        self.counters.batching.udp_sends.add(report.messages);
-        if report.failed > 0 {
-            self.counters.count_drop(DropReason::SendError, Direction::Outbound, report.failed);
-        }
-        self.counters.notices.send_retried.add(report.retried);
-        self.counters.notices.icmp_errors.add(report.icmp_errors);
-        for (peer, refused) in report.offload {
-            self.tell(WorkerEvent::Offload { name: "udp_segment", peer: Some(peer.into()), refused });
-        }
-    }
-
-    fn write(&self, port: PortId, write: impl FnOnce(&Tap) -> io::Result<()>) -> Result<(), DropReason> {
-        let tap = self.taps.get(&port).ok_or(DropReason::TapGone)?;
-        write(tap).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => DropReason::TapFull,
-            _ => DropReason::TapGone,
-        })
-    }
-}
-
-impl Sink for Outlet {
-    #[inline]
-    fn datagram(&mut self, route: Route, head: usize, body: Span, buffer: &[u8]) -> &mut [u8] {
-        if self.batch.is_full(head + body.len()) {
-            self.flush(buffer);
-        }
-        self.batch.datagram(route, head, body, buffer)
-    }
-
-    fn deliver(&mut self, port: PortId, vnet: &VnetHeader, frame: &[u8], frames: u64) {
-        let taken = self.write(port, |tap| tap.write(vnet, frame));
-        self.counters.count_delivery(taken, Direction::Outbound, frames);
-    }
-
-    fn answer(&mut self, port: PortId, frame: &[u8]) {
-        let taken = self.write(port, |tap| tap.write(&VnetHeader::default(), frame));
-        self.counters.count_answer(taken);
-    }
-
-    fn tell(&mut self, event: WorkerEvent) {
-        if self.events.try_send(event).is_err() {
-            self.counters.notices.learn_lost.add(1);
-        }
-    }
+/// A frame whose virtio-net header is not right: the kernel writes no such.
+#[cold]
+fn count_torn(counters: &PaddedCounters) {
+    counters.ledger.received_from_ports.add(1);
+    counters.count_drop(DropReason::Truncated, Direction::Outbound, 1);
 }

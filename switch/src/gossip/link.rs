@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use fdb::gossip::identity::NodeId;
 use fdb::gossip::members::MemberEvent;
-use fdb::gossip::seal::{Key as Secret, KeyId};
+use fdb::gossip::seal::{Key as Secret, KeyId, Mode};
 use fdb::replica::{Key, Record};
 use tokio::sync::Notify;
 
@@ -68,6 +68,8 @@ pub enum Command {
 pub enum Reply {
     /// It was done.
     Done,
+    /// It was done, and these are the keys now.
+    KeysChanged(Mode),
     /// The keys, the one in use first.
     Keys(Vec<KeyView>),
 }

@@ -55,6 +55,8 @@ pub struct Start {
     pub key_file: Option<PathBuf>,
     /// The join addresses.
     pub join: Vec<JoinAddress>,
+    /// Nodes that are called once, at the start.
+    pub known: Vec<SocketAddr>,
 }
 
 /// Why gossip, and with it the daemon, cannot go on.
@@ -119,12 +121,14 @@ struct Thread {
 
 impl Thread {
     fn new(start: Start, link: Link) -> io::Result<Self> {
-        let Start { setup, udp, tcp, identity, key_file, join } = start;
+        let Start { setup, udp, tcp, identity, key_file, join, known } = start;
         let streams = Streams::new(setup.me, setup.addr, setup.mode.clone());
         let (now, mut rng) = (clock::now(), os_rng()?);
         let (finder, found) = find(join);
+        let mut engine = Engine::new(setup, now, &mut rng);
+        engine.call(&known);
         Ok(Self {
-            engine: Engine::new(setup, now, &mut rng),
+            engine,
             rng,
             udp: tokio::net::UdpSocket::from_std(udp)?,
             tcp: tokio::net::TcpListener::from_std(tcp)?,
@@ -281,9 +285,9 @@ impl Thread {
             }
             Command::Forget(node) => self.engine.forget(node, now).map_err(refused)?,
             Command::Keys => return Ok(Reply::Keys(self.keys())),
-            Command::InstallKey(key) => self.change_keys(|engine| engine.gate_mut().install_key(key))?,
-            Command::UseKey(id) => self.change_keys(|engine| engine.gate_mut().use_key(id))?,
-            Command::RemoveKey(id) => self.change_keys(|engine| engine.remove_key(id))?,
+            Command::InstallKey(key) => return self.change_keys(|engine| engine.gate_mut().install_key(key)),
+            Command::UseKey(id) => return self.change_keys(|engine| engine.gate_mut().use_key(id)),
+            Command::RemoveKey(id) => return self.change_keys(|engine| engine.remove_key(id)),
         }
         Ok(Reply::Done)
     }
@@ -307,7 +311,7 @@ impl Thread {
     fn change_keys(
         &mut self,
         change: impl FnOnce(&mut Engine) -> Result<(), KeyError>,
-    ) -> Result<(), CommandError> {
+    ) -> Result<Reply, CommandError> {
         let before = self.engine.gate().mode().clone();
         change(&mut self.engine).map_err(refused)?;
         let mode = self.engine.gate().mode().clone();
@@ -317,8 +321,8 @@ impl Thread {
             self.engine.gate_mut().set_mode(before);
             return Err(refused(error));
         }
-        self.streams.set_mode(mode);
-        Ok(())
+        self.streams.set_mode(mode.clone());
+        Ok(Reply::KeysChanged(mode))
     }
 
     // ---- what is to be done ----

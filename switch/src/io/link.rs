@@ -1,9 +1,12 @@
-//! Links, addresses and routes of one network namespace, over rtnetlink.
+//! Links and their addresses in one network namespace, over rtnetlink; `route` is where packets go.
 //!
 //! [`Links`] acts in the namespace that its thread was in when it was opened, wherever it is used later.
 
+mod addresses;
+mod route;
+
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
 
 use encap::{MacAddr, Mtu};
@@ -14,11 +17,13 @@ use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressHe
 use rtnetlink::packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
-use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteMetric};
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
+use tokio::io::unix::AsyncFd;
 
+pub use self::addresses::{Fitness, LinkAddress};
+pub use self::route::{ANYWHERE, MAX_ROUTES, source_address_to};
 use super::netns::Netns;
-use crate::sys::netlink::{Rtnetlink, Verb};
+use crate::sys::netlink::{Rtnetlink, Subscription, Verb};
 
 /// A network device as the kernel describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +42,14 @@ pub struct Link {
     pub kind: Option<String>,
     /// Frames that it could not take: for a TAP, those that found its queue full.
     pub dropped: u64,
+}
+
+impl Link {
+    /// Whether it leads nowhere: a loopback or a dummy device.
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        self.name == "lo" || self.kind.as_deref() == Some("dummy")
+    }
 }
 
 /// What [`Links::configure`] sets; what is absent stays as it is.
@@ -72,6 +85,39 @@ pub struct LinkSetup {
 /// ```
 pub struct Links {
     netlink: Rtnetlink,
+}
+
+/// Tells that links, addresses or routes of a namespace changed, not which.
+#[derive(Debug)]
+pub struct Changes {
+    subscription: AsyncFd<Subscription>,
+}
+
+impl Changes {
+    /// Listens in the calling thread's namespace; only inside of an asynchronous runtime.
+    ///
+    /// # Errors
+    ///
+    /// The system's refusal of a netlink socket.
+    pub fn open() -> io::Result<Self> {
+        let subscription = Subscription::open().and_then(Subscription::register);
+        let explained = |e| explain(&e, "cannot listen for changes of links and routes");
+        Ok(Self { subscription: subscription.map_err(explained)? })
+    }
+
+    /// Waits until something changed since this was asked last.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub async fn next(&self) -> io::Result<()> {
+        loop {
+            self.subscription.readable().await?.clear_ready();
+            if self.subscription.get_ref().drain()? {
+                return Ok(());
+            }
+        }
+    }
 }
 
 impl Links {
@@ -118,24 +164,6 @@ impl Links {
             _ => None,
         });
         carrier.map_or(Ok(None), |index| self.by_index(index))
-    }
-
-    /// The addresses of a link that others can reach it by: no link-local ones.
-    ///
-    /// # Errors
-    ///
-    /// What the kernel answers.
-    pub fn addresses(&self, index: u32) -> io::Result<Vec<IpAddr>> {
-        let answers = self.netlink.request(Verb::Dump, Message::GetAddress(AddressMessage::default()))?;
-        let addresses = answers.iter().filter_map(|answer| match answer {
-            Message::NewAddress(message) if message.header.index == index => local_address(message),
-            _ => None,
-        });
-        let is_global = |ip: &IpAddr| match ip {
-            IpAddr::V4(ip) => !ip.is_link_local(),
-            IpAddr::V6(ip) => !ip.is_unicast_link_local(),
-        };
-        Ok(addresses.filter(is_global).collect())
     }
 
     /// Every link of the namespace, as the kernel's own messages.
@@ -287,28 +315,6 @@ impl Links {
         self.change(link, || format!("cannot set the segments of link {index} to {most}"))
     }
 
-    /// The MTU of the path's first hop: of the link that a packet from `from` to `to` leaves through, or of its route
-    /// where an administrator set one (`ip route ... mtu`). `None` = no route.
-    ///
-    /// What the kernel learned from ICMP is left out: anybody can forge it. An unspecified `from` leaves the choice to
-    /// the kernel.
-    ///
-    /// # Errors
-    ///
-    /// The kernel's refusal otherwise.
-    pub fn link_mtu_to(&self, to: IpAddr, from: IpAddr) -> io::Result<Option<Mtu>> {
-        let answers = match self.netlink.request(Verb::Get, Message::GetRoute(route_query(to, from))) {
-            Err(error) if is_no_route(&error) => return Ok(None),
-            answers => {
-                answers.map_err(|e| explain(&e, &format!("cannot look up the route from {from} to {to}")))?
-            }
-        };
-        let Some(route) = answers.iter().find_map(read_route) else { return Ok(None) };
-        let Some(link) = self.by_index(route.link)? else { return Ok(None) };
-        let octets = route.mtu.unwrap_or(link.mtu).min(link.mtu).clamp(Mtu::MIN.into(), Mtu::MAX.into());
-        Ok(Mtu::new(octets).ok())
-    }
-
     fn change(&self, link: LinkMessage, what: impl FnOnce() -> String) -> io::Result<()> {
         match self.netlink.request(Verb::Change, Message::SetLink(link)) {
             Ok(_) => Ok(()),
@@ -330,32 +336,6 @@ impl Links {
     }
 }
 
-/// An address of each family that is out in the world: the way to it is the default route. Nothing is ever sent there.
-pub const ANYWHERE: [IpAddr; 2] =
-    [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
-
-/// The address that the namespace uses to reach `to`; asks the kernel by a socket that sends nothing.
-///
-/// # Errors
-///
-/// What the kernel says when there is no route.
-///
-/// # Examples
-///
-/// ```
-/// use std::net::{IpAddr, Ipv4Addr};
-///
-/// let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
-/// assert_eq!(weft::io::link::source_address_to(loopback)?, loopback);
-/// # Ok::<(), std::io::Error>(())
-/// ```
-pub fn source_address_to(to: IpAddr) -> io::Result<IpAddr> {
-    let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0))?;
-    socket.connect((to, 9)).map_err(|e| explain(&e, &format!("there is no route to {to}")))?;
-    Ok(socket.local_addr()?.ip())
-}
-
 /// The same kind of error, saying what could not be done.
 fn explain(error: &io::Error, what: &str) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {error}"))
@@ -363,10 +343,6 @@ fn explain(error: &io::Error, what: &str) -> io::Error {
 
 fn gone(name: &str) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, format!("link {name} disappeared after it was made"))
-}
-
-fn is_no_route(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EACCES))
 }
 
 fn read_link(message: &LinkMessage) -> Link {
@@ -409,48 +385,6 @@ fn local_address(message: &AddressMessage) -> Option<IpAddr> {
         })
     };
     find(true).or_else(|| find(false))
-}
-
-fn route_query(to: IpAddr, from: IpAddr) -> RouteMessage {
-    let mut message = match to {
-        IpAddr::V4(to) => RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(to, 32).build(),
-        IpAddr::V6(to) => RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(to, 128).build(),
-    };
-    if !from.is_unspecified() {
-        message.header.source_prefix_length = if from.is_ipv4() { 32 } else { 128 };
-        message.attributes.push(RouteAttribute::Source(from.into()));
-    }
-    message
-}
-
-/// What the kernel says about a route.
-struct Route {
-    link: u32,
-    mtu: Option<u32>,
-}
-
-fn read_route(answer: &Message) -> Option<Route> {
-    let Message::NewRoute(message) = answer else { return None };
-    let mut route = Route { link: 0, mtu: None };
-    let mut learned = false;
-    for attribute in &message.attributes {
-        match attribute {
-            RouteAttribute::Oif(index) => route.link = *index,
-            // Only what ICMP taught expires.
-            RouteAttribute::CacheInfo(cache) => learned = cache.expires != 0,
-            RouteAttribute::Metrics(metrics) => {
-                route.mtu = metrics.iter().find_map(|metric| match metric {
-                    RouteMetric::Mtu(mtu) => Some(*mtu),
-                    _ => None,
-                });
-            }
-            _ => {}
-        }
-    }
-    if learned {
-        route.mtu = None;
-    }
-    (route.link != 0).then_some(route)
 }
 
 #[cfg(test)]

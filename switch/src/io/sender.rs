@@ -10,7 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::udp::{SendMessage, Transmit};
+use super::udp::{Returned, SendMessage, Transmit};
 use crate::batch::{Group, Payload, SendBatch};
 use crate::sys::mmsg::MAX_SEND;
 
@@ -18,6 +18,9 @@ use crate::sys::mmsg::MAX_SEND;
 const RETRY: Duration = Duration::from_secs(60);
 /// Errors of other peers that one message waits for; more than a burst of ICMP can bring.
 const MAX_RETRIES: u32 = 16;
+
+/// Reports of too big datagrams that one batch keeps: they say mostly the same.
+const MAX_TOO_BIG: usize = 4;
 
 /// What became of a batch.
 #[derive(Debug, Default)]
@@ -32,6 +35,8 @@ pub struct Report {
     pub retried: u64,
     /// Errors that the underlay sent back.
     pub icmp_errors: u64,
+    /// Datagrams that were too big for the path, as the underlay or the own kernel says: of a burst the first ones.
+    pub too_big: Vec<Returned>,
     /// Destinations whose offload was refused (the error) or works again (`None`).
     pub offload: Vec<(SocketAddr, Option<io::Error>)>,
 }
@@ -144,10 +149,13 @@ impl<T: Transmit> Sender<T> {
         let too_big = error.raw_os_error() == Some(libc::EMSGSIZE);
         let mut anothers = false;
         for _ in 0..64 {
-            let Some(peer) = self.transmit.take_error(source, to) else { break };
-            report.icmp_errors += 1;
+            let Some(returned) = self.transmit.take_error(source, to) else { break };
+            report.icmp_errors += u64::from(returned.remote);
+            if returned.mtu.is_some() && report.too_big.len() < MAX_TOO_BIG {
+                report.too_big.push(returned);
+            }
             // The kernel names its own error by address only.
-            anothers |= !too_big || peer.ip() != to.ip();
+            anothers |= !too_big || returned.remote || returned.to.ip() != to.ip();
         }
         anothers
     }
@@ -224,7 +232,7 @@ mod tests {
     #[derive(Default)]
     struct Script {
         answers: VecDeque<i32>,
-        errors: VecDeque<SocketAddr>,
+        errors: VecDeque<Returned>,
         refuse_segments: bool,
         sent: Vec<(u16, usize, Option<u16>)>,
     }
@@ -246,13 +254,18 @@ mod tests {
             Ok(count)
         }
 
-        fn take_error(&mut self, _: u16, _: SocketAddr) -> Option<SocketAddr> {
+        fn take_error(&mut self, _: u16, _: SocketAddr) -> Option<Returned> {
             self.errors.pop_front()
         }
     }
 
     fn vtep(last: u8) -> VtepAddr {
         VtepAddr::new([10, 0, 0, last].into(), 4789)
+    }
+
+    /// An error that the underlay sent back for a datagram to this peer.
+    fn returned(last: u8, mtu: Option<u32>) -> Returned {
+        Returned { to: vtep(last).socket_addr(), mtu, remote: true, quoted: None }
     }
 
     /// (last octet of the peer, source port, size, count)
@@ -318,7 +331,7 @@ mod tests {
     #[test]
     fn an_error_of_another_peer_costs_no_datagram() {
         let answers = [libc::ECONNREFUSED, libc::ECONNREFUSED].into();
-        let errors = [vtep(9).socket_addr(), vtep(9).socket_addr()].into();
+        let errors = [returned(9, None), returned(9, None)].into();
         let mut script = Script { answers, errors, ..Script::default() };
         // The second error has nothing behind it in the queue, so it counts as the message's own.
         let report = Sender::new(&mut script, true).send(
@@ -327,6 +340,17 @@ mod tests {
             crate::clock::now(),
         );
         assert_eq!((report.sent, report.failed, report.retried, report.icmp_errors), (1, 2, 1, 2));
+    }
+
+    #[test]
+    fn what_the_underlay_says_of_sizes_is_told_and_costs_no_datagram_either() {
+        let answers = [libc::EMSGSIZE].into();
+        let errors = [returned(1, Some(1280))].into();
+        let mut script = Script { answers, errors, ..Script::default() };
+        let report = Sender::new(&mut script, true).send(&batch(&[(1, 0, 100, 2)]), &[], crate::clock::now());
+        assert_eq!((report.sent, report.failed, report.retried), (2, 0, 1));
+        assert_eq!(report.too_big, [returned(1, Some(1280))]);
+        assert_eq!(script.sent, [(0, 200, Some(100))], "in one message as before");
     }
 
     #[test]

@@ -199,6 +199,19 @@ impl Identity {
     }
 }
 
+/// Looks whether [`Identity::start`] could use a directory now, but for one that another daemon has. Nothing is changed.
+///
+/// # Errors
+///
+/// What it would say.
+pub fn look_at(directory: &Path) -> Result<(), StateError> {
+    let there = directory.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    let change = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    rustix::fs::access(there, change)
+        .map_err(|error| StateError::Directory { path: there.to_owned(), source: error.into() })?;
+    read(directory).map(|_| ())
+}
+
 fn lock(directory: &Path) -> Result<File, StateError> {
     let path = directory.join(LOCK);
     let failed = |source| StateError::Directory { path: path.clone(), source };

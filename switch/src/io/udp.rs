@@ -4,6 +4,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 use encap::Span;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -11,10 +12,12 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use crate::batch::{Route, SendBatch};
 use crate::sys::mmsg;
 
-pub use crate::sys::mmsg::{Received, RecvBuffer, SendMessage};
+pub use crate::sys::mmsg::{Received, RecvBuffer, Returned, SendMessage};
 
 /// What is asked of a socket's buffers; the kernel may give less without privilege.
 const BUFFER: usize = 8 << 20;
+/// What [`Receiver::buffer_size`] and [`SendSockets::buffer_size`] say if the kernel gives it all: it counts its own bookkeeping, too.
+pub const WANTED_BUFFER: usize = 2 * BUFFER;
 const UDP_NO_CHECK6_RX: i32 = 102;
 /// `IP_PMTUDISC_PROBE`: DF is set, and what the kernel believes of the path is ignored, because one forged ICMP
 /// would poison it for ten minutes.
@@ -244,6 +247,21 @@ impl SendSockets {
         Ok(socket)
     }
 
+    /// The size of the smallest send buffer that the kernel gave, in octets as it counts them.
+    #[must_use]
+    pub fn buffer_size(&self) -> usize {
+        let sizes = self.v4.iter().chain(&self.v6).map(|socket| socket.send_buffer_size().unwrap_or(0));
+        sizes.min().unwrap_or(0)
+    }
+
+    /// The UDP port of a source port number towards an address of this family; `None` without such an address.
+    #[must_use]
+    pub fn port(&self, source: u16, to: SocketAddr) -> Option<u16> {
+        let family = if to.is_ipv4() { &self.v4 } else { &self.v6 };
+        let socket = family.get(usize::from(source))?;
+        socket.local_addr().ok()?.as_socket().map(|address| address.port())
+    }
+
     /// The socket for a source port number and the family of a destination; `None` without such an address.
     fn pick(&self, source: u16, to: SocketAddr) -> Option<BorrowedFd<'_>> {
         let family = if to.is_ipv4() { &self.v4 } else { &self.v6 };
@@ -261,8 +279,8 @@ pub trait Transmit {
     /// What the kernel says of the first message; none was sent then.
     fn send(&mut self, source: u16, messages: &[SendMessage<'_>]) -> io::Result<usize>;
 
-    /// Takes an error that came back from the underlay for an earlier datagram, and whom that was for.
-    fn take_error(&mut self, source: u16, family: SocketAddr) -> Option<SocketAddr>;
+    /// Takes an error that came back for an earlier datagram.
+    fn take_error(&mut self, source: u16, family: SocketAddr) -> Option<Returned>;
 }
 
 impl Transmit for &SendSockets {
@@ -272,8 +290,22 @@ impl Transmit for &SendSockets {
         mmsg::sendmmsg(socket, messages)
     }
 
-    fn take_error(&mut self, source: u16, family: SocketAddr) -> Option<SocketAddr> {
+    fn take_error(&mut self, source: u16, family: SocketAddr) -> Option<Returned> {
         mmsg::take_error(self.pick(source, family)?).ok()
+    }
+}
+
+/// Send sockets that others send by, too.
+#[derive(Clone, Debug)]
+pub struct SharedSockets(pub Arc<SendSockets>);
+
+impl Transmit for SharedSockets {
+    fn send(&mut self, source: u16, messages: &[SendMessage<'_>]) -> io::Result<usize> {
+        (&*self.0).send(source, messages)
+    }
+
+    fn take_error(&mut self, source: u16, family: SocketAddr) -> Option<Returned> {
+        (&*self.0).take_error(source, family)
     }
 }
 
@@ -377,7 +409,8 @@ mod tests {
         let data = batch.payload(&batch.groups()[0], &[]);
         let message = SendMessage { to, data, segment: None, tos: 0 };
         (&sockets).send(0, &[message]).unwrap();
-        assert_eq!((&sockets).take_error(0, to), Some(to));
+        let returned = (&sockets).take_error(0, to).unwrap();
+        assert_eq!((returned.to, returned.mtu, returned.remote), (to, None, true));
         assert_eq!((&sockets).take_error(0, to), None);
     }
 }

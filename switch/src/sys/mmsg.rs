@@ -267,45 +267,72 @@ fn decode_address(name: &libc::sockaddr_in6) -> SocketAddr {
     }
 }
 
-fn decode_control(mut control: &[u8], from: SocketAddr, start: usize, len: usize) -> Received {
-    const HEADER: usize = size_of::<libc::cmsghdr>();
+fn decode_control(control: &[u8], from: SocketAddr, start: usize, len: usize) -> Received {
     let mut received = Received { from, start, len, stride: len, tos: 0, lost: None };
-    while let Some((header, rest)) = control.split_first_chunk::<HEADER>() {
-        let word = size_of::<usize>();
-        let number =
-            |at: usize| i32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-        let mut length = [0; size_of::<usize>()];
-        length.copy_from_slice(&header[..word]);
-        let Some(data_len) = usize::from_ne_bytes(length).checked_sub(HEADER) else { break };
-        let Some(data) = rest.get(..data_len) else { break };
+    for (level, kind, data) in control_messages(control) {
         let value = data.first_chunk::<4>().map(|b| i32::from_ne_bytes(*b));
-        match (number(word), number(word + 4), value) {
+        match (level, kind, value) {
             (libc::SOL_UDP, UDP_GRO, Some(size @ 1..)) => received.stride = size.unsigned_abs() as usize,
             (libc::IPPROTO_IP, libc::IP_TOS, _) => received.tos = data.first().copied().unwrap_or(0),
             (libc::IPPROTO_IPV6, libc::IPV6_TCLASS, Some(class)) => received.tos = class.to_le_bytes()[0],
             (libc::SOL_SOCKET, libc::SO_RXQ_OVFL, Some(lost)) => received.lost = Some(lost.cast_unsigned()),
             _ => {}
         }
-        control = rest.get(data_len.next_multiple_of(word)..).unwrap_or_default();
     }
     received
 }
 
-/// Takes one message off a socket's error queue; returns whom the failed datagram was for.
+/// The control messages that the kernel wrote: level, kind, data.
+fn control_messages(mut control: &[u8]) -> impl Iterator<Item = (i32, i32, &[u8])> {
+    const HEADER: usize = size_of::<libc::cmsghdr>();
+    std::iter::from_fn(move || {
+        let (header, rest) = control.split_first_chunk::<HEADER>()?;
+        let word = size_of::<usize>();
+        let number =
+            |at: usize| i32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let mut length = [0; size_of::<usize>()];
+        length.copy_from_slice(&header[..word]);
+        let data = rest.get(..usize::from_ne_bytes(length).checked_sub(HEADER)?)?;
+        control = rest.get(data.len().next_multiple_of(word)..).unwrap_or_default();
+        Some((number(word), number(word + 4), data))
+    })
+}
+
+/// Octets of a datagram that came back which are kept: its tunnel header.
+pub(crate) const QUOTED: usize = 8;
+
+/// What a socket's error queue says of a datagram that was sent by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Returned {
+    /// Whom it was for.
+    pub to: SocketAddr,
+    /// The largest IP packet that passes, where the datagram was too big and somebody says so.
+    pub mtu: Option<u32>,
+    /// Whether somebody on the way says so, not this host's own kernel.
+    pub remote: bool,
+    /// How the datagram began, as far as it was quoted.
+    pub quoted: Option<[u8; QUOTED]>,
+}
+
+/// Takes one message off a socket's error queue.
 ///
 /// # Errors
 ///
 /// What the kernel says; `WouldBlock` when the queue is empty.
-pub(crate) fn take_error(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+pub(crate) fn take_error(socket: BorrowedFd<'_>) -> io::Result<Returned> {
     let mut name = MaybeUninit::<libc::sockaddr_in6>::zeroed();
     let mut control = MaybeUninit::<[Control; 4]>::uninit();
+    let mut quoted = [0; QUOTED];
+    let mut vector = libc::iovec { iov_base: quoted.as_mut_ptr().cast(), iov_len: QUOTED };
     // SAFETY: all-zero is a valid msghdr (null pointers, zero lengths).
     let mut header: libc::msghdr = unsafe { mem::zeroed() };
     header.msg_name = name.as_mut_ptr().cast();
     header.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+    header.msg_iov = &raw mut vector;
+    header.msg_iovlen = 1;
     header.msg_control = control.as_mut_ptr().cast();
     header.msg_controllen = size_of::<[Control; 4]>();
-    // SAFETY: the header points to memory of the stated lengths that outlives the call; no payload is asked for.
+    // SAFETY: the header points to memory of the stated lengths that outlives the call.
     let got = unsafe {
         libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT)
     };
@@ -313,7 +340,31 @@ pub(crate) fn take_error(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the name was zeroed and then written by the kernel; every octet is initialised.
-    Ok(decode_address(unsafe { name.assume_init_ref() }))
+    let to = decode_address(unsafe { name.assume_init_ref() });
+    // SAFETY: the kernel wrote `msg_controllen` octets of control messages into this buffer.
+    let control = unsafe { std::slice::from_raw_parts(control.as_ptr().cast::<u8>(), header.msg_controllen) };
+    let (mtu, remote) = decode_error(control);
+    let whole = got.unsigned_abs() >= QUOTED;
+    Ok(Returned { to, mtu, remote, quoted: whole.then_some(quoted) })
+}
+
+/// The MTU that an extended error names, and whether it came from the underlay.
+fn decode_error(control: &[u8]) -> (Option<u32>, bool) {
+    let is_error = |message: &(i32, i32, &[u8])| {
+        let (level, kind, _) = *message;
+        matches!(
+            (level, kind),
+            (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)
+        )
+    };
+    let found = control_messages(control).find(is_error);
+    // struct sock_extended_err: errno 4, origin 1, type 1, code 1, padding 1, info 4, data 4.
+    let Some(&[e0, e1, e2, e3, origin, _, _, _, i0, i1, i2, i3, ..]) = found.map(|(_, _, data)| data) else {
+        return (None, false);
+    };
+    let too_big = i32::from_ne_bytes([e0, e1, e2, e3]) == libc::EMSGSIZE;
+    let mtu = too_big.then(|| u32::from_ne_bytes([i0, i1, i2, i3])).filter(|mtu| *mtu > 0);
+    (mtu, matches!(origin, libc::SO_EE_ORIGIN_ICMP | libc::SO_EE_ORIGIN_ICMP6))
 }
 
 /// Sets an integer socket option that the standard library does not know.

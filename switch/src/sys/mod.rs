@@ -1,6 +1,7 @@
 //! System calls as plain functions: the only module that may use `unsafe`, and only `io` imports it.
 #![allow(unsafe_code)]
 
+pub(crate) mod ethtool;
 pub(crate) mod mmsg;
 pub(crate) mod netlink;
 pub(crate) mod netns;

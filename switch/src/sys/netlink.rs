@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 
 use rtnetlink::packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
@@ -12,6 +13,7 @@ use rtnetlink::packet_core::{
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{Socket, SocketAddr};
+use tokio::io::unix::AsyncFd;
 
 /// What a request is meant to do; the flags of its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,18 @@ impl Rtnetlink {
         verb: Verb,
         message: RouteNetlinkMessage,
     ) -> io::Result<Vec<RouteNetlinkMessage>> {
+        let mut answers = Vec::new();
+        self.visit(verb, message, |answer| answers.push(answer))?;
+        Ok(answers)
+    }
+
+    /// As [`Self::request`], but hands each answer over as it comes: for those that may be very many.
+    pub(crate) fn visit(
+        &self,
+        verb: Verb,
+        message: RouteNetlinkMessage,
+        mut each: impl FnMut(RouteNetlinkMessage),
+    ) -> io::Result<()> {
         let sequence = self.sequence.get().wrapping_add(1);
         self.sequence.set(sequence);
         let mut request = NetlinkMessage::from(message);
@@ -73,13 +87,12 @@ impl Rtnetlink {
         request.serialize(&mut octets);
         self.socket.send(&octets, 0)?;
 
-        let mut answers = Vec::new();
-        while !self.receive(sequence, &mut answers)? {}
-        Ok(answers)
+        while !self.receive(sequence, &mut each)? {}
+        Ok(())
     }
 
     /// Takes one datagram of answers; true = that was the last one.
-    fn receive(&self, sequence: u32, answers: &mut Vec<RouteNetlinkMessage>) -> io::Result<bool> {
+    fn receive(&self, sequence: u32, each: &mut impl FnMut(RouteNetlinkMessage)) -> io::Result<bool> {
         let (octets, _) = self.socket.recv_from_full()?;
         let mut rest = octets.as_slice();
         while !rest.is_empty() {
@@ -91,7 +104,7 @@ impl Rtnetlink {
                 continue; // left over from a request that failed half way
             }
             match message.payload {
-                NetlinkPayload::InnerMessage(answer) => answers.push(answer),
+                NetlinkPayload::InnerMessage(answer) => each(answer),
                 NetlinkPayload::Error(error) => match error.code {
                     Some(code) => return Err(io::Error::from_raw_os_error(code.get().abs())),
                     None => return Ok(true),
@@ -101,5 +114,58 @@ impl Rtnetlink {
             }
         }
         Ok(false)
+    }
+}
+
+/// A socket that the kernel writes to when links, addresses or routes of a namespace change.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    socket: Socket,
+}
+
+impl Subscription {
+    /// Opens one in the calling thread's network namespace.
+    pub(crate) fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.set_non_blocking(true)?;
+        // It only counts that something was said, so that what found no room is no loss.
+        socket.set_no_enobufs(true)?;
+        for group in [
+            libc::RTNLGRP_LINK,
+            libc::RTNLGRP_IPV4_IFADDR,
+            libc::RTNLGRP_IPV4_ROUTE,
+            libc::RTNLGRP_IPV6_IFADDR,
+            libc::RTNLGRP_IPV6_ROUTE,
+        ] {
+            socket.add_membership(group)?;
+        }
+        Ok(Self { socket })
+    }
+
+    /// The same for whoever waits asynchronously; only inside of a runtime.
+    pub(crate) fn register(self) -> io::Result<AsyncFd<Self>> {
+        // SAFETY: the subscription owns its socket, names the same descriptor always, and closes it only when it is dropped
+        // together with the registration.
+        unsafe { AsyncFd::register(self) }.map_err(Into::into)
+    }
+
+    /// Throws away what was said; returns whether anything was.
+    pub(crate) fn drain(&self) -> io::Result<bool> {
+        let mut anything = false;
+        let mut octets = [0; 4096];
+        loop {
+            match self.socket.recv(&mut &mut octets[..], 0) {
+                Ok(_) => anything = true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(anything),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl AsRawFd for Subscription {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }

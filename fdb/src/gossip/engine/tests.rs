@@ -8,19 +8,10 @@ use encap::{MacAddr, Vni};
 
 use self::lab::Lab;
 use super::*;
-use crate::replica::MacRecord;
+use crate::sim::mac_record;
 
 fn mac(n: u8) -> Record {
-    let mac = MacAddr::new([2, 0, 0, 0, 0, n]);
-    Record::Mac(MacRecord {
-        vni: Vni::new(100).unwrap(),
-        mac,
-        ips: Vec::new(),
-        dst: None,
-        mob_seq: 0,
-        is_static: false,
-        router: false,
-    })
+    Record::Mac(mac_record(Vni::new(100).unwrap(), MacAddr::new([2, 0, 0, 0, 0, n])))
 }
 
 #[test]

@@ -151,14 +151,20 @@ fn a_forgotten_member_is_off_the_list_and_a_live_one_is_not_forgotten() {
     assert_eq!(net.nodes[0].forget(node), Err(ForgetError::Unknown(node)));
 }
 
-#[test]
-fn a_node_at_another_address_has_moved() {
+/// The third of three nodes has started again at another address, from which it calls the first.
+fn moved_third() -> (Net, MemberId) {
     let mut net = Net::joined(3);
     net.cut.push(addr(3));
     let moved = MemberId::new(addr(9), NodeId::new(3), Epoch::new(2), BootId::new(2));
     net.nodes.push(Members::new(Config::default(), moved, net.now, 9));
     let now = net.now;
     net.nodes[3].announce(addr(1), now);
+    (net, moved)
+}
+
+#[test]
+fn a_node_at_another_address_has_moved() {
+    let (mut net, moved) = moved_third();
     net.run(SECOND);
     assert!(net.events.contains(&(1, MemberEvent::AddressChanged { member: moved, from: addr(3) })));
     net.run(10 * SECOND);
@@ -231,12 +237,7 @@ fn another_process_with_our_node_id_is_told_when_it_answers() {
 
 #[test]
 fn an_earlier_start_of_this_node_is_no_clone() {
-    let mut net = Net::joined(3);
-    net.cut.push(addr(3));
-    let moved = MemberId::new(addr(9), NodeId::new(3), Epoch::new(2), BootId::new(2));
-    net.nodes.push(Members::new(Config::default(), moved, net.now, 9));
-    let now = net.now;
-    net.nodes[3].announce(addr(1), now);
+    let (mut net, _) = moved_third();
     net.run(10 * SECOND);
     assert!(!net.events.iter().any(|(_, event)| matches!(event, MemberEvent::Clone(_))));
 }

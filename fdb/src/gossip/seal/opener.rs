@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 use super::sealer;
 use super::window::Window;
 use super::wire::{self, Datagram};
-use super::{BootId, KeyId, Kind, Message, Mode, NewBoot, NodeId, Process};
+use super::{BootId, KeyId, Kind, Message, Mode, NewBoot, NodeId, Process, Purpose};
 
 /// Nodes that are known at most, the local one included: as many as a cluster may have, some 500 octets each.
 pub const MAX_NODES: usize = 16_384;
@@ -57,10 +57,10 @@ enum Content {
 }
 
 impl Content {
-    fn decode(mut plain: Vec<u8>) -> Result<Self, Refusal> {
+    fn decode(purpose: Purpose, mut plain: Vec<u8>) -> Result<Self, Refusal> {
         let (&kind, rest) = plain.split_first().ok_or(Refusal::Malformed)?;
-        let kind = match kind {
-            CONTROL => {
+        let kind = match (purpose, kind) {
+            (Purpose::Gossip, CONTROL) => {
                 let (&what, nonce) = rest.split_first().ok_or(Refusal::Malformed)?;
                 let nonce = nonce.try_into().map_err(|_| Refusal::Malformed)?;
                 return match what {
@@ -69,9 +69,10 @@ impl Content {
                     _ => Err(Refusal::Malformed),
                 };
             }
-            1 => Kind::Membership,
-            2 => Kind::Replication,
-            kind => return Err(Refusal::UnknownKind { kind }),
+            (Purpose::Gossip, 1) => Kind::Membership,
+            (Purpose::Gossip, 2) => Kind::Replication,
+            (Purpose::Paths, 4) => Kind::Path,
+            (_, kind) => return Err(Refusal::UnknownKind { kind }),
         };
         plain.remove(0);
         Ok(Self::Message(kind, plain))
@@ -109,20 +110,20 @@ impl Boot {
     }
 
     /// Opens a datagram of this process and remembers that it was there.
-    fn open(&mut self, mode: &Mode, datagram: &Datagram<'_>) -> Result<Content, Refusal> {
+    fn open(&mut self, purpose: Purpose, mode: &Mode, datagram: &Datagram<'_>) -> Result<Content, Refusal> {
         self.window.check(datagram.counter)?;
         let key = datagram.prefix.key.unwrap_or(KeyId::NONE);
         let plain = match &self.cipher {
             Some((known, cipher)) if *known == key => open(cipher, datagram)?,
             _ => {
-                let cipher = sealer::cipher(mode, &datagram.prefix)?;
+                let cipher = sealer::cipher(purpose, mode, &datagram.prefix)?;
                 let plain = open(&cipher, datagram)?;
                 self.cipher = Some((key, cipher));
                 plain
             }
         };
         self.window.mark(datagram.counter);
-        Content::decode(plain)
+        Content::decode(purpose, plain)
     }
 }
 
@@ -147,6 +148,7 @@ struct Pending {
 
 /// Opens what others sent.
 pub(super) struct Opener {
+    purpose: Purpose,
     me: Process,
     nodes: BTreeMap<NodeId, Node>,
     pending: BTreeMap<(NodeId, BootId), Pending>,
@@ -155,9 +157,9 @@ pub(super) struct Opener {
 }
 
 impl Opener {
-    pub(super) fn new(me: Process) -> Self {
+    pub(super) fn new(purpose: Purpose, me: Process) -> Self {
         let own = Node { live: Boot::new(me.boot), retired: None };
-        Self { me, nodes: BTreeMap::from([(me.node, own)]), pending: BTreeMap::new(), wake: None }
+        Self { purpose, me, nodes: BTreeMap::from([(me.node, own)]), pending: BTreeMap::new(), wake: None }
     }
 
     pub(super) fn open(
@@ -174,8 +176,9 @@ impl Opener {
             return Err(Refusal::Own);
         }
         self.expire(arrival.now);
+        let purpose = self.purpose;
         match self.nodes.get_mut(&sender.node) {
-            Some(node) if node.live.id == sender.boot => match node.live.open(mode, &datagram)? {
+            Some(node) if node.live.id == sender.boot => match node.live.open(purpose, mode, &datagram)? {
                 Content::Message(kind, payload) => {
                     Ok(Verdict::Message(Message { sender, from: arrival.from, kind, payload }))
                 }
@@ -183,15 +186,17 @@ impl Opener {
                 Content::Answer(nonce) => self.answered(sender, nonce, datagram.counter),
             },
             Some(Node { retired: Some(retired), .. }) if retired.id == sender.boot => {
-                match retired.open(mode, &datagram)? {
+                match retired.open(purpose, mode, &datagram)? {
                     Content::Message(..) => Err(Refusal::Retired),
                     Content::Challenge(nonce) => Ok(Verdict::Answer(nonce)),
                     Content::Answer(nonce) => self.answered(sender, nonce, datagram.counter),
                 }
             }
+            // Before the tag is checked: who is not to be heard costs no cryptography.
+            _ if purpose == Purpose::Paths => Err(Refusal::Stranger),
             _ => {
-                let plain = open(&sealer::cipher(mode, &datagram.prefix)?, &datagram)?;
-                match Content::decode(plain)? {
+                let plain = open(&sealer::cipher(purpose, mode, &datagram.prefix)?, &datagram)?;
+                match Content::decode(purpose, plain)? {
                     Content::Message(kind, payload) => {
                         let message = Message { sender, from: arrival.from, kind, payload };
                         self.stranger(message, datagram.counter, arrival.now, rng)

@@ -65,6 +65,9 @@ pub enum Refusal {
     /// Its sender's process was followed by another one of the same node.
     #[error("its node has started anew since: it was late, is a replay, or two nodes have one identity")]
     Retired,
+    /// Its sender is not one of those that are to be heard.
+    #[error("its sender is not known here yet, or no more: it is dropped; the sender tries again")]
+    Stranger,
     /// One of its sender is waiting already.
     #[error("its sender has not yet answered the challenge: it is dropped, as one waits already")]
     Challenged,
@@ -111,6 +114,7 @@ impl Refusal {
             Self::Replay => "replay",
             Self::TooOld => "too_old",
             Self::Retired => "retired",
+            Self::Stranger => "stranger",
             Self::Challenged => "challenged",
             Self::WaitingFull => "waiting_full",
             Self::NodesFull => "nodes_full",

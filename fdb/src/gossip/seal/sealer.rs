@@ -2,20 +2,18 @@
 
 use super::cipher::{Cipher, TAG_OCTETS};
 use super::wire::{HEADER_OCTETS, Prefix, encode_header};
-use super::{Mode, Process};
+use super::{Mode, Process, Purpose};
 
-/// What the key of a sender is derived for.
-const PURPOSE: &[u8] = b"weft gossip v1";
-
-/// The cipher of all datagrams of one process of a node, under one cluster key.
-pub(super) fn cipher(mode: &Mode, prefix: &Prefix) -> Result<Cipher, super::Refusal> {
+/// The cipher of all datagrams of one process of a node for one purpose, under one cluster key.
+pub(super) fn cipher(purpose: Purpose, mode: &Mode, prefix: &Prefix) -> Result<Cipher, super::Refusal> {
     let key = mode.key(prefix.key)?;
     let ids = [prefix.node.get(), prefix.boot.get()].map(u128::to_be_bytes);
-    Ok(Cipher::derive(key, None, &[PURPOSE, &ids[0], &ids[1]]))
+    Ok(Cipher::derive(key, None, &[purpose.info(), &ids[0], &ids[1]]))
 }
 
 /// Seals what this process sends.
 pub(super) struct Sealer {
+    purpose: Purpose,
     prefix: Prefix,
     cipher: Cipher,
     /// The number of the next datagram; `None` = all were used. It goes on when the key changes.
@@ -23,15 +21,15 @@ pub(super) struct Sealer {
 }
 
 impl Sealer {
-    pub(super) fn new(me: Process, mode: &Mode) -> Self {
+    pub(super) fn new(purpose: Purpose, me: Process, mode: &Mode) -> Self {
         let prefix = mode.prefix(me);
-        Self { prefix, cipher: Self::own_cipher(mode, &prefix), next: Some(0) }
+        Self { purpose, prefix, cipher: own_cipher(purpose, mode, &prefix), next: Some(0) }
     }
 
     /// Seals with the key that is in use now.
     pub(super) fn rekey(&mut self, me: Process, mode: &Mode) {
         self.prefix = mode.prefix(me);
-        self.cipher = Self::own_cipher(mode, &self.prefix);
+        self.cipher = own_cipher(self.purpose, mode, &self.prefix);
     }
 
     /// Appends one datagram to `out`; `None` when the counter is used up, and nothing is appended.
@@ -47,8 +45,8 @@ impl Sealer {
         self.cipher.seal(counter, &header, out, start);
         Some(())
     }
+}
 
-    fn own_cipher(mode: &Mode, prefix: &Prefix) -> Cipher {
-        cipher(mode, prefix).unwrap_or_else(|_| unreachable!("the prefix names a key of this mode"))
-    }
+fn own_cipher(purpose: Purpose, mode: &Mode, prefix: &Prefix) -> Cipher {
+    cipher(purpose, mode, prefix).unwrap_or_else(|_| unreachable!("the prefix names a key of this mode"))
 }

@@ -1,6 +1,7 @@
 //! The rules of the seal, one by one, and in random order.
 
 pub(super) mod lab;
+mod paths;
 mod rotation;
 
 use std::collections::BTreeSet;

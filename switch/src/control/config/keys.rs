@@ -23,6 +23,7 @@ pub const KEYS: &[Section] = &[
     one("encap", &["format", "vxlan_reserved", "dscp"]),
     one("datapath", &["workers", "poll", "tso", "uso", "udp_segment", "udp_gro"]),
     one("gossip", &["listen", "join", "key_file", "insecure"]),
+    one("path", &["discovery", "min", "clamp_mss", "relay", "raise"]),
     many("network", &["name", "vni", "unknown_unicast", "mac_age", "vlan", "max_macs", "mtu"]),
     many(
         "port",
@@ -44,7 +45,7 @@ pub const KEYS: &[Section] = &[
 ];
 
 /// Sections that a later version will know.
-const LATER: &[&str] = &["path", "api"];
+const LATER: &[&str] = &["api"];
 
 const fn one(name: &'static str, keys: &'static [&'static str]) -> Section {
     Section { name, repeats: false, keys }

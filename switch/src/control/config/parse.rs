@@ -16,9 +16,9 @@ use super::gossip::{JOIN, socket_address};
 use super::keys::{self, Section};
 use super::read::{Document, Item, in_range};
 use super::{
-    Config, DatapathConfig, Dscp, EncapConfig, GossipConfig, LogConfig, LogFormat, NetworkConfig, NodeConfig,
-    PeerAddress, PeerConfig, Poll, PortConfig, Reserved, UnderlayConfig, UnderlayMtu, UnknownUnicast,
-    VlanRule, Workers, values,
+    Config, DatapathConfig, Discovery, Dscp, EncapConfig, GossipConfig, LogConfig, LogFormat, NetworkConfig,
+    NodeConfig, PathConfig, PeerAddress, PeerConfig, Poll, PortConfig, Reserved, UnderlayConfig, UnderlayMtu,
+    UnknownUnicast, VlanRule, Workers, values,
 };
 use crate::io::netns::NetnsRef;
 
@@ -111,6 +111,7 @@ fn read_item(mut item: Item<'_, '_, '_>, section: &str, config: &mut Config) -> 
         "encap" => put(&mut config.encap, Some(encap(&mut item)), item),
         "datapath" => put(&mut config.datapath, Some(datapath(&mut item)), item),
         "gossip" => put(&mut config.gossip, Some(Some(gossip(&mut item))), item),
+        "path" => put(&mut config.path, Some(path_section(&mut item)), item),
         "log" => put(&mut config.log, Some(log(&mut item)), item),
         "network" => push(&mut config.networks, network(&mut item), item),
         "port" => push(&mut config.ports, port(&mut item), item),
@@ -188,6 +189,21 @@ fn gossip(item: &mut Item<'_, '_, '_>) -> GossipConfig {
         join: item.list("join", true, JOIN, |text| text.parse().ok()).unwrap_or_default(),
         key_file: item.string("key_file", PATH, path),
         insecure: item.boolean("insecure").unwrap_or_default(),
+    }
+}
+
+fn path_section(item: &mut Item<'_, '_, '_>) -> PathConfig {
+    let default = PathConfig::default();
+    let raise = |text: &str| {
+        let allowed = Duration::from_secs(1)..=Duration::from_secs(3600);
+        humantime::parse_duration(text).ok().filter(|raise| allowed.contains(raise))
+    };
+    PathConfig {
+        discovery: item.choice("discovery", Discovery::CHOICES).unwrap_or(default.discovery),
+        min: item.number::<u32>("min", 576..=9000).and_then(|n| Mtu::new(n).ok()).unwrap_or(default.min),
+        clamp_mss: item.boolean("clamp_mss").unwrap_or(default.clamp_mss),
+        relay: item.boolean("relay").unwrap_or(default.relay),
+        raise: item.string("raise", "\"1s\" to \"1h\"", raise).unwrap_or(default.raise),
     }
 }
 

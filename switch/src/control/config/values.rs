@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Dscp, LogFormat, Poll, Reserved, UnderlayMtu, UnknownUnicast, VlanRule, Workers};
+use super::{Discovery, Dscp, LogFormat, Poll, Reserved, UnderlayMtu, UnknownUnicast, VlanRule, Workers};
 
 /// Spells the values of an enumeration: for reading, for messages, for people.
 macro_rules! choices {
@@ -27,6 +27,7 @@ macro_rules! choices {
 choices!(Reserved { "ignore" => Ignore, "strict" => Strict });
 choices!(Dscp { "0" => Zero, "inherit" => Inherit });
 choices!(Poll { "adaptive" => Adaptive, "interrupt" => Interrupt, "busy" => Busy });
+choices!(Discovery { "probe" => Probe, "off" => Off });
 choices!(UnknownUnicast { "flood" => Flood, "drop" => Drop });
 choices!(VlanRule { "drop" => Drop, "pass" => Pass });
 choices!(LogFormat { "auto" => Auto, "text" => Text, "json" => Json });

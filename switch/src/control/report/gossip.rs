@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use encap::MacAddr;
+use encap::{MacAddr, VtepAddr};
 use fdb::Origin;
 use fdb::gossip::identity::NodeId;
 use fdb::gossip::members::MemberState;
 
 use super::seconds;
+use crate::control::Control;
 use crate::control::config::{NetworkConfig, VlanRule};
 use crate::control::devices::Devices;
 use crate::control::history::Event;
-use crate::control::members::{Gossip, Member, tunnel};
+use crate::control::members::{Gossip, Member, vtep};
 use crate::control::protocol::{
-    ErrorReply, FdbHistory, FdbHistoryEntry, GossipStatus, PeerEntry, PeerKind, PeerState, Reply,
+    Degraded, ErrorReply, FdbHistory, FdbHistoryEntry, GossipStatus, PeerEntry, PeerKind, PeerState, Reply,
 };
-use crate::control::{Control, mtu};
+use crate::path::Health;
 
 /// Id and name of each member, by its number in the FDB.
 pub(in crate::control) type Owners = BTreeMap<Origin, (String, String)>;
@@ -64,8 +65,8 @@ impl<D: Devices> Control<D> {
         let networks = || self.networks_of(member);
         let vlan = networks().any(|n| n.vlan == VlanRule::Pass);
         let mut degraded = self.member_degraded(node, now);
-        degraded.extend(member.tunnel.iter().flat_map(|(_, vtep)| self.fallbacks_of(*vtep, now)));
-        let through = |path| mtu::through(member.tunnel?.1.ip(), path, vlan);
+        let item = |(cause, since)| Degraded { cause, since_s: seconds(now, since) };
+        degraded.extend(self.path_causes(member).into_iter().map(item));
         let rtt = gossip.link.status().members.get(&node).and_then(|m| m.rtt);
         PeerEntry {
             name: member.name(node),
@@ -74,8 +75,8 @@ impl<D: Devices> Control<D> {
             format,
             kind: PeerKind::Member,
             state: member_state(member),
-            path_mtu: member.path,
-            mtu: member.path.and_then(through),
+            path_mtu: self.path_mtu(member),
+            mtu: self.inner_mtu(member, vlan),
             rtt_us: rtt.and_then(|rtt| u64::try_from(rtt.as_micros()).ok()),
             degraded,
             networks: networks().map(|n| n.name.clone()).collect(),
@@ -95,13 +96,13 @@ impl<D: Devices> Control<D> {
     }
 
     /// Where a member is, or was before it was hidden, or would be if it could be reached.
-    fn address_of(&self, member: &Member) -> (encap::Format, Option<IpAddr>, u16) {
-        let told = || member.info.as_ref().and_then(|info| tunnel(&self.config, &self.addresses, info));
-        if let Some((format, vtep)) = member.tunnel.or_else(told) {
-            return (format, Some(vtep.ip()), vtep.port());
+    pub(super) fn address_of(&self, member: &Member) -> (encap::Format, Option<IpAddr>, u16) {
+        if let Some((format, to)) = self.sent_as(member) {
+            return (format, Some(to.ip()), to.port());
         }
         let info = member.info.as_ref();
-        let ip = info.and_then(|info| info.v4.map(IpAddr::V4).or(info.v6.map(IpAddr::V6)));
+        let told = info.and_then(|info| vtep(&self.addresses, info)).map(VtepAddr::ip);
+        let ip = told.or_else(|| info.and_then(|info| info.v4.map(IpAddr::V4).or(info.v6.map(IpAddr::V6))));
         let format = self.config.encap.format;
         let port = match format {
             encap::Format::Vxlan => info.map_or(self.config.underlay.vxlan_port, |info| info.vxlan_port),
@@ -110,7 +111,7 @@ impl<D: Devices> Control<D> {
         (format, ip, port)
     }
 
-    fn networks_of(&self, member: &Member) -> impl Iterator<Item = &NetworkConfig> {
+    pub(super) fn networks_of(&self, member: &Member) -> impl Iterator<Item = &NetworkConfig> {
         self.config.networks.iter().filter(|n| member.vnis.contains(&n.vni))
     }
 
@@ -153,7 +154,10 @@ impl<D: Devices> Control<D> {
 fn member_state(member: &Member) -> PeerState {
     match member.state {
         MemberState::Down | MemberState::Left => PeerState::Down,
-        _ if member.info.is_some() && member.path.is_none() => PeerState::Down,
+        _ if member.info.is_some() && member.sites.is_empty() => PeerState::Down,
+        _ if member.found.as_ref().is_some_and(|found| matches!(found.health, Health::Down(_))) => {
+            PeerState::Down
+        }
         MemberState::Suspect => PeerState::Suspect,
         MemberState::Up => PeerState::Up,
     }

@@ -18,7 +18,7 @@ impl<D: Devices> Control<D> {
         let gossip = self.gossip_on()?;
         let keys = match command(gossip, gossip::Command::Keys)? {
             gossip::Reply::Keys(keys) => keys,
-            gossip::Reply::Done => Vec::new(),
+            gossip::Reply::Done | gossip::Reply::KeysChanged(_) => Vec::new(),
         };
         let entry = |key: &gossip::KeyView| {
             let seals = |node: &NodeId| key.members.contains(node);
@@ -34,24 +34,32 @@ impl<D: Devices> Control<D> {
         Ok(Reply::Keys(Keys { entries: keys.iter().map(entry).collect() }))
     }
 
-    pub(super) fn key_install(&self, key: SecretKey) -> Result<Reply, ErrorReply> {
+    pub(super) fn key_install(&mut self, key: SecretKey) -> Result<Reply, ErrorReply> {
         let key = key.into_key();
         let id = key.id();
-        command(self.gossip_on()?, gossip::Command::InstallKey(key))?;
+        self.change_keys(gossip::Command::InstallKey(key))?;
         Ok(Reply::done(
             format!("key {id} installed: it opens, and does not seal before `weft key use {id}`"),
             1,
         ))
     }
 
-    pub(super) fn key_use(&self, id: &str) -> Result<Reply, ErrorReply> {
-        command(self.gossip_on()?, gossip::Command::UseKey(key_id(id)?))?;
+    pub(super) fn key_use(&mut self, id: &str) -> Result<Reply, ErrorReply> {
+        self.change_keys(gossip::Command::UseKey(key_id(id)?))?;
         Ok(Reply::done(format!("key {id} seals what this node sends from now on"), 1))
     }
 
-    pub(super) fn key_remove(&self, id: &str) -> Result<Reply, ErrorReply> {
-        command(self.gossip_on()?, gossip::Command::RemoveKey(key_id(id)?))?;
+    pub(super) fn key_remove(&mut self, id: &str) -> Result<Reply, ErrorReply> {
+        self.change_keys(gossip::Command::RemoveKey(key_id(id)?))?;
         Ok(Reply::done(format!("key {id} removed"), 1))
+    }
+
+    /// Gossip's keys are those of probes, too.
+    fn change_keys(&mut self, change: gossip::Command) -> Result<(), ErrorReply> {
+        if let gossip::Reply::KeysChanged(mode) = command(self.gossip_on()?, change)? {
+            self.devices.set_path_keys(mode);
+        }
+        Ok(())
     }
 
     pub(super) fn leave(&mut self, now: Instant) -> Result<Reply, ErrorReply> {
@@ -89,7 +97,7 @@ impl<D: Devices> Control<D> {
     pub(super) fn member_at(&self, address: PeerAddress) -> Option<String> {
         let PeerAddress::Host(ip) = address else { return None };
         let members = &self.gossip.as_ref()?.members;
-        let at = |member: &Member| member.tunnel.is_some_and(|(_, vtep)| vtep.ip() == ip);
+        let at = |member: &Member| member.vtep.is_some_and(|vtep| vtep.ip() == ip);
         members.iter().find(|(_, member)| at(member)).map(|(node, member)| member.name(*node))
     }
 
@@ -147,7 +155,8 @@ fn find_member<'a>(gossip: &'a Gossip, text: &str) -> Result<(NodeId, &'a Member
     if one.1.is_alive() {
         let name = one.1.name(one.0);
         return Err(ErrorReply::failed(format!(
-            "node {name} is alive and would be back at once: run `weft leave` there or stop it, then forget it"
+            "gossip says that node {name} is alive, so it would be back at once: run `weft leave` there or stop it, wait some \
+             seconds, then forget it"
         )));
     }
     Ok(one)

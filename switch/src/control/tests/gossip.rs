@@ -18,6 +18,8 @@ use crate::gossip::{Command, CommandError, KeyView, Link, MemberStatus, Reply as
 
 mod addresses;
 mod commands;
+mod doctor;
+mod paths;
 
 const GOSSIP: &str = "[gossip]\njoin = [\"10.0.0.2\"]\nkey_file = \"/etc/weft/gossip.key\"\n";
 

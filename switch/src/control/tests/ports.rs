@@ -143,6 +143,24 @@ fn derived_mtus_follow_the_underlay_and_others_changes_are_kept() {
 }
 
 #[test]
+fn while_the_underlay_address_is_away_ports_keep_their_mtu() {
+    for link in [9001, 1460] {
+        let mut lab = Lab::with(BASIC, Twin { link: mtu(link), ..Twin::default() });
+        let fits = mtu(link - 50);
+        assert_eq!(lab.port("web").mtu, fits);
+        lab.twin().no_address = true;
+        lab.tick();
+        assert_eq!(lab.port("web").mtu, fits);
+        let late = r#"{"request":"port_add","name":"late","network":"pods"}"#;
+        lab.done(serde_json::from_str(late).unwrap());
+        assert_eq!(lab.port("late").mtu, fits, "a new one gets what the link had");
+        (lab.twin().no_address, lab.twin().link) = (false, mtu(1500));
+        lab.tick();
+        assert_eq!(lab.port("web").mtu, mtu(1450));
+    }
+}
+
+#[test]
 fn ports_are_spread_over_the_workers() {
     let more = "\n[[port]]\nname = \"b\"\nnetwork = \"pods\"\n[[port]]\nname = \"c\"\nnetwork = \"db\"\n";
     let mut lab = Lab::new(&format!("{BASIC}{more}"));

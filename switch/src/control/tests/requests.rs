@@ -206,7 +206,7 @@ fn the_ledger_is_the_sum_of_the_workers() {
 #[test]
 fn an_entry_that_another_node_claims_is_removed_there() {
     let mut lab = Lab::new(BASIC);
-    let at = std::net::SocketAddr::from(([10, 0, 0, 7], 4789)).into();
+    let at = SocketAddr::from(([10, 0, 0, 7], 4789)).into();
     let claim = fdb::Claim { origin: fdb::Origin::new(7), at, mob_seq: 0, is_static: true };
     lab.control.table.claim(Vni::new(100).unwrap(), mac(33), claim, lab.now);
     assert!(lab.refused(Request::FdbDel { mac: mac(33), network: None }).message.contains("another node"));

@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use encap::neighbor::FrameBuf;
+use fdb::gossip::identity::NodeId;
+use fdb::gossip::seal::Mode;
 
 use super::*;
-use crate::control::devices::{OpenPort, PortError, PortSpec, UnderlayPath};
+use crate::control::devices::{OpenPort, PortError, PortSpec, UnderlayPath, Watched};
+use crate::doctor::{HostFacts, HostQuestions};
 use crate::io::netns::NetnsRef;
+use crate::path::{self, View};
 
 /// The world of a test.
 pub(super) struct Twin {
@@ -26,10 +30,27 @@ pub(super) struct Twin {
     pub(super) unreachable: BTreeSet<IpAddr>,
     /// The MTU of the underlay link.
     pub(super) link: Mtu,
+    /// Whether the underlay address is away, so that its link cannot be told.
+    pub(super) no_address: bool,
     /// All that was announced.
     pub(super) announced: Vec<(Vni, Option<PortId>, FrameBuf)>,
     /// All that was published.
     pub(super) published: Vec<Arc<Topology>>,
+    /// Whose paths are watched, and how.
+    pub(super) watching: Option<(path::Config, Vec<Watched>)>,
+    pub(super) watches: u32,
+    /// The keys for probes.
+    pub(super) path_keys: Option<Mode>,
+    /// What was passed on of sizes.
+    pub(super) too_big: Vec<(SocketAddr, u32)>,
+    /// Whose paths were to be examined.
+    pub(super) examined: Vec<NodeId>,
+    /// What is known of paths.
+    pub(super) views: BTreeMap<NodeId, View>,
+    /// What the host was asked.
+    pub(super) questions: Option<HostQuestions>,
+    /// What the host says.
+    pub(super) host: HostFacts,
 }
 
 impl Default for Twin {
@@ -43,8 +64,17 @@ impl Default for Twin {
             broken: BTreeSet::new(),
             unreachable: BTreeSet::new(),
             link: mtu(1500),
+            no_address: false,
             announced: Vec::new(),
             published: Vec::new(),
+            watching: None,
+            watches: 0,
+            path_keys: None,
+            too_big: Vec::new(),
+            examined: Vec::new(),
+            views: BTreeMap::new(),
+            questions: None,
+            host: HostFacts::default(),
         }
     }
 }
@@ -80,10 +110,9 @@ impl Devices for Twin {
         self.closed.push((id, keep));
     }
 
-    fn change_mtu(&mut self, id: PortId, from: Mtu, to: Mtu) {
-        if let Some(mtu) = self.mtus.get_mut(&id).filter(|mtu| **mtu == from) {
-            *mtu = to;
-        }
+    fn change_mtu(&mut self, id: PortId, from: Mtu, to: Mtu) -> bool {
+        let ours = self.mtus.get_mut(&id).filter(|mtu| **mtu == from);
+        ours.map(|mtu| *mtu = to).is_some()
     }
 
     fn port_mtu(&self, id: PortId) -> Option<Mtu> {
@@ -99,11 +128,44 @@ impl Devices for Twin {
     }
 
     fn underlay_mtu(&self) -> Option<Mtu> {
-        Some(self.link)
+        (!self.no_address).then_some(self.link)
     }
 
     fn publish(&mut self, topology: Arc<Topology>) {
         self.published.push(topology);
+    }
+
+    fn watch_paths(&mut self, config: path::Config, watched: Vec<Watched>) {
+        self.watching = Some((config, watched));
+        self.watches += 1;
+    }
+
+    fn set_path_keys(&mut self, mode: Mode) {
+        self.path_keys = Some(mode);
+    }
+
+    fn path_too_big(&mut self, to: SocketAddr, mtu: u32) {
+        self.too_big.push((to, mtu));
+    }
+
+    fn examine_path(&mut self, node: NodeId) {
+        self.examined.push(node);
+    }
+
+    fn path_views(&self) -> BTreeMap<NodeId, View> {
+        self.views.clone()
+    }
+
+    fn examine_host(&mut self, questions: HostQuestions) {
+        self.questions = Some(questions);
+    }
+
+    fn host_facts(&self) -> HostFacts {
+        self.host.clone()
+    }
+
+    fn namespace(&self) -> Option<(u64, u64)> {
+        Some((4, 1))
     }
 
     fn announce(&mut self, vni: Vni, except: Option<PortId>, frame: &FrameBuf) {

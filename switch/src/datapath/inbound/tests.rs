@@ -11,6 +11,7 @@ use crate::datapath::testing::{Lab, encapsulated, frame_to, peer_vtep, vtep};
 
 mod delivery;
 mod learning;
+mod relay;
 
 /// A lab that knows MAC 2 behind its first port.
 fn lab() -> Lab {

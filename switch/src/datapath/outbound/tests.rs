@@ -19,6 +19,7 @@ use crate::topology::Guard;
 mod delivery;
 mod learning;
 mod neighbor;
+mod too_big;
 
 const MULTICAST: MacAddr = MacAddr::new([0x01, 0, 0x5e, 0, 0, 1]);
 
@@ -278,11 +279,11 @@ fn a_frame_of_the_path_mtu_fits_and_one_octet_more_does_not() {
 }
 
 #[test]
-fn of_a_super_frame_the_segments_must_fit() {
+fn of_a_super_frame_whose_boundaries_count_the_segments_must_fit() {
     for (address, format, mtu) in PATHS {
         let mut lab = on_path(address, format);
-        let size = u16::try_from(mtu - 40).unwrap();
-        let packet = Packet::tcp(vec![1; 10_000]);
+        let size = u16::try_from(mtu - 28).unwrap();
+        let packet = Packet::udp(vec![1; 10_000]);
         let (vnet, frame) = packet.super_frame(size);
         lab.read_super(&vnet, &frame);
         assert_eq!(lab.datagrams()[0].len(), 8 + 14 + mtu);

@@ -1,5 +1,9 @@
 //! All but the first need root: they run in namespaces of their own.
 
+use std::net::UdpSocket;
+
+use rtnetlink::packet_route::route::{RouteAttribute, RouteMetric};
+
 use super::super::netns::{self, run_in};
 use super::*;
 

@@ -105,7 +105,7 @@ fn freezing_and_thawing_are_in_the_history() {
 fn a_static_vtep_that_a_node_shares_is_heard_and_flooded_to_and_gets_unknown_unicast() {
     let (mut lab, mut others) = lab(BASIC);
     others.join(&mut lab, 2);
-    let at = VtepAddr::from(std::net::SocketAddr::from(([10, 0, 0, 77], 4789)));
+    let at = VtepAddr::from(SocketAddr::from(([10, 0, 0, 77], 4789)));
     let shared = VtepRecord { at, format: Format::Geneve, vnis: vec![vni(100)] };
     others.says(&mut lab, 2, Key::Vtep(at), Some(Record::Vtep(shared)));
 
@@ -127,7 +127,7 @@ fn strays_are_handed_over_for_3_seconds_after_an_address_moved_away() {
     lab.learn(100, mac(7), Location::Local(port));
     others.claims(&mut lab, 2, mac(7), 1, false);
     let moved = lab.topology().moved[&(vni(100), mac(7))];
-    assert_eq!(moved.to, VtepAddr::from(std::net::SocketAddr::from(([10, 0, 0, 2], 6081))));
+    assert_eq!(moved.to, VtepAddr::from(SocketAddr::from(([10, 0, 0, 2], 6081))));
     (0..4).for_each(|_| lab.tick());
     lab.reload(&format!("{}\n{GOSSIP}", BASIC.replace("10.0.0.9", "10.0.0.8"))).unwrap();
     assert!(lab.topology().moved.is_empty());
@@ -148,4 +148,33 @@ fn the_address_of_a_ports_own_device_is_told_before_its_pod_speaks_and_kept_whil
     others.claims(&mut lab, 2, device, 1, false);
     (0..3).for_each(|_| lab.tick());
     assert!(entry(&lab).origin.is_some());
+}
+
+#[test]
+fn a_member_is_known_by_both_its_addresses_and_is_passed_frames_by_geneve() {
+    let (mut lab, mut others) = lab(BASIC);
+    others.join(&mut lab, 2);
+    let v6 = std::net::Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2);
+    let info = NodeInfo { v6: Some(v6), geneve_port: 7000, ..Others::info(2) };
+    others.says(&mut lab, 2, Key::NodeInfo, Some(Record::NodeInfo(info)));
+    let topology = lab.topology();
+    let index = topology.member_at([10, 0, 0, 2].into()).unwrap();
+    assert_eq!(topology.member_at(v6.into()), Some(index));
+    assert_eq!(topology.peer_from(v6.into()), Some(index));
+    assert_eq!(topology.peer(index).geneve, Some(VtepAddr::new([10, 0, 0, 2].into(), 7000)));
+    assert_eq!(topology.member_at([10, 0, 0, 9].into()), None, "a static peer");
+}
+
+#[test]
+fn a_node_names_itself_as_others_see_it_and_knows_its_own_address_too() {
+    let nat = BASIC.replace("[underlay]", "[underlay]\nadvertise = \"203.0.113.7\"");
+    let (mut lab, _) = lab(&nat);
+    let topology = lab.topology();
+    let encap = &topology.encap;
+    let seen = VtepAddr::new([203, 0, 113, 7].into(), 4789);
+    assert_eq!(encap.seen_from([10, 0, 0, 2].into()), Some(seen));
+    assert_eq!(encap.seen_from(std::net::Ipv6Addr::LOCALHOST.into()), None);
+    let own = [[203, 0, 113, 7], [10, 0, 0, 1], [10, 0, 0, 2]].map(|ip| encap.is_own(ip.into()));
+    assert_eq!(own, [true, true, false]);
+    assert!(encap.relay && encap.clamp_mss);
 }

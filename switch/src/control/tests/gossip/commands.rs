@@ -79,6 +79,19 @@ fn after_leaving_ports_and_static_peers_go_on_and_members_are_gone() {
 }
 
 #[test]
+fn a_node_that_left_is_still_away_on_another_address() {
+    let (mut lab, others) = lab(BASIC);
+    let _asked = others.answer(Ok(Answer::Done));
+    lab.done(Request::Leave);
+    let mut lab = lab.moved("10.0.0.77");
+    lab.tick();
+    assert!(gossip_of(&mut lab).left);
+    assert!(troubles(&mut lab)[0].starts_with("gossip: this node left"));
+    assert!(others.link.take_orders().records.is_empty());
+    assert!(lab.refused(Request::Leave).message.contains("left gossip already"));
+}
+
+#[test]
 fn a_node_that_is_down_is_forgotten_by_name_id_or_the_begin_of_its_id() {
     let (mut lab, mut others) = lab(BASIC);
     for text in ["node-2".to_owned(), id(2).to_string(), "02".to_owned()] {

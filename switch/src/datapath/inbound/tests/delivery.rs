@@ -1,7 +1,7 @@
 //! Where frames of the underlay go, and what they look like there.
 
 use encap::coalesce::Offload;
-use encap::relay::Relay;
+use encap::relay::{Hops, Relay};
 use encap::vnet::{Gso, VnetHeader};
 use encap::{Format, MacAddr, Mtu};
 use fdb::Location;
@@ -222,6 +222,9 @@ fn an_address_is_looked_up_in_the_network_of_the_datagram() {
     assert_eq!(lab.deliveries()[0].port, lab.port);
 }
 
+/// Where others know the node of [`moved_to`].
+const HERE: &str = "192.0.2.1:4789";
+
 /// A lab from whose first port MAC 2 moved a moment ago, to a node whose Geneve is at this VTEP.
 fn moved_to(at: &str, path_mtu: u32) -> Lab {
     let mut lab = Lab::with_remote();
@@ -229,6 +232,7 @@ fn moved_to(at: &str, path_mtu: u32) -> Lab {
     let moved = Moved { to: vtep(at), path_mtu: Mtu::new(path_mtu).unwrap(), until };
     lab.worker.change(|topology| {
         topology.moved.insert((vni(), mac(2)), moved);
+        topology.encap.seen_as = vec![vtep(HERE)];
     });
     lab
 }
@@ -237,22 +241,29 @@ fn moved_to(at: &str, path_mtu: u32) -> Lab {
 fn a_stray_for_an_address_that_moved_away_is_handed_over_once() {
     let mut lab = moved_to("192.0.2.3:6081", 1500);
     let other = vtep("192.0.2.9:4789");
-    lab.worker.add_peer(other, Format::Vxlan, lab.network);
-    lab.receive_from(other, Format::Vxlan, &encapsulated(Format::Vxlan, &frame_to(mac(2))));
-    let sent = lab.datagrams();
-    let relay = Relay { origin: other, to: [192, 0, 2, 3].into() };
-    assert_eq!(sent, [[&relay.encode(vni())[..], &frame_to(mac(2))].concat()]);
+    let peer = lab.worker.add_peer(other, Format::Vxlan, lab.network);
+    let mut stray = |member, origin| {
+        lab.worker.change(|topology| topology.peers[usize::from(peer.0)].member = member);
+        lab.receive_from(other, Format::Vxlan, &encapsulated(Format::Vxlan, &frame_to(mac(2))));
+        let relay = Relay { origin, to: [192, 0, 2, 3].into(), hops: Hops::Zero };
+        assert_eq!(lab.datagrams(), [[&relay.encode(vni())[..], &frame_to(mac(2))].concat()]);
+        relay
+    };
+    stray(true, other);
+    // Others need not know a static peer of this node.
+    let relay = stray(false, vtep(HERE));
     assert_eq!(lab.drops(), []);
 
     // The next node has it or drops it.
-    lab.receive_from(other, Format::Geneve, &sent[0]);
+    let datagram = [&relay.encode(vni())[..], &frame_to(mac(2))].concat();
+    lab.receive_from(other, Format::Geneve, &datagram);
     lab.assert_dropped(DropReason::SplitHorizon, Inbound, 1);
 }
 
 #[test]
 fn a_frame_that_was_handed_over_is_delivered_as_any_other() {
     let mut lab = lab();
-    let relay = Relay { origin: vtep("192.0.2.9:4789"), to: [192, 0, 2, 1].into() };
+    let relay = Relay { origin: vtep("192.0.2.9:4789"), to: [192, 0, 2, 1].into(), hops: Hops::Zero };
     lab.receive(Format::Geneve, &[&relay.encode(vni())[..], &frame_to(mac(2))].concat());
     assert_eq!(lab.deliveries()[0].frame, frame_to(mac(2)));
 }

@@ -7,6 +7,7 @@ use fdb::Location;
 use crate::counters::{Direction::Outbound, DropReason};
 use crate::datapath::frames::{ACK, PSH, Packet, is_checksum_valid, mac, wire_frames};
 use crate::datapath::testing::{Lab, encapsulated, frame_to, peer_vtep, vni, vtep};
+use crate::path::Sources;
 use crate::topology::PeerIndex;
 
 #[test]
@@ -233,4 +234,27 @@ fn the_vni_on_the_wire_is_that_of_the_network() {
     let mut lab = Lab::with_remote();
     lab.read(&frame_to(mac(2)));
     assert_eq!(tunnel::decode(Format::Vxlan, &lab.datagrams()[0], true), Ok((vni(), 8)));
+}
+
+#[test]
+fn flows_of_a_dead_source_port_take_another_one_and_all_others_stay() {
+    let mut lab = Lab::with_remote();
+    let sources = |lab: &mut Lab| -> Vec<u16> {
+        (0..200)
+            .map(|n| {
+                let packet = Packet { ports: [1_000 + n, 80], ..Packet::tcp(vec![1]) };
+                lab.read(&packet.plain());
+                lab.worker.sink.sent.remove(0).route.source
+            })
+            .collect()
+    };
+    let before = sources(&mut lab);
+    let dead = before[0];
+    lab.change_peer(|peer| peer.dead = Sources::default().with(dead));
+    let after = sources(&mut lab);
+    assert!(before.iter().filter(|source| **source == dead).count() > 1);
+    assert!(!after.contains(&dead));
+    for (before, after) in before.iter().zip(&after).filter(|(before, _)| **before != dead) {
+        assert_eq!(before, after);
+    }
 }

@@ -1,0 +1,359 @@
+//! What nodes say to each other about the path between them: the octets inside of the seal.
+//!
+//! ```text
+//!  0      1    9        13        17      21
+//! | kind, 0x80 = numbered | to | number | highest | heard | body
+//! probe  1: id 4, size 2, pace 2, wall 6, source 2, reserved 2  ask    3: round 4, about 16, reserved 7
+//! reply  2: id 4, size 2, pace 2, wall 6, delay 4               answer 4: round 4, about 16, up 1, mtu 2, round trip 4
+//! ```
+//!
+//! A reply is as long as the smallest probe, an answer as an ask: nobody can use a node to send more than was sent to it.
+//! Octets after the end are left to later versions.
+
+use std::time::Duration;
+
+use encap::tunnel::{IpVersion, UDP_HEADER_LEN};
+use encap::{Format, control};
+use fdb::gossip::identity::{BootId, NodeId};
+use fdb::gossip::seal;
+
+/// A probe up to this size is small: it says nothing about the MTU.
+pub(super) const SMALL_MAX: u16 = 256;
+
+/// Octets of a probe and of a reply.
+const PROBE_LEN: usize = COMMON_LEN + 18;
+/// Octets of an ask and of an answer.
+const ASK_LEN: usize = COMMON_LEN + 27;
+const COMMON_LEN: usize = 21;
+
+const NUMBERED: u8 = 0x80;
+const PROBE: u8 = 1;
+const REPLY: u8 = 2;
+const ASK: u8 = 3;
+const ANSWER: u8 = 4;
+
+/// The octets of the outer IP packet around a message of so many octets, without padding.
+const fn packet_len(outer: IpVersion, format: Format, message: usize) -> usize {
+    outer.header_len() + UDP_HEADER_LEN + control::head_len(format) + seal::OVERHEAD + message
+}
+
+/// The octets of the outer IP packet of a small probe, or of a reply.
+#[allow(clippy::cast_possible_truncation)] // 168 at most
+pub(super) const fn small_packet(outer: IpVersion, format: Format) -> u16 {
+    packet_len(outer, format, PROBE_LEN) as u16
+}
+
+/// The octets of the outer IP packet of an ask, or of an answer.
+pub(super) const fn ask_packet(outer: IpVersion, format: Format) -> usize {
+    packet_len(outer, format, ASK_LEN)
+}
+
+const _: () = assert!(small_packet(IpVersion::V6, Format::Geneve) <= SMALL_MAX, "small probes are small");
+
+/// For which process a message is: a datagram does not name its receiver, and somebody on the way may bring it to another.
+#[allow(clippy::cast_possible_truncation)] // a part of a random number is random
+pub(super) const fn receiver(boot: BootId) -> u64 {
+    boot.get() as u64
+}
+
+/// What each side has sent and heard of numbered messages: it tells what is lost there and what is lost back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// How many the sender has sent to the receiver, this one included if it is numbered.
+    pub(super) number: u32,
+    /// The highest number of the receiver that arrived at the sender; 0 = none.
+    pub(super) highest: u32,
+    /// How many of the receiver arrived there.
+    pub(super) heard: u32,
+}
+
+/// How far the sender stretches the intervals of its own probes, because it has many peers: it could not answer more
+/// either. In sixteenths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pace(pub(super) u16);
+
+impl Pace {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a cast of floats saturates
+    pub(super) fn new(stretch: f64) -> Self {
+        Self((stretch * 16.0).ceil() as u16)
+    }
+
+    pub(super) fn stretch(self) -> f64 {
+        (f64::from(self.0) / 16.0).max(1.0)
+    }
+}
+
+/// A message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Message {
+    /// [`receiver`] of the process that it is for.
+    pub(super) to: u64,
+    /// Whether it has a number of its own: it is small, and goes the way in use.
+    pub(super) numbered: bool,
+    pub(super) counts: Counts,
+    pub(super) body: Body,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Body {
+    Probe(Probe),
+    Reply(Reply),
+    Ask(Ask),
+    Answer(Answer),
+}
+
+/// Asks for a reply, if it arrives as large as it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Probe {
+    pub(super) id: u32,
+    /// Octets of the outer IP packet.
+    pub(super) size: u16,
+    /// How rarely it is to be probed.
+    pub(super) pace: Pace,
+    /// The sender's wall clock, milliseconds since 1970; 48 bits.
+    pub(super) wall_ms: u64,
+    /// The index of the source port.
+    pub(super) source: u16,
+}
+
+/// A probe arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reply {
+    /// The probe's.
+    pub(super) id: u32,
+    /// The probe's.
+    pub(super) size: u16,
+    /// How rarely it is to be probed.
+    pub(super) pace: Pace,
+    /// The sender's wall clock.
+    pub(super) wall_ms: u64,
+    /// From the arrival of the probe to this reply.
+    pub(super) delay: Duration,
+}
+
+/// Asks how the receiver reaches a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ask {
+    pub(super) round: u32,
+    pub(super) about: NodeId,
+}
+
+/// How the sender reaches a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// The ask's.
+    pub(super) round: u32,
+    /// The ask's.
+    pub(super) about: NodeId,
+    /// Whether its direct path works both ways.
+    pub(super) up: bool,
+    /// The IP MTU of that path.
+    pub(super) mtu: u16,
+    /// Its round trip.
+    pub(super) round_trip: Duration,
+}
+
+/// Why octets are no message. Nothing was changed by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    /// It ends early.
+    #[error("a path message of {octets} octets is cut short: dropped; the sender is at fault")]
+    Truncated {
+        /// Its length.
+        octets: usize,
+    },
+    /// It is of a kind that this version does not know.
+    #[error("a path message of unknown kind {kind}: ignored; a newer node sent it")]
+    Kind {
+        /// The octet that says it.
+        kind: u8,
+    },
+    /// It is for another process.
+    #[error("a path message for another process: dropped; it was late, or somebody brought it here")]
+    NotForUs,
+}
+
+impl Message {
+    /// Whether the outer IP packet is small.
+    pub(super) const fn is_small(&self) -> bool {
+        match self.body {
+            Body::Probe(Probe { size, .. }) => size <= SMALL_MAX,
+            Body::Reply(_) | Body::Ask(_) | Body::Answer(_) => true,
+        }
+    }
+
+    /// The octets to seal.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let Counts { number, highest, heard } = self.counts;
+        let mut out = Vec::with_capacity(ASK_LEN);
+        let kind = match self.body {
+            Body::Probe(_) => PROBE,
+            Body::Reply(_) => REPLY,
+            Body::Ask(_) => ASK,
+            Body::Answer(_) => ANSWER,
+        };
+        out.push(if self.numbered { kind | NUMBERED } else { kind });
+        out.extend(self.to.to_be_bytes());
+        [number, highest, heard].iter().for_each(|count| out.extend(count.to_be_bytes()));
+        let len = match &self.body {
+            Body::Probe(Probe { id, size, pace, wall_ms, source }) => {
+                out.extend(id.to_be_bytes());
+                [size, &pace.0].iter().for_each(|number| out.extend(number.to_be_bytes()));
+                out.extend(&wall_ms.to_be_bytes()[2..]);
+                out.extend(source.to_be_bytes());
+                PROBE_LEN
+            }
+            Body::Reply(Reply { id, size, pace, wall_ms, delay }) => {
+                out.extend(id.to_be_bytes());
+                [size, &pace.0].iter().for_each(|number| out.extend(number.to_be_bytes()));
+                out.extend(&wall_ms.to_be_bytes()[2..]);
+                out.extend(micros(*delay).to_be_bytes());
+                PROBE_LEN
+            }
+            Body::Ask(Ask { round, about }) => {
+                out.extend(round.to_be_bytes());
+                out.extend(about.get().to_be_bytes());
+                ASK_LEN
+            }
+            Body::Answer(Answer { round, about, up, mtu, round_trip }) => {
+                out.extend(round.to_be_bytes());
+                out.extend(about.get().to_be_bytes());
+                out.push(u8::from(*up));
+                out.extend(mtu.to_be_bytes());
+                out.extend(micros(*round_trip).to_be_bytes());
+                ASK_LEN
+            }
+        };
+        out.resize(len, 0);
+        out
+    }
+
+    /// Reads what was sealed.
+    pub(super) fn decode(octets: &[u8]) -> Result<Self, MessageError> {
+        let short = MessageError::Truncated { octets: octets.len() };
+        let mut rest = Reader(octets);
+        let [first] = rest.array().ok_or(short)?;
+        let (kind, numbered) = (first & !NUMBERED, first & NUMBERED != 0);
+        if !(PROBE..=ANSWER).contains(&kind) {
+            return Err(MessageError::Kind { kind });
+        }
+        Self::read(kind, numbered, &mut rest).ok_or(short)
+    }
+
+    fn read(kind: u8, numbered: bool, rest: &mut Reader<'_>) -> Option<Self> {
+        let to = u64::from_be_bytes(rest.array()?);
+        let counts = Counts { number: rest.u32()?, highest: rest.u32()?, heard: rest.u32()? };
+        let body = match kind {
+            PROBE | REPLY => {
+                let (id, size, pace) = (rest.u32()?, rest.u16()?, Pace(rest.u16()?));
+                let [a, b, c, d, e, f] = rest.array()?;
+                let wall_ms = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+                if kind == PROBE {
+                    let source = rest.u16()?;
+                    rest.array::<2>()?;
+                    Body::Probe(Probe { id, size, pace, wall_ms, source })
+                } else {
+                    let delay = Duration::from_micros(rest.u32()?.into());
+                    Body::Reply(Reply { id, size, pace, wall_ms, delay })
+                }
+            }
+            kind => {
+                let (round, about) = (rest.u32()?, NodeId::new(u128::from_be_bytes(rest.array()?)));
+                let ([up], mtu, micros) = (rest.array()?, rest.u16()?, rest.u32()?);
+                let round_trip = Duration::from_micros(micros.into());
+                match kind {
+                    ASK => Body::Ask(Ask { round, about }),
+                    _ => Body::Answer(Answer { round, about, up: up == 1, mtu, round_trip }),
+                }
+            }
+        };
+        Some(Self { to, numbered, counts, body })
+    }
+}
+
+fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
+}
+
+/// What is left to read.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*taken)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_be_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bodies() -> impl Strategy<Value = Body> {
+        let about = any::<u128>().prop_map(NodeId::new);
+        let (pace, wall) = (|| any::<u16>().prop_map(Pace), || 0..1_u64 << 48);
+        let time = || any::<u32>().prop_map(|micros| Duration::from_micros(micros.into()));
+        prop_oneof![
+            (any::<(u32, u16, u16)>(), pace(), wall()).prop_map(|((id, size, source), pace, wall_ms)| {
+                Body::Probe(Probe { id, size, pace, wall_ms, source })
+            }),
+            (any::<(u32, u16)>(), pace(), wall(), time()).prop_map(|((id, size), pace, wall_ms, delay)| {
+                Body::Reply(Reply { id, size, pace, wall_ms, delay })
+            }),
+            (any::<u32>(), about.clone()).prop_map(|(round, about)| Body::Ask(Ask { round, about })),
+            (any::<(u32, bool, u16)>(), about, time()).prop_map(|((round, up, mtu), about, round_trip)| {
+                Body::Answer(Answer { round, about, up, mtu, round_trip })
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_message_reads_as_it_was_written_and_no_part_of_it_is_one(
+            to: u64, numbered: bool, number: u32, highest: u32, heard: u32, body in bodies(), more in prop::collection::vec(any::<u8>(), 0..9),
+        ) {
+            let message = Message { to, numbered, counts: Counts { number, highest, heard }, body };
+            let octets = message.encode();
+            prop_assert_eq!(Message::decode(&[&octets[..], &more].concat()), Ok(message));
+            for len in 0..octets.len() {
+                prop_assert_eq!(Message::decode(&octets[..len]), Err(MessageError::Truncated { octets: len }));
+            }
+        }
+
+        #[test]
+        fn any_octets_are_a_message_that_reads_the_same_again_or_an_error(
+            kind in 0..ANSWER + 2, numbered: bool, rest in prop::collection::vec(any::<u8>(), 0..80),
+        ) {
+            let octets = [&[if numbered { kind | NUMBERED } else { kind }], &rest[..]].concat();
+            match Message::decode(&octets) {
+                Ok(message) => prop_assert_eq!(Message::decode(&message.encode()), Ok(message)),
+                Err(MessageError::Kind { kind }) => prop_assert!(kind == 0 || kind > ANSWER),
+                Err(error) => prop_assert_eq!(error, MessageError::Truncated { octets: octets.len() }),
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_that_is_answered_is_shorter_than_its_answer() {
+        let len = |body| Message { to: 1, numbered: true, counts: Counts::default(), body }.encode().len();
+        let (about, delay, pace) = (NodeId::new(1), Duration::ZERO, Pace::default());
+        let probe = len(Body::Probe(Probe { id: 1, size: 140, pace, wall_ms: 0, source: 0 }));
+        assert_eq!(len(Body::Reply(Reply { id: 1, size: 140, pace, wall_ms: 0, delay })), probe);
+        let ask = len(Body::Ask(Ask { round: 1, about }));
+        assert_eq!(
+            len(Body::Answer(Answer { round: 1, about, up: true, mtu: 1500, round_trip: delay })),
+            ask
+        );
+    }
+}

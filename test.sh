@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every check and test of weft. The last line says how many passed and failed; the exit code is 0 when none failed.
 #
-#   sudo ./test.sh          all of it, in less than 20 minutes on two cores
+#   sudo ./test.sh          all of it, in some 22 minutes on two cores
 #   ./test.sh quick         what needs no privilege: format, lints, unit, doc, property and golden tests; in half a
 #                           minute once the dependencies are built
 #   sudo ./test.sh soak     ten minutes of load on two nodes

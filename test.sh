@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every check and test of weft. The last line says how many passed and failed; the exit code is 0 when none failed.
 #
-#   sudo ./test.sh          all of it, in less than 20 minutes on two cores
+#   sudo ./test.sh          all of it, in some 22 minutes on two cores
 #   ./test.sh quick         what needs no privilege: format, lints, unit, doc, property and golden tests; in half a
 #                           minute once the dependencies are built
 #   sudo ./test.sh soak     ten minutes of load on two nodes
@@ -136,6 +136,7 @@ export WEFT_BIN="${CARGO_TARGET_DIR:-$PWD/target}/debug/weft"
 one='-- --ignored --test-threads=1'
 # Of those that mostly wait; the others measure, or load the machine.
 two='-- --ignored --test-threads=2'
+three='-- --ignored --test-threads=3'
 
 if [ "$mode" = soak ] && [ $privileged = no ]; then finish; fi
 # shellcheck disable=SC2086 # lists of words
@@ -177,7 +178,11 @@ if [ $privileged = yes ]; then
     for file in tests/*.rs; do
         if ! grep -q '#\[ignore' "$file"; then continue; fi
         name=$(basename "$file" .rs)
-        case $name in e2e | interop | gossip* | faults | rules | life | doctor) threads=$two ;; *) threads=$one ;; esac
+        case $name in
+            doctor) threads=$three ;;
+            e2e | interop | gossip* | faults | rules | life | path) threads=$two ;;
+            *) threads=$one ;;
+        esac
         step "$name" 300 cargo test $all -q --test "$name" $threads
     done
 fi

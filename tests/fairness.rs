@@ -12,7 +12,7 @@ use std::time::Duration;
 use weft_tests::traffic::unspecified;
 use weft_tests::{Netns, Node, Pairs, Stream, wait};
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 /// The number of that policy in `/proc`.
 const SCHED_RR: &str = "2";
 /// Octets of UDP payload that make a frame of 60 octets, 64 with its check sequence on a wire.

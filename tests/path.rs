@@ -545,7 +545,8 @@ fn a_source_port_that_leads_over_a_dead_link_is_avoided_until_it_answers() {
         wait::until(wait::secs(5), "the dead source port to be avoided", || dead() == [u64::from(port)]);
     let before: Vec<_> = streams.iter().map(Stream::octets).collect();
     let flows = || streams.iter().zip(&before).all(|(stream, before)| stream.octets() > before + 100_000);
-    wait::until(wait::secs(3), "all streams to flow", flows);
+    // TCP tries again after 0.2, 0.6, 1.4, 3.0 and 6.2 s.
+    wait::until(wait::secs(5), "all streams to flow", flows);
     let pause = streams.iter().map(|stream| stream.longest_pause_since(start)).max();
     println!("avoided after {found:?}, a stream stood for {pause:?}");
     let status = node.cli(&["status"]);

@@ -104,7 +104,7 @@ impl<D: Devices> Control<D> {
         let Some(member) = member.filter(is_it) else { return };
         say_change(&member.name(node), member.found.as_ref(), &path);
         // Workers know nothing of causes: a new topology for those alone would cool all their caches.
-        let way = |path: &Path| (path.mtu, path.way, path.via);
+        let way = |path: &Path| (path.mtu, path.way, path.via, path.dead);
         self.dirty |= member.found.as_ref().map(way) != Some(way(&path));
         member.found = Some(path);
     }

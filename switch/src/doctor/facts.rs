@@ -169,6 +169,8 @@ pub struct PeerFacts {
     pub name: String,
     /// Its underlay address, if it can be reached by one.
     pub address: Option<IpAddr>,
+    /// All of them, of either IP version.
+    pub addresses: Vec<IpAddr>,
     /// Whether it is a member of gossip that is alive, and so ought to answer.
     pub alive: bool,
     /// Its version, if it is known.

@@ -126,8 +126,8 @@ pub(super) fn trouble(trouble: &Trouble) -> Option<Finding> {
 fn shared_addresses(daemon: &DaemonFacts) -> Vec<Finding> {
     let mut nodes: BTreeMap<IpAddr, Vec<&str>> = BTreeMap::new();
     for peer in daemon.peers.iter().filter(|peer| peer.alive) {
-        if let Some(address) = peer.address {
-            nodes.entry(address).or_default().push(&peer.name);
+        for address in &peer.addresses {
+            nodes.entry(*address).or_default().push(&peer.name);
         }
     }
     for own in &daemon.addresses {

@@ -30,6 +30,7 @@ fn peer(name: &str) -> PeerFacts {
     PeerFacts {
         name: name.to_owned(),
         address: Some(format!("10.0.0.{}", name.len()).parse().unwrap()),
+        addresses: vec![format!("10.0.0.{}", name.len()).parse().unwrap()],
         alive: true,
         version: Some("0.1.0".to_owned()),
         link_mtu: Some(mtu(1500)),

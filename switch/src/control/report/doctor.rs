@@ -48,7 +48,7 @@ impl<D: Devices> Control<D> {
         let statics = self.peers.iter().filter(|peer| !peer.is_prefix()).map(|peer| peer.vtep.ip());
         let members = self.gossip.iter().flat_map(|gossip| gossip.members.values());
         let there = members.filter(|member| member.state != MemberState::Left);
-        statics.chain(there.filter_map(|member| self.address_of(member).1)).collect()
+        statics.chain(there.flat_map(Member::addresses)).collect()
     }
 
     /// What is wrong, by the latest examination.
@@ -124,6 +124,7 @@ impl<D: Devices> Control<D> {
         PeerFacts {
             name: member.name(node),
             address: member.site().map(|site| site.vxlan.ip()).or(member.vtep.map(VtepAddr::ip)),
+            addresses: member.addresses().collect(),
             alive: member.state == MemberState::Up && member.vtep.is_some() && !member.sites.is_empty(),
             version: member.info.as_ref().map(|info| info.version.clone()),
             link_mtu: member.link(),
@@ -211,6 +212,7 @@ fn static_facts(peer: &Peer) -> PeerFacts {
     PeerFacts {
         name: peer.config.address.to_string(),
         address: Some(peer.vtep.ip()),
+        addresses: vec![peer.vtep.ip()],
         alive: false,
         version: None,
         link_mtu: peer.link,

@@ -42,7 +42,10 @@ fn other_versions_are_told_together_and_only_another_release_is_bad() {
 
 #[test]
 fn an_address_of_two_nodes_is_found_also_when_one_is_this_node() {
-    let at = |name: &str, address: &str| PeerFacts { address: Some(address.parse().unwrap()), ..peer(name) };
+    let at = |name: &str, address: &str| {
+        let v6 = format!("fd00::{}", name.len()).parse().unwrap();
+        PeerFacts { addresses: vec![v6, address.parse().unwrap()], ..peer(name) }
+    };
     let twins = running(daemon(vec![at("b", "10.0.0.7"), at("cc", "10.0.0.7"), at("ddd", "10.0.0.8")]));
     assert_eq!(found(&twins), [(Severity::Error, "address_twice".to_owned(), "address 10.0.0.7".to_owned())]);
     let own = running(daemon(vec![at("b", "10.0.0.200")]));

@@ -68,7 +68,8 @@ fn metrics_say_what_commands_say() {
     }
     assert_eq!(series["weft_peer_state{peer=\"n2\",state=\"up\"}"], 1.0);
     assert_eq!(series["weft_gossip_members{state=\"up\"}"], 1.0);
-    assert!(sum(&series, "weft_gossip_bytes_total") > 1000);
+    let talked = || sum(&scrape(host), "weft_gossip_bytes_total") > 1000;
+    wait::until(wait::secs(5), "gossip to be counted", talked);
 
     let what = "the ledger of a scrape to be that of weft drops";
     wait::until(wait::secs(5), what, || {

@@ -204,7 +204,7 @@ impl Client {
                 ))
                 .into(),
                 Ok(request) if request.is_change() && !self.trusted => ErrorReply::denied(
-                    "only root and the user that runs weft may change anything: use sudo, or ask only",
+                    "only root and the user that runs weft may change anything or see what pods say: use sudo, or ask only",
                 )
                 .into(),
                 Ok(request) => ask(calls, request).await,

@@ -10,6 +10,7 @@ use encap::{MacAddr, Vni};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use self::capture::{Capture, CaptureAt, Capturing};
 pub use self::doctor::{Doctor, Fixed, MatrixEntry};
 pub use self::gossip::{
     FdbEvent, FdbHistory, FdbHistoryEntry, GossipStatus, KeyEntry, Keys, SecretKey, SecretKeyError,
@@ -23,6 +24,7 @@ pub use self::peers::{Degraded, PeerAdd, PeerEntry, PeerKind, PeerState, Peers};
 pub use self::ports::{NetworkEntry, Networks, PortEntry, PortState, Ports};
 use crate::io::netns::NetnsRef;
 
+mod capture;
 mod doctor;
 mod gossip;
 mod metrics;
@@ -128,6 +130,9 @@ pub enum Request {
     },
     /// The ledger: [`Drops`].
     Drops,
+    /// Begins a capture, which shows what pods say: [`Capturing`], and behind it a stream until the client closes the
+    /// connection.
+    Capture(Capture),
     /// Reads the configuration file again.
     Reload,
     /// What happened to a MAC address: [`FdbHistory`].
@@ -165,7 +170,7 @@ pub enum Request {
 }
 
 impl Request {
-    /// Whether this changes the daemon, which only root and the daemon's own user may do.
+    /// Whether this changes the daemon, or shows what pods say: only root and the daemon's own user may do that.
     #[must_use]
     pub const fn is_change(&self) -> bool {
         !matches!(
@@ -260,6 +265,9 @@ pub enum Reply {
     /// The ledger.
     #[serde(rename = "weft.drops/1")]
     Drops(Drops),
+    /// A capture began.
+    #[serde(rename = "weft.capture/1")]
+    Capturing(Capturing),
     /// A change was made.
     #[serde(rename = "weft.done/1")]
     Done(Done),

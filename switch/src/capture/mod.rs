@@ -1,0 +1,18 @@
+//! What is written down of frames while somebody captures: pure, shared by workers, the daemon and the command line.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`program`] | a filter: classic BPF, checked once, then run on frames |
+//! | [`record`] | what is told of a frame at one point, and the octets of the stream that carries it |
+//! | [`outer`] | the Ethernet, IP and UDP headers of a datagram, which a UDP socket never sees: made up |
+//!
+//! A frame that passes weft is seen twice, at the point where it comes in and at the one where it leaves: the records of
+//! both name it by the same id.
+//!
+//! ```text
+//!   port:web --Inbound--> worker --Outbound--> peer:node-b        peer:node-b --Inbound--> worker --Outbound--> port:db
+//! ```
+
+pub mod outer;
+pub mod program;
+pub mod record;

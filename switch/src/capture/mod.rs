@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`program`] | a filter: classic BPF, checked once, then run on frames |
 //! | [`record`] | what is told of a frame at one point, and the octets of the stream that carries it |
+//! | [`text`] | a record in words: lines for a person, comments of a file |
+//! | [`pcapng`] | files of packets for Wireshark and tcpdump |
 //! | [`outer`] | the Ethernet, IP and UDP headers of a datagram, which a UDP socket never sees: made up |
 //!
 //! A frame that passes weft is seen twice, at the point where it comes in and at the one where it leaves: the records of
@@ -14,5 +16,7 @@
 //! ```
 
 pub mod outer;
+pub mod pcapng;
 pub mod program;
 pub mod record;
+pub mod text;

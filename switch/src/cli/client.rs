@@ -66,4 +66,13 @@ impl Client {
         }
         serde_json::from_slice(&line).map_err(garbage)
     }
+
+    /// The connection itself, without time limits, and what was read of it behind the last answer.
+    pub(super) fn into_stream(self) -> io::Result<(UnixStream, Vec<u8>)> {
+        let read = self.stream.buffer().to_vec();
+        let stream = self.stream.into_inner();
+        stream.set_read_timeout(None)?;
+        stream.set_write_timeout(None)?;
+        Ok((stream, read))
+    }
 }

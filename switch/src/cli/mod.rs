@@ -15,6 +15,7 @@ use serde::Serialize;
 use self::client::{Client, ClientError};
 use crate::control::protocol::{ErrorCode, ErrorReply, Reply, Request};
 
+mod capture;
 mod client;
 mod completions;
 mod config;
@@ -130,6 +131,8 @@ enum Command {
     Neigh(neigh::NeighArgs),
     /// Show where every frame went, and why frames were dropped
     Drops(drops::DropsArgs),
+    /// Capture frames as they come and go, for Wireshark, tcpdump or a person
+    Capture(capture::CaptureArgs),
     /// Make, list and change the keys that seal what nodes tell each other
     Key(key::KeyArgs),
     /// Check a configuration file, without the daemon
@@ -196,6 +199,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(global, &args),
         Command::Neigh(args) => neigh::run(global, args),
         Command::Drops(args) => drops::run(global, &args),
+        Command::Capture(args) => capture::run(global, &args),
         Command::Key(args) => key::run(global, args),
         Command::Config(args) => config::run(global, &args),
         Command::Reload => reload::run(global),

@@ -112,6 +112,10 @@ fn the_commands_of_the_contract_are_understood() {
         "weft fdb thaw 02:00:00:00:00:01",
         "weft neigh --network pods",
         "weft drops --all",
+        "weft capture -i any",
+        "weft capture -i port:web --inner icmp --outer udp -c 5 -s 128 -w out.pcapng --drops",
+        "weft capture -i peer:10.0.0.2 -w -",
+        "weft capture -w ring -C 10 -W 3 -G 60",
         "weft doctor",
         "weft -j doctor --fix",
         "weft doctor --config a.toml",
@@ -159,6 +163,10 @@ fn wrong_arguments_are_usage_errors() {
         "weft peer add 10.0.0.9 --network pods --watch",
         "weft fdb history",
         "weft forget",
+        "weft capture -i web",
+        "weft capture -C 10",
+        "weft capture -c 0",
+        "weft capture -s 262145",
     ] {
         let error = parse(line).expect_err(line);
         assert_eq!(error.exit_code(), Outcome::Usage as i32, "{line}");

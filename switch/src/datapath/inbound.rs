@@ -71,7 +71,8 @@ pub fn handle_message<S: Sink>(
         Ok(peer) => peer,
         Err(reason) => {
             cx.counters.ledger.received_from_underlay.add(frames);
-            return cx.counters.count_drop(reason, Direction::Inbound, frames);
+            let first = Span::new(message.start, message.stride.min(message.len));
+            return sink.dropped(reason, Direction::Inbound, frames, first.of(buffer));
         }
     };
     let ecn = Ecn::from_tos(message.tos);
@@ -86,7 +87,7 @@ pub fn handle_message<S: Sink>(
             {
                 frames -= 1;
             }
-            Err(reason) => cx.counters.count_drop(reason, Direction::Inbound, 1),
+            Err(reason) => arrival.sink.dropped(reason, Direction::Inbound, 1, span.of(buffer)),
         }
     }
     cx.counters.ledger.received_from_underlay.add(frames);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender as EventSender};
-use encap::coalesce::{Coalescer, Offload, Write};
+use encap::coalesce::{Coalescer, Offload};
 use encap::neighbor::FrameBuf;
 use encap::{Format, PortId, Vni};
 use fdb::Shared;
@@ -26,7 +26,7 @@ use super::outbound::{self, PortState};
 use super::{Context, Sink};
 use crate::batch::SendBatch;
 use crate::clock;
-use crate::counters::{Direction, DropReason, PaddedCounters, PaddedPortCounters};
+use crate::counters::{PaddedCounters, PaddedPortCounters};
 use crate::events::{ControlDatagram, WorkerEvent};
 use crate::io::poll::{self, Poll, Token, Waker};
 use crate::io::sender::Sender;
@@ -196,6 +196,7 @@ impl Worker {
             events: parts.events,
             control: parts.control,
             now: clock::now(),
+            whole: Vec::with_capacity(outlet::LARGEST),
         };
         let discarded = parts.receivers.iter().map(|(_, receiver)| u64::from(receiver.discarded())).sum();
         parts.counters.lost_before.udp_overflow.add(discarded);
@@ -386,7 +387,7 @@ impl Worker {
                             (&vnet, frame, self.read_buffer.octets()),
                             &mut self.outlet,
                         ),
-                        Err(_) => count_torn(&self.counters),
+                        Err(_) => self.outlet.torn(frame.of(self.read_buffer.octets())),
                     }
                     if at_once || self.outlet.batch.octets() >= FLUSH_OCTETS || !self.read_buffer.has_room() {
                         self.outlet.flush(self.read_buffer.octets());
@@ -470,28 +471,12 @@ impl Worker {
         self.counters.tunnels.count_received(*format, frames, octets as u64);
         // Strays that are handed over; they lie in the receive buffer.
         self.outlet.flush(buffer);
-        for write in self.coalescer.finish() {
-            let port = PortId::new(write.target());
-            let taken = self.outlet.write(port, written(write), |tap| tap.write_run(write, buffer));
-            self.counters.count_delivery(taken, Direction::Inbound, u64::from(write.frames()));
-            self.crowd.note(port, self.outlet.now);
+        for run in self.coalescer.finish() {
+            self.outlet.write_run(run, buffer);
+            self.crowd.note(PortId::new(run.target()), self.outlet.now);
         }
         self.coalescer.clear();
         octets
     }
 }
 
-/// The wire frames and octets of a run.
-fn written(write: &Write) -> (u64, usize) {
-    (
-        u64::from(write.frames()),
-        write.head().len() + write.pieces().iter().map(|piece| piece.len()).sum::<usize>(),
-    )
-}
-
-/// A frame whose virtio-net header is not right: the kernel writes no such.
-#[cold]
-fn count_torn(counters: &PaddedCounters) {
-    counters.ledger.received_from_ports.add(1);
-    counters.count_drop(DropReason::Truncated, Direction::Outbound, 1);
-}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::Sender as EventSender;
+use encap::coalesce::Write;
 use encap::vnet::VnetHeader;
 use encap::{PortId, Span, Vni, control, tunnel};
 
@@ -18,6 +19,9 @@ use crate::io::sender::Sender;
 use crate::io::tap::Tap;
 use crate::io::udp::SharedSockets;
 
+/// The most octets of a run: an IP packet behind an Ethernet header with two tags.
+pub(super) const LARGEST: usize = 65_535 + 22;
+
 /// Where frames leave a worker: TAPs, the send batch, and the events for control.
 pub(super) struct Outlet {
     pub(super) counters: Arc<PaddedCounters>,
@@ -27,6 +31,8 @@ pub(super) struct Outlet {
     pub(super) events: EventSender<WorkerEvent>,
     pub(super) control: Option<EventSender<ControlDatagram>>,
     pub(super) now: Instant,
+    /// Where a run that was dropped is put together.
+    pub(super) whole: Vec<u8>,
 }
 
 impl Outlet {
@@ -40,8 +46,8 @@ impl Outlet {
         self.batch.clear();
         self.counters.ledger.delivered_to_underlay.add(report.sent);
         self.counters.batching.udp_sends.add(report.messages);
-        if report.failed > 0 {
-            self.counters.count_drop(DropReason::SendError, Direction::Outbound, report.failed);
+        for refused in report.refused {
+            self.dropped(DropReason::SendError, Direction::Outbound, refused.datagrams, &refused.first);
         }
         self.counters.notices.send_retried.add(report.retried);
         self.counters.notices.icmp_errors.add(report.icmp_errors);
@@ -72,6 +78,34 @@ impl Outlet {
         Ok(())
     }
 
+    /// Takes note of a frame whose virtio-net header is not right: the kernel writes no such.
+    #[cold]
+    pub(super) fn torn(&mut self, frame: &[u8]) {
+        self.counters.ledger.received_from_ports.add(1);
+        self.dropped(DropReason::Truncated, Direction::Outbound, 1, frame);
+    }
+
+    /// Writes a run of frames, which came from the underlay into `buffer`, to its port.
+    pub(super) fn write_run(&mut self, run: &Write, buffer: &[u8]) {
+        let (port, frames) = (PortId::new(run.target()), u64::from(run.frames()));
+        let octets = run.head().len() + run.pieces().iter().map(|piece| piece.len()).sum::<usize>();
+        match self.write(port, (frames, octets), |tap| tap.write_run(run, buffer)) {
+            Ok(()) => self.counters.count_delivery(frames),
+            Err(reason) => self.run_dropped(reason, run, buffer),
+        }
+    }
+
+    /// Takes note of a run that its port did not take.
+    #[cold]
+    fn run_dropped(&mut self, reason: DropReason, run: &Write, buffer: &[u8]) {
+        let mut whole = std::mem::take(&mut self.whole);
+        whole.clear();
+        whole.extend_from_slice(run.head());
+        run.pieces().iter().for_each(|piece| whole.extend_from_slice(piece.of(buffer)));
+        self.dropped(reason, Direction::Inbound, u64::from(run.frames()), &whole);
+        self.whole = whole;
+    }
+
     /// Counts a burst that was read from a port.
     pub(super) fn count_read(&self, port: PortId, frames: u64, octets: u64) {
         if let Some(attached) = self.taps.get(&port) {
@@ -97,19 +131,28 @@ impl Sink for Outlet {
     }
 
     fn deliver(&mut self, port: PortId, vnet: &VnetHeader, frame: &[u8], frames: u64) {
-        let taken = self.write(port, (frames, frame.len()), |tap| tap.write(vnet, frame));
-        self.counters.count_delivery(taken, Direction::Outbound, frames);
+        match self.write(port, (frames, frame.len()), |tap| tap.write(vnet, frame)) {
+            Ok(()) => self.counters.count_delivery(frames),
+            Err(reason) => self.dropped(reason, Direction::Outbound, frames, frame),
+        }
     }
 
     fn answer(&mut self, port: PortId, frame: &[u8]) {
-        let taken = self.write(port, (1, frame.len()), |tap| tap.write(&VnetHeader::default(), frame));
-        self.counters.count_answer(taken);
+        match self.write(port, (1, frame.len()), |tap| tap.write(&VnetHeader::default(), frame)) {
+            Ok(()) => self.counters.count_answer(),
+            Err(reason) => self.dropped(reason, Direction::Outbound, 1, frame),
+        }
     }
 
     fn originate(&mut self, port: PortId, frame: &[u8]) {
         if self.write(port, (1, frame.len()), |tap| tap.write(&VnetHeader::default(), frame)).is_ok() {
             self.counters.notices.originated.add(1);
         }
+    }
+
+    #[cold]
+    fn dropped(&mut self, reason: DropReason, direction: Direction, frames: u64, _octets: &[u8]) {
+        self.counters.count_drop(reason, direction, frames);
     }
 
     fn control(&mut self, datagram: ControlDatagram) {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`program`] | a filter: classic BPF, checked once, then run on frames |
 //! | [`record`] | what is told of a frame at one point, and the octets of the stream that carries it |
+//! | [`ring`] | from a worker to whoever writes the capture down |
 //! | [`outer`] | the Ethernet, IP and UDP headers of a datagram, which a UDP socket never sees: made up |
 //!
 //! A frame that passes weft is seen twice, at the point where it comes in and at the one where it leaves: the records of
@@ -16,3 +17,4 @@
 pub mod outer;
 pub mod program;
 pub mod record;
+pub mod ring;

@@ -48,6 +48,19 @@ pub struct Message {
     pub tos: u8,
 }
 
+impl Message {
+    /// Its datagrams, each as a message of its own.
+    pub(super) fn datagrams(self) -> impl Iterator<Item = Self> {
+        let (stride, end) = (self.stride.max(1), self.start + self.len);
+        // A message without octets is one datagram without octets.
+        let starts = (self.start..end.max(self.start + 1)).step_by(stride);
+        starts.map(move |start| {
+            let len = stride.min(end - start);
+            Self { start, len, stride: len, ..self }
+        })
+    }
+}
+
 /// Takes one message; frames for ports go to `coalescer`, which the caller finishes at the end of its batch.
 ///
 /// # Cost

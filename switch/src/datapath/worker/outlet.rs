@@ -11,6 +11,7 @@ use encap::vnet::VnetHeader;
 use encap::{PortId, Span, Vni, control, tunnel};
 
 use super::Attached;
+use super::captures::Captures;
 use crate::batch::{Route, SendBatch};
 use crate::counters::{Direction, DropReason, PaddedCounters};
 use crate::datapath::Sink;
@@ -31,6 +32,7 @@ pub(super) struct Outlet {
     pub(super) events: EventSender<WorkerEvent>,
     pub(super) control: Option<EventSender<ControlDatagram>>,
     pub(super) now: Instant,
+    pub(super) captures: Captures,
     /// Where a run that was dropped is put together.
     pub(super) whole: Vec<u8>,
 }
@@ -43,6 +45,9 @@ impl Outlet {
         }
         self.counters.tunnels.sent_octets.add(self.batch.octets() as u64);
         let report = self.sender.send(&self.batch, bodies, self.now);
+        if self.captures.is_on() {
+            self.captures.left(&self.batch, bodies, &report.refused);
+        }
         self.batch.clear();
         self.counters.ledger.delivered_to_underlay.add(report.sent);
         self.counters.batching.udp_sends.add(report.messages);
@@ -89,7 +94,11 @@ impl Outlet {
     pub(super) fn write_run(&mut self, run: &Write, buffer: &[u8]) {
         let (port, frames) = (PortId::new(run.target()), u64::from(run.frames()));
         let octets = run.head().len() + run.pieces().iter().map(|piece| piece.len()).sum::<usize>();
-        match self.write(port, (frames, octets), |tap| tap.write_run(run, buffer)) {
+        let taken = self.write(port, (frames, octets), |tap| tap.write_run(run, buffer));
+        if self.captures.is_on() {
+            self.captures.wrote(run, buffer, taken.err());
+        }
+        match taken {
             Ok(()) => self.counters.count_delivery(frames),
             Err(reason) => self.run_dropped(reason, run, buffer),
         }
@@ -127,32 +136,47 @@ impl Sink for Outlet {
         if self.batch.is_full(head + body.len()) {
             self.flush(buffer);
         }
+        if self.captures.is_on() {
+            self.captures.sends(route, self.batch.next_place(route, head + body.len()));
+        }
         self.batch.datagram(route, head, body, buffer)
     }
 
     fn deliver(&mut self, port: PortId, vnet: &VnetHeader, frame: &[u8], frames: u64) {
         match self.write(port, (frames, frame.len()), |tap| tap.write(vnet, frame)) {
             Ok(()) => self.counters.count_delivery(frames),
-            Err(reason) => self.dropped(reason, Direction::Outbound, frames, frame),
+            Err(reason) => return self.dropped(reason, Direction::Outbound, frames, frame),
+        }
+        if self.captures.is_on() {
+            self.captures.delivers(port, frame);
         }
     }
 
     fn answer(&mut self, port: PortId, frame: &[u8]) {
         match self.write(port, (1, frame.len()), |tap| tap.write(&VnetHeader::default(), frame)) {
             Ok(()) => self.counters.count_answer(),
-            Err(reason) => self.dropped(reason, Direction::Outbound, 1, frame),
+            Err(reason) => return self.dropped(reason, Direction::Outbound, 1, frame),
+        }
+        if self.captures.is_on() {
+            self.captures.answers(port, frame);
         }
     }
 
     fn originate(&mut self, port: PortId, frame: &[u8]) {
         if self.write(port, (1, frame.len()), |tap| tap.write(&VnetHeader::default(), frame)).is_ok() {
             self.counters.notices.originated.add(1);
+            if self.captures.is_on() {
+                self.captures.originates(port, frame);
+            }
         }
     }
 
     #[cold]
     fn dropped(&mut self, reason: DropReason, direction: Direction, frames: u64, _octets: &[u8]) {
         self.counters.count_drop(reason, direction, frames);
+        if self.captures.is_on() {
+            self.captures.drops(reason, direction);
+        }
     }
 
     fn control(&mut self, datagram: ControlDatagram) {

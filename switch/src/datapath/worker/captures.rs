@@ -34,6 +34,8 @@ type Mask = u8;
 /// What is being captured, and the frames on their way through the worker.
 pub(super) struct Captures {
     writers: Vec<Writer>,
+    /// The octets of a frame that any of them looks at, at most.
+    most: usize,
     sockets: Arc<SendSockets>,
     /// The local ports of the source port numbers, for IPv4 and IPv6.
     ports: [Vec<u16>; 2],
@@ -106,6 +108,7 @@ impl Captures {
     pub(super) fn new(worker: usize, sockets: Arc<SendSockets>) -> Self {
         Self {
             writers: Vec::new(),
+            most: 0,
             sockets,
             ports: [Vec::new(), Vec::new()],
             topology: Arc::default(),
@@ -134,15 +137,27 @@ impl Captures {
         }
         if self.writers.len() < MAX_CAPTURES {
             self.writers.push(writer);
+            self.look_at_most();
         }
     }
 
     /// Forgets captures that nobody reads any more. Not to be called while a frame is handled.
     pub(super) fn tidy(&mut self) {
+        if !self.writers.iter().any(Writer::is_over) {
+            return;
+        }
         self.writers.retain(|writer| !writer.is_over());
+        self.look_at_most();
         if self.writers.is_empty() {
             self.octets = Octets::default();
         }
+    }
+
+    /// A filter may look at any octet.
+    fn look_at_most(&mut self) {
+        let wanted = self.writers.iter().map(|writer| &writer.wanted);
+        let each = wanted.map(|wanted| if wanted.filters() { usize::MAX } else { wanted.snap });
+        self.most = each.max().unwrap_or(0);
     }
 
     pub(super) fn set_topology(&mut self, topology: &Arc<Topology>) {
@@ -155,7 +170,8 @@ impl Captures {
         let whole = vnet.gso.and_then(|_| SuperFrame::new(octets, vnet).ok());
         let count = whole.map_or(1, |whole| whole.segments());
         let vni = self.network_of(port);
-        self.enters(Point::Port(port), count, vni, (0, octets.len()), |out| out.extend_from_slice(octets));
+        let kept = &octets[..octets.len().min(self.most)];
+        self.enters(Point::Port(port), count, vni, (0, octets.len()), |out| out.extend_from_slice(kept));
     }
 
     /// A message was received; each of its datagrams [`Captures::arrives`] after this.
@@ -254,7 +270,7 @@ impl Captures {
         frame.ports += 1;
         frame.port = Some(port);
         let (ids, came) = (frame.ids, frame.came);
-        self.goes_to_port(port, ids.into(), Some(came), None, octets);
+        self.goes_to_port(port, ids.into(), Some(came), None, (octets, octets.len()));
     }
 
     /// The frame was answered here.
@@ -263,14 +279,14 @@ impl Captures {
         let Some(frame) = &mut self.frame else { return };
         frame.answered = true;
         let (ids, came) = (frame.ids, frame.came);
-        self.goes_to_port(port, ids.into(), Some(came), None, octets);
+        self.goes_to_port(port, ids.into(), Some(came), None, (octets, octets.len()));
     }
 
     /// A frame that was made here was written to a port.
     #[cold]
     pub(super) fn originates(&mut self, port: PortId, octets: &[u8]) {
         let ids = self.new_ids(1);
-        self.goes_to_port(port, ids.into(), None, None, octets);
+        self.goes_to_port(port, ids.into(), None, None, (octets, octets.len()));
     }
 
     /// The frame, or one copy of it, is dropped.
@@ -357,11 +373,11 @@ impl Captures {
             let octets = &mut self.octets.looked_at;
             octets.clear();
             outer::write(ends, route.tos, datagram.octets(), octets);
-            let made_up = octets.len();
-            datagram.pieces().for_each(|piece| octets.extend_from_slice(piece));
+            let (made_up, len) = (octets.len(), octets.len() + datagram.octets());
+            gather(datagram.pieces(), self.most, octets);
             let (vni, inner) =
                 inside(&octets[made_up..]).map_or((None, octets.len()), |(v, i)| (Some(v), made_up + i));
-            let mask = wanted(&self.writers, point, octets, inner, octets.len());
+            let mask = wanted(&self.writers, point, octets, inner, len);
             let count = if each { 1 } else { run.count };
             if let Some((same, record)) = &mut open
                 && *same == mask
@@ -386,7 +402,7 @@ impl Captures {
                 decision: Decision::None,
                 dropped,
                 outer: u16::try_from(inner).unwrap_or(u16::MAX),
-                len: narrow(self.octets.first.len()),
+                len: narrow(len),
                 octets: &[],
             };
             open = Some((mask, record));
@@ -412,10 +428,11 @@ impl Captures {
         }
         let mut whole = std::mem::take(&mut self.octets.looked_at);
         whole.clear();
-        whole.extend_from_slice(run.head());
-        run.pieces().iter().for_each(|piece| whole.extend_from_slice(piece.of(buffer)));
+        let pieces = || [run.head()].into_iter().chain(run.pieces().iter().map(|piece| piece.of(buffer)));
+        gather(pieces(), self.most, &mut whole);
+        let len = pieces().map(<[u8]>::len).sum();
         let dropped = refused.map(|reason| (reason, Direction::Inbound));
-        self.goes_to_port(PortId::new(run.target()), ids, came, dropped, &whole);
+        self.goes_to_port(PortId::new(run.target()), ids, came, dropped, (&whole, len));
         self.octets.looked_at = whole;
     }
 
@@ -431,10 +448,10 @@ impl Captures {
         ids: Runs,
         came: Option<Instant>,
         dropped: Option<(DropReason, Direction)>,
-        octets: &[u8],
+        (octets, len): (&[u8], usize),
     ) {
         let point = Point::Port(port);
-        let mask = wanted(&self.writers, point, octets, 0, octets.len());
+        let mask = wanted(&self.writers, point, octets, 0, len);
         if mask == 0 {
             return;
         }
@@ -450,7 +467,7 @@ impl Captures {
             decision: Decision::None,
             dropped,
             outer: 0,
-            len: narrow(octets.len()),
+            len: narrow(len),
             octets,
         };
         put(&mut self.writers, mask, now, &record, &mut self.octets.record);
@@ -520,6 +537,13 @@ fn wanted(writers: &[Writer], point: Point, octets: &[u8], inner: usize, len: us
         Mask::from(wants) << bit
     });
     bits.fold(0, |mask, bit| mask | bit)
+}
+
+/// Adds octets, until there are `most` in all.
+fn gather<'a>(pieces: impl Iterator<Item = &'a [u8]>, most: usize, out: &mut Vec<u8>) {
+    for piece in pieces {
+        out.extend_from_slice(&piece[..piece.len().min(most.saturating_sub(out.len()))]);
+    }
 }
 
 /// Writes a record to the captures that want it.

@@ -9,7 +9,7 @@ use encap::{Format, MacAddr, PortId, Span, Vni, VtepAddr};
 use fdb::{Limits, Location, Shared, Table};
 use weft::batch::{Route, SendBatch};
 use weft::clock;
-use weft::counters::WorkerCounters;
+use weft::counters::{Direction, DropReason, WorkerCounters};
 use weft::datapath::memory::peer_view;
 use weft::datapath::{Context, Sink};
 use weft::events::{ControlDatagram, WorkerEvent};
@@ -154,12 +154,6 @@ impl Host {
         let [a, b] = ((network + n % PEERS) % SIZE).to_be_bytes();
         VtepAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, a, b)), 4789)
     }
-
-    /// Frames that were dropped so far.
-    #[must_use]
-    pub fn dropped(&self) -> u64 {
-        weft::counters::Totals::of([&self.counters]).dropped()
-    }
 }
 
 /// Takes datagrams into a send batch, which it empties where a worker would send it; counts the rest.
@@ -172,13 +166,15 @@ pub struct CountingSink {
     pub messages: u64,
     /// Frames that would have been written to ports.
     pub frames: u64,
+    /// Frames that were dropped.
+    pub dropped: u64,
     /// What control would have been told.
     pub events: u64,
 }
 
 impl Default for CountingSink {
     fn default() -> Self {
-        Self { batch: SendBatch::new(128), datagrams: 0, messages: 0, frames: 0, events: 0 }
+        Self { batch: SendBatch::new(128), datagrams: 0, messages: 0, frames: 0, dropped: 0, events: 0 }
     }
 }
 
@@ -210,6 +206,10 @@ impl Sink for CountingSink {
 
     fn originate(&mut self, _: PortId, _: &[u8]) {
         self.frames += 1;
+    }
+
+    fn dropped(&mut self, _: DropReason, _: Direction, frames: u64, _: &[u8]) {
+        self.dropped += frames;
     }
 
     fn control(&mut self, _: ControlDatagram) {

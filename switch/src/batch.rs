@@ -52,6 +52,15 @@ pub struct Route {
     pub tos: u8,
 }
 
+/// Where in a batch a datagram lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The group, in the order in which they were opened.
+    pub group: usize,
+    /// Its place among the datagrams of the group.
+    pub index: usize,
+}
+
 /// One datagram: a head that the batch holds, and a body that lies where it was read.
 #[derive(Clone, Copy, Debug)]
 pub struct Datagram {
@@ -203,12 +212,9 @@ impl SendBatch {
     #[inline]
     pub fn datagram(&mut self, route: Route, head: usize, body: Span, bodies: &[u8]) -> &mut [u8] {
         let len = head + body.len();
-        let newest = self.groups[..self.used]
-            .iter()
-            .rposition(|group| group.route.to == route.to && group.route.source == route.source);
-        let index = match newest {
-            Some(index) if self.groups[index].takes(route, len, self.max_segments) => index,
-            _ => self.open(route, len),
+        let index = match self.taker(route, len) {
+            Some(index) => index,
+            None => self.open(route, len),
         };
         self.octets += len;
         let group = &mut self.groups[index];
@@ -225,6 +231,22 @@ impl SendBatch {
             group.datagrams.push(Datagram { head: Span::new(start, head), body });
         }
         &mut self.heads[start..start + head]
+    }
+
+    /// Where the next datagram of `len` octets goes, if the batch is not full.
+    #[must_use]
+    pub fn next_place(&self, route: Route, len: usize) -> Place {
+        let taker = self.taker(route, len).map(|group| Place { group, index: self.groups[group].count() });
+        taker.unwrap_or(Place { group: self.used, index: 0 })
+    }
+
+    /// The group that a datagram joins; `None` = it opens one.
+    #[inline]
+    fn taker(&self, route: Route, len: usize) -> Option<usize> {
+        let newest = self.groups[..self.used]
+            .iter()
+            .rposition(|group| group.route.to == route.to && group.route.source == route.source);
+        newest.filter(|&index| self.groups[index].takes(route, len, self.max_segments))
     }
 
     fn open(&mut self, route: Route, size: usize) -> usize {
@@ -324,6 +346,21 @@ mod tests {
             add(&mut batch, route(1, 0), len, 0);
         }
         assert_eq!(shape(&batch), [(0, 100, 2), (0, 100, 1), (0, 120, 1)]);
+    }
+
+    #[test]
+    fn the_next_place_is_where_the_next_datagram_goes() {
+        let mut batch = SendBatch::new(3);
+        for (last, source, len) in
+            [(1, 0, 100), (1, 0, 100), (2, 0, 100), (1, 1, 90), (1, 0, 60), (1, 0, 60), (2, 0, 101)]
+        {
+            let Place { group, index } = batch.next_place(route(last, source), len);
+            add(&mut batch, route(last, source), len, 0);
+            assert_eq!(
+                (batch.groups()[group].route(), batch.groups()[group].count()),
+                (route(last, source), index + 1)
+            );
+        }
     }
 
     #[test]

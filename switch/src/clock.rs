@@ -12,8 +12,14 @@ pub fn now() -> Instant {
 /// The time of day in milliseconds since 1970; 0 on a host whose clock is before that. It may jump: only ever shown, or
 /// compared with that of others.
 #[must_use]
-#[allow(clippy::disallowed_methods)] // as above
 pub fn unix_ms() -> u64 {
+    unix_ns() / 1_000_000
+}
+
+/// The same in nanoseconds.
+#[must_use]
+#[allow(clippy::disallowed_methods)] // as above
+pub fn unix_ns() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

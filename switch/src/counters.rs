@@ -75,6 +75,18 @@ drop_reasons! {
     Shutdown "shutdown" "The daemon was stopping."
 }
 
+impl DropReason {
+    /// Whether what was dropped was a datagram, tunnel header included: on its way in it is one until it is a port's, and
+    /// it is one again when the kernel refuses it. Else it was a frame.
+    #[must_use]
+    pub const fn drops_datagram(self, direction: Direction) -> bool {
+        match direction {
+            Direction::Inbound => !matches!(self, Self::TapFull | Self::TapGone),
+            Direction::Outbound => matches!(self, Self::SendError),
+        }
+    }
+}
+
 macro_rules! counters {
     ($(#[$outer:meta])* $name:ident, $view:ident { $($(#[$doc:meta])* $field:ident,)* }) => {
         $(#[$outer])*
@@ -272,31 +284,21 @@ impl Default for WorkerCounters {
 }
 
 impl WorkerCounters {
-    /// Counts `frames` dropped wire frames.
+    /// Counts `frames` dropped wire frames; for [`Sink::dropped`](crate::datapath::Sink::dropped) only.
     pub fn count_drop(&self, reason: DropReason, direction: Direction, frames: u64) {
         self.drops[reason as usize][direction as usize].add(frames);
     }
 
-    /// Counts `frames` wire frames that a port took in one write, or the reason why it did not.
-    pub fn count_delivery(&self, taken: Result<(), DropReason>, direction: Direction, frames: u64) {
-        match taken {
-            Ok(()) => {
-                self.ledger.delivered_to_ports.add(frames);
-                self.batching.tap_writes.add(1);
-            }
-            Err(reason) => self.count_drop(reason, direction, frames),
-        }
+    /// Counts `frames` wire frames that a port took in one write.
+    pub fn count_delivery(&self, frames: u64) {
+        self.ledger.delivered_to_ports.add(frames);
+        self.batching.tap_writes.add(1);
     }
 
-    /// Counts a wire frame that was answered where it came from, or the reason why its port did not take the answer.
-    pub fn count_answer(&self, taken: Result<(), DropReason>) {
-        match taken {
-            Ok(()) => {
-                self.ledger.answered.add(1);
-                self.batching.tap_writes.add(1);
-            }
-            Err(reason) => self.count_drop(reason, Direction::Outbound, 1),
-        }
+    /// Counts a wire frame that was answered where it came from.
+    pub fn count_answer(&self) {
+        self.ledger.answered.add(1);
+        self.batching.tap_writes.add(1);
     }
 
     /// The frames dropped for one reason in one direction.

@@ -42,6 +42,7 @@ use crate::io::tap;
 use crate::io::udp::SendSockets;
 
 mod addresses;
+mod captures;
 mod devices;
 mod doctor;
 mod gossip;
@@ -377,11 +378,7 @@ impl Host<'_> {
                     // A refusal is logged where it is made, and the old configuration stays.
                     let _ = control.reload_file(clock::now());
                 }
-                Some(call) = calls.recv() => {
-                    let reply = control.handle_request(call.request, clock::now());
-                    // The client may have gone away meanwhile.
-                    let _ = call.reply.send(reply);
-                }
+                Some(call) = calls.recv() => answer(control, call),
                 event = events.recv() => match event {
                     Some(event) => control.handle_event(event, clock::now()),
                     None => return Ok(false),
@@ -426,6 +423,22 @@ impl Host<'_> {
             }
         }
     }
+}
+
+/// Answers a client. What is captured goes to it by a thread of its own.
+fn answer(control: &mut Control<HostDevices>, call: Call) {
+    let reply = match (call.request, call.connection) {
+        (Request::Capture(ask), Some(connection)) => match control.capture_at(&ask.at) {
+            Ok(at) => {
+                let node = control.config().node.name.clone();
+                control.devices_mut().capture(&node, ask, at, connection)
+            }
+            Err(refused) => refused.into(),
+        },
+        (request, _) => control.handle_request(request, clock::now()),
+    };
+    // The client may have gone away meanwhile.
+    let _ = call.reply.send(reply);
 }
 
 /// Waits until links, addresses or routes changed. Without the socket they are looked at with each tick.

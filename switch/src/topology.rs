@@ -229,6 +229,12 @@ impl Topology {
         self.by_source.get(&ip).copied().filter(|peer| self.peer(*peer).member)
     }
 
+    /// The address by which the peer that sends from `ip` is known.
+    #[must_use]
+    pub fn known_by(&self, ip: IpAddr) -> Option<IpAddr> {
+        self.peer_from(ip).map(|peer| self.peer(peer).vtep.ip())
+    }
+
     /// The peer that sends from `ip`: an exact address first, then the longest prefix.
     #[must_use]
     pub fn peer_from(&self, ip: IpAddr) -> Option<PeerIndex> {

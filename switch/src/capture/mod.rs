@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`program`] | a filter: classic BPF, checked once, then run on frames |
 //! | [`record`] | what is told of a frame at one point, and the octets of the stream that carries it |
+//! | [`ring`] | from a worker to whoever writes the capture down |
 //! | [`text`] | a record in words: lines for a person, comments of a file |
 //! | [`pcapng`] | files of packets for Wireshark and tcpdump |
 //! | [`outer`] | the Ethernet, IP and UDP headers of a datagram, which a UDP socket never sees: made up |
@@ -19,4 +20,5 @@ pub mod outer;
 pub mod pcapng;
 pub mod program;
 pub mod record;
+pub mod ring;
 pub mod text;

@@ -65,6 +65,18 @@ pub enum Decision {
     Answered,
 }
 
+impl Decision {
+    /// The one point that a frame goes to, if it is one.
+    #[must_use]
+    pub const fn point(self) -> Option<Point> {
+        match self {
+            Self::ToPort(port) => Some(Point::Port(port)),
+            Self::ToPeer(peer) => Some(Point::Peer(peer)),
+            _ => None,
+        }
+    }
+}
+
 /// Frames at one point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
@@ -76,7 +88,8 @@ pub struct Record<'a> {
     pub direction: Flow,
     /// Which frames these are; the octets are of the first. One run at least.
     pub ids: Runs,
-    /// The octets of each but the last, where there are several (headers of the point included).
+    /// The octets of each frame but the last, which may be shorter, where they stand for themselves; 0 = the octets below are
+    /// those of one super-frame that holds them all.
     pub size: u32,
     /// The network; `None` = not known.
     pub vni: Option<Vni>,
@@ -88,7 +101,7 @@ pub struct Record<'a> {
     pub dropped: Option<(DropReason, Direction)>,
     /// What of the first frame belongs to the underlay: octets before the inner frame. 0 at ports.
     pub outer: u16,
-    /// The octets of the first frame before they were cut.
+    /// The octets of the first frame, or of the super-frame, before they were cut.
     pub len: u32,
     /// Its first octets.
     pub octets: &'a [u8],

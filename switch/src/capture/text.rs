@@ -38,11 +38,10 @@ pub struct Named {
 }
 
 impl Names {
-    /// Calls a point so from now on; says whether that is news.
-    pub fn set(&mut self, point: Point, name: &str, description: &str) -> bool {
+    /// Calls a point so from now on.
+    pub fn set(&mut self, point: Point, name: &str, description: &str) {
         self.width = self.width.max(name.chars().count());
-        let named = Named { name: name.to_owned(), description: description.to_owned() };
-        self.points.insert(point, named.clone()) != Some(named)
+        self.points.insert(point, Named { name: name.to_owned(), description: description.to_owned() });
     }
 
     /// What a point is called, if that was told.
@@ -137,7 +136,11 @@ pub fn comment(record: &Record<'_>, names: &Names, entry: Option<&str>) -> Strin
     parts.extend(entry.map(str::to_owned));
     parts.extend(record.inside.map(|nanoseconds| format!("{nanoseconds} ns inside")));
     if let Some(amount) = amount(record) {
-        parts.push(if record.size == 0 { format!("{amount}, uncut") } else { format!("{amount}, here is the first") });
+        parts.push(if record.size == 0 {
+            format!("{amount}, uncut")
+        } else {
+            format!("{amount}, here is the first")
+        });
     }
     parts.push(numbers(record));
     parts.join("; ")
@@ -157,7 +160,11 @@ pub fn contents(record: &Record<'_>) -> String {
     let Some(datagram) = Datagram::of(head) else { return format!("cut off len {len}") };
     let ends = datagram.ends();
     if inner_at >= len {
-        return format!("{ends} {} len {}", datagram.kind(record.point), len.saturating_sub(datagram.headers));
+        return format!(
+            "{ends} {} len {}",
+            datagram.kind(record.point),
+            len.saturating_sub(datagram.headers)
+        );
     }
     let title = match datagram.format() {
         Format::Vxlan => "vxlan",

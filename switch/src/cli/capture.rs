@@ -136,7 +136,9 @@ fn capture(global: &Global, args: &CaptureArgs) -> Result<Outcome, Refusal> {
 fn misuse(global: &Global, args: &CaptureArgs, terminal: bool) -> Result<(), &'static str> {
     let to_stdout = args.write.as_deref() == Some(Path::new("-"));
     if args.write.is_some() && global.json {
-        return Err("-j and -w exclude each other: a file is pcapng; leave -w out for JSON on standard output");
+        return Err(
+            "-j and -w exclude each other: a file is pcapng; leave -w out for JSON on standard output",
+        );
     }
     if to_stdout && terminal {
         return Err(
@@ -202,7 +204,8 @@ fn close(mut session: Session, end: End, path: Option<&Path>) -> Outcome {
 }
 
 fn cannot_write(path: &Path, error: &io::Error) -> String {
-    let place = if path == Path::new("-") { "standard output".to_owned() } else { path.display().to_string() };
+    let place =
+        if path == Path::new("-") { "standard output".to_owned() } else { path.display().to_string() };
     let remedy = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "the file holds what was captured before; make room there, or keep less: -s 128, --inner, -C with -W"

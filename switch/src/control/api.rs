@@ -8,6 +8,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub struct Call {
     pub request: Request,
     /// Where the answer goes; the client may be gone by then.
     pub reply: oneshot::Sender<Reply>,
+    /// The connection, of a request that takes it over.
+    pub connection: Option<std::os::unix::net::UnixStream>,
 }
 
 /// The bound socket; dropping it removes the file, if it is still this one.
@@ -161,7 +164,8 @@ fn refuse(stream: &UnixStream) {
     let _ = stream.try_write(encode(&reply.into()).as_slice());
 }
 
-fn encode(reply: &Reply) -> Vec<u8> {
+/// The line of a reply.
+pub(crate) fn encode(reply: &Reply) -> Vec<u8> {
     let mut line = serde_json::to_vec(reply).unwrap_or_else(|error| {
         tracing::error!(%error, "a reply cannot be written as JSON");
         br#"{"schema":"weft.error/1","code":"failed","message":"the reply cannot be written as JSON"}"#
@@ -207,9 +211,26 @@ impl Client {
                     "only root and the user that runs weft may change anything or see what pods say: use sudo, or ask only",
                 )
                 .into(),
+                Ok(request @ Request::Capture(_)) => match self.hand_over(calls, request).await? {
+                    Some(refused) => refused,
+                    None => return Ok(()),
+                },
                 Ok(request) => ask(calls, request).await,
             };
             self.write(&reply).await?;
+        }
+    }
+
+    /// Lets the connection be taken over, and waits until the client closes it; else the answer for the client.
+    async fn hand_over(&mut self, calls: &mpsc::Sender<Call>, request: Request) -> io::Result<Option<Reply>> {
+        let connection = self.writer.as_ref().as_fd().try_clone_to_owned()?;
+        match ask_with(calls, request, Some(connection.into())).await {
+            // Who took it over has said so to the client.
+            Reply::Capturing(_) => {
+                while self.reader.read(&mut [0; 64]).await? > 0 {}
+                Ok(None)
+            }
+            refused => Ok(Some(refused)),
         }
     }
 
@@ -251,9 +272,17 @@ const fn may_change(client_uid: u32, own_uid: u32) -> bool {
 }
 
 pub(super) async fn ask(calls: &mpsc::Sender<Call>, request: Request) -> Reply {
+    ask_with(calls, request, None).await
+}
+
+async fn ask_with(
+    calls: &mpsc::Sender<Call>,
+    request: Request,
+    connection: Option<std::os::unix::net::UnixStream>,
+) -> Reply {
     let (reply, answer) = oneshot::channel();
     let stopping = || ErrorReply::failed("weft is stopping: start it again and repeat the command").into();
-    if calls.send(Call { request, reply }).await.is_err() {
+    if calls.send(Call { request, reply, connection }).await.is_err() {
         return stopping();
     }
     answer.await.unwrap_or_else(|_| stopping())

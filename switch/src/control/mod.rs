@@ -20,6 +20,7 @@
 //! | `ports`, `peers`, `members`, `shared`, `entries` | what is up, what is reachable, who lives where |
 //! | `paths` | what is known of the ways to peers |
 //! | `neighbors` | who has which IP address |
+//! | `captures` | what a client wants to see of frames |
 //! | `history`, `troubles` | what happened to addresses; what does not work of gossip |
 //! | `build` | all of it as a [`Topology`] |
 //! | `carried` | what goes on when all else is opened anew |
@@ -50,6 +51,7 @@ use crate::topology::Topology;
 
 pub mod api;
 mod build;
+mod captures;
 mod carried;
 pub mod config;
 pub mod devices;

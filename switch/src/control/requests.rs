@@ -50,6 +50,10 @@ impl<D: Devices> Control<D> {
             Request::FdbDel { mac, network } => self.fdb_del(mac, network.as_deref()),
             Request::FdbFlush { network } => self.fdb_flush(network.as_deref()),
             Request::FdbThaw { mac, network } => self.fdb_thaw(mac, network.as_deref()),
+            // Whoever owns the connection begins it.
+            Request::Capture(_) => Err(ErrorReply::failed(
+                "a capture needs a connection of its own: ask on the Unix socket of the daemon",
+            )),
             Request::Reload => match self.reload_file(now) {
                 Ok(reloaded) => Ok(Reply::done(reloaded.to_string(), reloaded.total())),
                 Err(error) => Err(ErrorReply::failed(error.to_string())),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +12,16 @@ use encap::{Mtu, PortId, Vni, VtepAddr};
 use fdb::gossip::identity::NodeId;
 use fdb::gossip::seal::Mode;
 
+use super::captures::{Captures, to_worker};
 use super::doctor::Examiner;
 use super::paths::Paths;
 use super::sockets::Sockets;
 use super::taps::Taps;
 use super::wanted_offloads;
+use crate::capture::ring::At;
 use crate::control::config::{Config, UnderlayMtu};
 use crate::control::devices::{Devices, OpenPort, PortError, PortSpec, UnderlayPath, Watched};
+use crate::control::protocol::{Capture, Reply};
 use crate::counters::PortTraffic;
 use crate::datapath::worker::Update;
 use crate::doctor::{Buffer, HostFacts, HostQuestions};
@@ -48,6 +52,7 @@ pub(super) struct HostDevices {
     /// The watch over paths, where there are members.
     paths: Option<Paths>,
     examiner: Examiner,
+    captures: Captures,
 }
 
 impl HostDevices {
@@ -74,6 +79,7 @@ impl HostDevices {
             workers: Vec::new(),
             paths: None,
             examiner: Examiner::default(),
+            captures: Captures::default(),
         }
     }
 
@@ -101,6 +107,19 @@ impl HostDevices {
             drop(updates);
             waker.wake();
         }
+    }
+
+    /// Begins a capture, and takes the client's connection over unless it is refused.
+    pub(super) fn capture(&self, node: &str, ask: Capture, at: At, connection: UnixStream) -> Reply {
+        let begin = |(updates, waker): &(Sender<Update>, Arc<Waker>)| {
+            let (updates, waker) = (updates.clone(), Arc::clone(waker));
+            move |writer| {
+                to_worker(&updates, Update::Capture, writer);
+                waker.wake();
+            }
+        };
+        let workers: Vec<_> = self.workers.iter().map(begin).collect();
+        self.captures.begin((node, ask, at), connection, &workers)
     }
 
     /// The TAPs of the ports.
@@ -164,6 +183,7 @@ impl Devices for HostDevices {
     }
 
     fn publish(&mut self, topology: Arc<Topology>) {
+        self.captures.names().set(Arc::clone(&topology));
         for (worker, (updates, waker)) in self.workers.iter().enumerate() {
             let taps = Arc::new(self.taps.for_worker(worker));
             let update = Update::Topology { topology: Arc::clone(&topology), taps };

@@ -48,6 +48,19 @@ pub struct Message {
     pub tos: u8,
 }
 
+impl Message {
+    /// Its datagrams, each as a message of its own.
+    pub(super) fn datagrams(self) -> impl Iterator<Item = Self> {
+        let (stride, end) = (self.stride.max(1), self.start + self.len);
+        // A message without octets is one datagram without octets.
+        let starts = (self.start..end.max(self.start + 1)).step_by(stride);
+        starts.map(move |start| {
+            let len = stride.min(end - start);
+            Self { start, len, stride: len, ..self }
+        })
+    }
+}
+
 /// Takes one message; frames for ports go to `coalescer`, which the caller finishes at the end of its batch.
 ///
 /// # Cost
@@ -71,7 +84,8 @@ pub fn handle_message<S: Sink>(
         Ok(peer) => peer,
         Err(reason) => {
             cx.counters.ledger.received_from_underlay.add(frames);
-            return cx.counters.count_drop(reason, Direction::Inbound, frames);
+            let first = Span::new(message.start, message.stride.min(message.len));
+            return sink.dropped(reason, Direction::Inbound, frames, first.of(buffer));
         }
     };
     let ecn = Ecn::from_tos(message.tos);
@@ -86,7 +100,7 @@ pub fn handle_message<S: Sink>(
             {
                 frames -= 1;
             }
-            Err(reason) => cx.counters.count_drop(reason, Direction::Inbound, 1),
+            Err(reason) => arrival.sink.dropped(reason, Direction::Inbound, 1, span.of(buffer)),
         }
     }
     cx.counters.ledger.received_from_underlay.add(frames);

@@ -58,6 +58,19 @@ pub struct Delivery {
     pub frames: u64,
 }
 
+/// Frames that were dropped for one reason in one go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// Why.
+    pub reason: DropReason,
+    /// The way they went.
+    pub direction: Direction,
+    /// How many wire frames.
+    pub frames: u64,
+    /// The first of them, or its datagram, as the reason says.
+    pub octets: Vec<u8>,
+}
+
 /// Where frames leave a worker in memory. It counts in the ledger as the devices of a real worker do.
 #[derive(Debug)]
 pub struct MemorySink {
@@ -67,6 +80,8 @@ pub struct MemorySink {
     pub delivered: Vec<Delivery>,
     /// What was made here and written to ports unasked, since the caller last took it.
     pub originated: Vec<(PortId, Vec<u8>)>,
+    /// What was dropped, since the caller last took it.
+    pub dropped: Vec<Dropped>,
     /// What control was told, since the caller last took it.
     pub events: Vec<WorkerEvent>,
     /// Control datagrams that came in, since the caller last took them.
@@ -89,6 +104,7 @@ impl MemorySink {
             sent: Vec::new(),
             delivered: Vec::new(),
             originated: Vec::new(),
+            dropped: Vec::new(),
             events: Vec::new(),
             control: Vec::new(),
             refusing: Vec::new(),
@@ -115,17 +131,19 @@ impl MemorySink {
     /// Writes what the coalescer made of frames in `buffer`.
     pub fn write_run(&mut self, run: &Write, buffer: &[u8]) {
         let (port, frames) = (PortId::new(run.target()), u64::from(run.frames()));
-        if self.takes(port, Direction::Inbound, frames) && self.keep {
-            let mut frame = run.head().to_vec();
-            run.pieces().iter().for_each(|piece| frame.extend_from_slice(piece.of(buffer)));
-            self.delivered.push(Delivery { port, vnet: *run.vnet(), frame, frames });
+        let refused = self.refusal(port).err();
+        if refused.is_none() {
+            self.counters.count_delivery(frames);
         }
-    }
-
-    fn takes(&self, port: PortId, direction: Direction, frames: u64) -> bool {
-        let taken = self.refusal(port);
-        self.counters.count_delivery(taken, direction, frames);
-        taken.is_ok()
+        if refused.is_none() && !self.keep {
+            return;
+        }
+        let mut frame = run.head().to_vec();
+        run.pieces().iter().for_each(|piece| frame.extend_from_slice(piece.of(buffer)));
+        match refused {
+            None => self.delivered.push(Delivery { port, vnet: *run.vnet(), frame, frames }),
+            Some(reason) => self.dropped(reason, Direction::Inbound, frames, &frame),
+        }
     }
 
     fn refusal(&self, port: PortId) -> Result<(), DropReason> {
@@ -146,15 +164,21 @@ impl Sink for MemorySink {
     }
 
     fn deliver(&mut self, port: PortId, vnet: &VnetHeader, frame: &[u8], frames: u64) {
-        if self.takes(port, Direction::Outbound, frames) && self.keep {
+        if let Err(reason) = self.refusal(port) {
+            return self.dropped(reason, Direction::Outbound, frames, frame);
+        }
+        self.counters.count_delivery(frames);
+        if self.keep {
             self.delivered.push(Delivery { port, vnet: *vnet, frame: frame.to_vec(), frames });
         }
     }
 
     fn answer(&mut self, port: PortId, frame: &[u8]) {
-        let taken = self.refusal(port);
-        self.counters.count_answer(taken);
-        if taken.is_ok() && self.keep {
+        if let Err(reason) = self.refusal(port) {
+            return self.dropped(reason, Direction::Outbound, 1, frame);
+        }
+        self.counters.count_answer();
+        if self.keep {
             let vnet = VnetHeader::default();
             self.delivered.push(Delivery { port, vnet, frame: frame.to_vec(), frames: 1 });
         }
@@ -166,6 +190,13 @@ impl Sink for MemorySink {
             if self.keep {
                 self.originated.push((port, frame.to_vec()));
             }
+        }
+    }
+
+    fn dropped(&mut self, reason: DropReason, direction: Direction, frames: u64, octets: &[u8]) {
+        self.counters.count_drop(reason, direction, frames);
+        if self.keep {
+            self.dropped.push(Dropped { reason, direction, frames, octets: octets.to_vec() });
         }
     }
 

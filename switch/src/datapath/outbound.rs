@@ -135,7 +135,7 @@ pub fn handle_frame<S: Sink>(
         Err(_) => Err(DropReason::Truncated),
     };
     if let Err(reason) = result {
-        cx.counters.count_drop(reason, Direction::Outbound, count);
+        sink.dropped(reason, Direction::Outbound, count, sent.octets());
     }
 }
 
@@ -272,7 +272,7 @@ fn flood<S: Sink>(
     finish_checksum(sent);
     for &peer in peers {
         if let Err(reason) = send_remote(cx, from, (cx.topology.peer(peer), network), sent, sink) {
-            cx.counters.count_drop(reason, Direction::Outbound, sent.frames);
+            sink.dropped(reason, Direction::Outbound, sent.frames, sent.octets());
         }
     }
     Ok(())

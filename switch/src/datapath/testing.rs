@@ -152,6 +152,8 @@ impl Lab {
     /// Asserts that frames were dropped for this reason only, and that nothing went anywhere.
     pub(super) fn assert_dropped(&mut self, reason: DropReason, direction: Direction, frames: u64) {
         assert_eq!(self.drops(), [(reason, direction, frames)]);
+        let seen = std::mem::take(&mut self.worker.sink.dropped);
+        assert_eq!(seen.iter().map(|dropped| dropped.frames).sum::<u64>(), frames);
         assert_eq!((self.datagrams(), self.deliveries()), (vec![], vec![]));
     }
 

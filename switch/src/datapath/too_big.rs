@@ -91,7 +91,7 @@ impl<const N: usize> Misfit<'_, '_, N> {
             match Fragments::new(head, self.sent.layers.l3, whole.body(index), mtu) {
                 Some(fragments) => self.send_fragments(&fragments, sink),
                 None if index == 0 => return None,
-                None => self.cx.counters.count_drop(DropReason::PktTooBig, Direction::Outbound, 1),
+                None => sink.dropped(DropReason::PktTooBig, Direction::Outbound, 1, self.sent.octets()),
             }
         }
         Some(())

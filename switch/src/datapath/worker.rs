@@ -6,27 +6,31 @@
 //!
 //! A worker never waits for control, and control never touches what a worker owns: both talk by bounded channels.
 
+mod captures;
 mod outlet;
 
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender as EventSender};
-use encap::coalesce::{Coalescer, Offload, Write};
+use encap::coalesce::{Coalescer, Offload};
 use encap::neighbor::FrameBuf;
 use encap::{Format, PortId, Vni};
 use fdb::Shared;
 
+use self::captures::Captures;
 use self::outlet::Outlet;
 use super::inbound::{self, Message};
 use super::lookup::Lookup;
 use super::outbound::{self, PortState};
 use super::{Context, Sink};
 use crate::batch::SendBatch;
+use crate::capture::ring::Writer;
 use crate::clock;
-use crate::counters::{Direction, DropReason, PaddedCounters, PaddedPortCounters};
+use crate::counters::{PaddedCounters, PaddedPortCounters};
 use crate::events::{ControlDatagram, WorkerEvent};
 use crate::io::poll::{self, Poll, Token, Waker};
 use crate::io::sender::Sender;
@@ -68,7 +72,7 @@ pub enum Polling {
 }
 
 /// What control hands to a worker.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Update {
     /// Another state of the node.
     Topology {
@@ -86,6 +90,8 @@ pub enum Update {
         /// The frame.
         frame: FrameBuf,
     },
+    /// Somebody captures from now on, until the other end of the ring is gone.
+    Capture(Writer),
 }
 
 /// The TAP of a port, and where this worker, and no other, counts what it moves through it.
@@ -192,10 +198,12 @@ impl Worker {
             counters: Arc::clone(&parts.counters),
             taps: Arc::default(),
             batch: SendBatch::new(usize::from(parts.segments)),
+            captures: Captures::new(parts.index, Arc::clone(&parts.sockets)),
             sender: Sender::new(SharedSockets(parts.sockets), parts.segments > 0),
             events: parts.events,
             control: parts.control,
             now: clock::now(),
+            whole: Vec::with_capacity(outlet::LARGEST),
         };
         let discarded = parts.receivers.iter().map(|(_, receiver)| u64::from(receiver.discarded())).sum();
         parts.counters.lost_before.udp_overflow.add(discarded);
@@ -244,6 +252,9 @@ impl Worker {
             self.poll.wait(timeout, &mut self.ready)?;
             let now = clock::now();
             self.outlet.now = now;
+            if self.outlet.captures.is_on() {
+                self.outlet.captures.tidy();
+            }
             let mut octets = 0;
             for i in 0..self.ready.len() {
                 let ready = self.ready[i];
@@ -321,6 +332,7 @@ impl Worker {
         match update {
             Update::Topology { topology, taps } => self.go_over_to(topology, taps),
             Update::Announce { vni, except, frame } => self.announce(vni, except, &frame),
+            Update::Capture(writer) => self.outlet.captures.begin(writer),
         }
     }
 
@@ -351,6 +363,7 @@ impl Worker {
             }
         }
         self.outlet.taps = taps;
+        self.outlet.captures.set_topology(&topology);
         self.topology = topology;
         self.lookup.clear();
     }
@@ -378,6 +391,10 @@ impl Worker {
                         self.first_until = self.outlet.now + FIRST_MEMORY;
                     }
                     self.counters.batching.tap_reads.add(1);
+                    if self.outlet.captures.is_on() {
+                        let vnet = vnet.unwrap_or_default();
+                        self.outlet.captures.comes(id, &vnet, frame.of(self.read_buffer.octets()));
+                    }
                     match vnet {
                         Ok(vnet) => outbound::handle_frame(
                             &cx,
@@ -386,7 +403,11 @@ impl Worker {
                             (&vnet, frame, self.read_buffer.octets()),
                             &mut self.outlet,
                         ),
-                        Err(_) => count_torn(&self.counters),
+                        Err(_) => self.outlet.torn(frame.of(self.read_buffer.octets())),
+                    }
+                    if self.outlet.captures.is_on() {
+                        self.outlet.captures.handled();
+                        self.outlet.captures.settle();
                     }
                     if at_once || self.outlet.batch.octets() >= FLUSH_OCTETS || !self.read_buffer.has_room() {
                         self.outlet.flush(self.read_buffer.octets());
@@ -449,49 +470,62 @@ impl Worker {
         if octets > BULK {
             self.first_until = self.outlet.now + FIRST_MEMORY;
         }
-        for message in received {
+        for received in received {
             let message = Message {
-                from: message.from.ip(),
+                from: received.from.ip(),
                 format: *format,
-                start: message.start,
-                len: message.len,
-                stride: message.stride,
-                tos: message.tos,
+                start: received.start,
+                len: received.len,
+                stride: received.stride,
+                tos: received.tos,
             };
-            inbound::handle_message(
-                &cx,
-                &mut self.lookup,
-                &mut self.coalescer,
-                (&message, buffer),
-                &mut self.outlet,
-            );
+            let mut handle = |message: &Message, buffer: &mut [u8], outlet: &mut Outlet| {
+                inbound::handle_message(
+                    &cx,
+                    &mut self.lookup,
+                    &mut self.coalescer,
+                    (message, buffer),
+                    outlet,
+                );
+            };
+            if self.outlet.captures.is_on() {
+                let ends = (received.from, receiver.address());
+                captured(&message, ends, buffer, &mut self.outlet, handle);
+            } else {
+                handle(&message, buffer, &mut self.outlet);
+            }
         }
         let frames = self.counters.ledger.received_from_underlay.get() - frames_before;
         self.counters.tunnels.count_received(*format, frames, octets as u64);
         // Strays that are handed over; they lie in the receive buffer.
         self.outlet.flush(buffer);
-        for write in self.coalescer.finish() {
-            let port = PortId::new(write.target());
-            let taken = self.outlet.write(port, written(write), |tap| tap.write_run(write, buffer));
-            self.counters.count_delivery(taken, Direction::Inbound, u64::from(write.frames()));
-            self.crowd.note(port, self.outlet.now);
+        for run in self.coalescer.finish() {
+            self.outlet.write_run(run, buffer);
+            self.crowd.note(PortId::new(run.target()), self.outlet.now);
         }
         self.coalescer.clear();
+        if self.outlet.captures.is_on() {
+            self.outlet.captures.forget_messages();
+        }
         octets
     }
 }
 
-/// The wire frames and octets of a run.
-fn written(write: &Write) -> (u64, usize) {
-    (
-        u64::from(write.frames()),
-        write.head().len() + write.pieces().iter().map(|piece| piece.len()).sum::<usize>(),
-    )
-}
-
-/// A frame whose virtio-net header is not right: the kernel writes no such.
+/// Handles the datagrams of a message one by one, so that a capture knows what became of each.
 #[cold]
-fn count_torn(counters: &PaddedCounters) {
-    counters.ledger.received_from_ports.add(1);
-    counters.count_drop(DropReason::Truncated, Direction::Outbound, 1);
+fn captured(
+    message: &Message,
+    ends: (SocketAddr, SocketAddr),
+    buffer: &mut [u8],
+    outlet: &mut Outlet,
+    mut handle: impl FnMut(&Message, &mut [u8], &mut Outlet),
+) {
+    outlet.captures.received(message.start, message.stride);
+    for part in message.datagrams() {
+        let octets = &buffer[part.start..part.start + part.len];
+        outlet.captures.arrives(ends, part.format, part.tos, octets);
+        handle(&part, buffer, outlet);
+        outlet.captures.handled();
+    }
+    outlet.captures.settle();
 }

@@ -27,8 +27,8 @@ const MAX_TOO_BIG: usize = 4;
 pub struct Report {
     /// Datagrams that left.
     pub sent: u64,
-    /// Datagrams that the kernel refused.
-    pub failed: u64,
+    /// Datagrams that the kernel refused, one entry a destination.
+    pub refused: Vec<Refused>,
     /// Messages that left.
     pub messages: u64,
     /// Messages that were sent again after an error that belonged to another peer.
@@ -39,6 +39,30 @@ pub struct Report {
     pub too_big: Vec<Returned>,
     /// Destinations whose offload was refused (the error) or works again (`None`).
     pub offload: Vec<(SocketAddr, Option<io::Error>)>,
+}
+
+impl Report {
+    fn refuse(&mut self, message: &SendMessage<'_>, data: Payload<'_>) {
+        let datagrams = data.count() as u64;
+        match self.refused.iter_mut().find(|refused| refused.to == message.to) {
+            Some(refused) => refused.datagrams += datagrams,
+            None => {
+                let first = data.parts(1).next().map(Payload::to_vec).unwrap_or_default();
+                self.refused.push(Refused { to: message.to, datagrams, first });
+            }
+        }
+    }
+}
+
+/// Datagrams to one destination that the kernel refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The destination.
+    pub to: SocketAddr,
+    /// How many.
+    pub datagrams: u64,
+    /// The octets of the first.
+    pub first: Vec<u8>,
 }
 
 /// Sends batches by sockets that it does not own.
@@ -171,14 +195,14 @@ impl<T: Transmit> Sender<T> {
     ) {
         let of_offload = matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE));
         if message.segment.is_none() || !of_offload {
-            report.failed += message.data.count() as u64;
+            report.refuse(message, message.data);
             return;
         }
         let mut sent = 0;
         for data in message.data.parts(1) {
             match self.transmit.send(source, &[SendMessage { data, segment: None, ..*message }]) {
                 Ok(_) => sent += 1,
-                Err(_) => report.failed += 1,
+                Err(_) => report.refuse(message, data),
             }
         }
         report.sent += sent;
@@ -259,6 +283,10 @@ mod tests {
         }
     }
 
+    fn failed(report: &Report) -> u64 {
+        report.refused.iter().map(|refused| refused.datagrams).sum()
+    }
+
     fn vtep(last: u8) -> VtepAddr {
         VtepAddr::new([10, 0, 0, last].into(), 4789)
     }
@@ -287,7 +315,7 @@ mod tests {
             &[],
             crate::clock::now(),
         );
-        assert_eq!((report.sent, report.failed, report.messages), (6, 0, 3));
+        assert_eq!((report.sent, failed(&report), report.messages), (6, 0, 3));
         assert_eq!(script.sent, [(2, 70, None), (5, 300, Some(100)), (5, 100, Some(50))]);
     }
 
@@ -307,7 +335,7 @@ mod tests {
         let mut sender = Sender::new(&mut script, true);
         let groups = batch(&[(1, 0, 100, 3)]);
         let report = sender.send(&groups, &[], now);
-        assert_eq!((report.sent, report.failed), (3, 0));
+        assert_eq!((report.sent, failed(&report)), (3, 0));
         assert!(matches!(&report.offload[..], [(to, Some(_))] if *to == vtep(1).socket_addr()));
         let report = sender.send(&groups, &[], now + RETRY / 2);
         assert_eq!((report.sent, report.messages, report.offload.len()), (3, 3, 0));
@@ -323,7 +351,9 @@ mod tests {
         let mut script = Script { answers, ..Script::default() };
         let mut sender = Sender::new(&mut script, true);
         let report = sender.send(&batch(&[(1, 0, 100, 3)]), &[], crate::clock::now());
-        assert_eq!((report.sent, report.failed, report.offload.len()), (0, 3, 0));
+        assert_eq!((report.sent, failed(&report), report.offload.len()), (0, 3, 0));
+        let [refused] = &report.refused[..] else { panic!("one destination") };
+        assert_eq!((refused.to, refused.first.len()), (vtep(1).socket_addr(), 100));
         let report = sender.send(&batch(&[(1, 0, 100, 3)]), &[], crate::clock::now());
         assert_eq!((report.sent, report.messages), (3, 1));
     }
@@ -339,7 +369,7 @@ mod tests {
             &[],
             crate::clock::now(),
         );
-        assert_eq!((report.sent, report.failed, report.retried, report.icmp_errors), (1, 2, 1, 2));
+        assert_eq!((report.sent, failed(&report), report.retried, report.icmp_errors), (1, 2, 1, 2));
     }
 
     #[test]
@@ -348,7 +378,7 @@ mod tests {
         let errors = [returned(1, Some(1280))].into();
         let mut script = Script { answers, errors, ..Script::default() };
         let report = Sender::new(&mut script, true).send(&batch(&[(1, 0, 100, 2)]), &[], crate::clock::now());
-        assert_eq!((report.sent, report.failed, report.retried), (2, 0, 1));
+        assert_eq!((report.sent, failed(&report), report.retried), (2, 0, 1));
         assert_eq!(report.too_big, [returned(1, Some(1280))]);
         assert_eq!(script.sent, [(0, 200, Some(100))], "in one message as before");
     }
@@ -359,7 +389,7 @@ mod tests {
             let mut script = Script { answers: [errno].into(), ..Script::default() };
             let groups = batch(&[(1, 0, 100, 2), (2, 0, 60, 1)]);
             let report = Sender::new(&mut script, true).send(&groups, &[], crate::clock::now());
-            assert_eq!((report.sent, report.failed), (1, 2), "errno {errno}");
+            assert_eq!((report.sent, failed(&report)), (1, 2), "errno {errno}");
         }
     }
 }

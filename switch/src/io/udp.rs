@@ -31,6 +31,7 @@ const DISCARDS: usize = 1024;
 #[derive(Debug)]
 pub struct Receiver {
     socket: Socket,
+    address: SocketAddr,
     lost: u32,
     discarded: u32,
 }
@@ -103,6 +104,12 @@ impl Receiver {
         count
     }
 
+    /// What the socket is bound to.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// How many datagrams came before there was anybody to take them in order.
     #[must_use]
     pub const fn discarded(&self) -> u32 {
@@ -123,7 +130,7 @@ impl Receiver {
         if gro {
             mmsg::enable_udp_gro(socket.as_fd())?;
         }
-        Ok(Self { socket, lost: 0, discarded: 0 })
+        Ok(Self { socket, address, lost: 0, discarded: 0 })
     }
 
     /// Receives what is there, up to the buffer's size, without waiting; returns the number of datagrams that the

@@ -73,9 +73,8 @@ impl Libpcap {
         }
         let mut program = Program { len: 0, instructions: ptr::null_mut() };
         // SAFETY: the handle is open, the program outlives the call, and the expression ends with a NUL.
-        let result = unsafe {
-            (self.compile)(handle, &raw mut program, expression.as_ptr(), 1, NETMASK_UNKNOWN)
-        };
+        let result =
+            unsafe { (self.compile)(handle, &raw mut program, expression.as_ptr(), 1, NETMASK_UNKNOWN) };
         let compiled = if result == 0 && !program.instructions.is_null() {
             // SAFETY: it was compiled, so `len` instructions are there, until the program is freed.
             let instructions = unsafe { slice::from_raw_parts(program.instructions, program.len as usize) };

@@ -22,7 +22,9 @@ use etherparse::{
 /// ```
 #[must_use]
 pub fn frame(octets: &[u8], len: usize) -> String {
-    let Ok(packet) = LaxSlicedPacket::from_ethernet(octets) else { return format!("no Ethernet header len {len}") };
+    let Ok(packet) = LaxSlicedPacket::from_ethernet(octets) else {
+        return format!("no Ethernet header len {len}");
+    };
     let Some(LinkSlice::Ethernet2(ethernet)) = &packet.link else { return format!("len {len}") };
     let [src, dst] = [ethernet.source(), ethernet.destination()].map(MacAddr::new);
     let mut line = format!("{src} > {dst} ");
@@ -62,12 +64,15 @@ fn arp(line: &mut String, message: &ArpPacketSlice<'_>) {
     else {
         return put(line, format_args!("arp, not of IPv4"));
     };
-    let mac = <[u8; 6]>::try_from(message.sender_hw_addr()).map_or_else(|_| "?".to_owned(), |m| MacAddr::new(m).to_string());
+    let mac = <[u8; 6]>::try_from(message.sender_hw_addr())
+        .map_or_else(|_| "?".to_owned(), |m| MacAddr::new(m).to_string());
     match message.operation() {
         ArpOperation::REQUEST if sender.is_unspecified() => {
             put(line, format_args!("arp probe, who has {target}"));
         }
-        ArpOperation::REQUEST if sender == target => put(line, format_args!("arp announcement, {sender} is at {mac}")),
+        ArpOperation::REQUEST if sender == target => {
+            put(line, format_args!("arp announcement, {sender} is at {mac}"))
+        }
         ArpOperation::REQUEST => put(line, format_args!("arp who has {target}, tell {sender}")),
         ArpOperation::REPLY => put(line, format_args!("arp {sender} is at {mac}")),
         ArpOperation(other) => put(line, format_args!("arp operation {other}")),

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::target::Target;
 use crate::capture::pcapng::{InterfaceId, Packet, SnapLen, Way, Writer};
 use crate::capture::record::{Flow, Point, Record};
-use crate::capture::text::{self, Named, Names};
+use crate::capture::text::{self, Names};
 use crate::clock;
 use crate::control::protocol::{Capturing, FdbEntry};
 use crate::io::local_time;
@@ -50,10 +50,11 @@ impl Plan {
     }
 }
 
-/// One interface of the file at hand, and how many frames were seen there.
+/// One interface of the file at hand, its name, and how many frames were seen there.
 #[derive(Debug)]
 struct Interface {
     id: InterfaceId,
+    name: String,
     seen: u64,
 }
 
@@ -114,14 +115,6 @@ impl Files {
         })
     }
 
-    /// A point has a name: an interface from here on.
-    pub(super) fn name(&mut self, point: Point, named: &Named) -> io::Result<()> {
-        let id = self.writer.interface(&named.name, &named.description)?;
-        self.points.insert(point, self.interfaces.len());
-        self.interfaces.push(Interface { id, seen: 0 });
-        Ok(())
-    }
-
     /// Adds a packet, to the next file if this one is full.
     pub(super) fn record(
         &mut self,
@@ -136,11 +129,8 @@ impl Files {
             let index = ring.map_or(next, |count| next % count);
             self.next((index, self.before.1), now)?;
         }
-        if !self.points.contains_key(&record.point) {
-            let unnamed = || Named { name: names.of(record.point).into_owned(), description: String::new() };
-            self.name(record.point, &names.get(record.point).cloned().unwrap_or_else(unnamed))?;
-        }
-        let interface = &mut self.interfaces[self.points[&record.point]];
+        let index = self.interface(record.point, names)?;
+        let interface = &mut self.interfaces[index];
         interface.seen += record.ids.frames();
         self.last = Duration::from_nanos(record.at);
         let comment = text::comment(record, names, entry.map(described).as_deref());
@@ -158,6 +148,21 @@ impl Files {
         })?;
         self.ends.push((self.writer.get_mut().len(), record.ids.frames()));
         Ok(())
+    }
+
+    /// The interface of a point: a new one if it has none, or another name by now.
+    fn interface(&mut self, point: Point, names: &Names) -> io::Result<usize> {
+        let name = names.of(point);
+        if let Some(&index) = self.points.get(&point)
+            && self.interfaces[index].name == name
+        {
+            return Ok(index);
+        }
+        let description = names.get(point).map_or("", |named| &named.description);
+        let id = self.writer.interface(&name, description)?;
+        self.points.insert(point, self.interfaces.len());
+        self.interfaces.push(Interface { id, name: name.into_owned(), seen: 0 });
+        Ok(self.interfaces.len() - 1)
     }
 
     /// Begins a new file if this one is old; whether there were as many as asked for instead.
@@ -218,12 +223,13 @@ impl Files {
         }
         self.lost = lost;
         if self.interfaces.is_empty() {
-            let id = self.writer.interface("any", "no point was named")?;
-            self.interfaces.push(Interface { id, seen: 0 });
+            let name = "any".to_owned();
+            let id = self.writer.interface(&name, "nothing was captured")?;
+            self.interfaces.push(Interface { id, name, seen: 0 });
         }
         // Who lost what is not known: all of it stands at the first.
         let mut lost_here = lost.saturating_sub(self.began.1);
-        for Interface { id, seen } in &self.interfaces {
+        for Interface { id, seen, .. } in &self.interfaces {
             let lost = std::mem::take(&mut lost_here);
             self.writer.statistics(*id, self.last, (seen + lost, lost))?;
         }

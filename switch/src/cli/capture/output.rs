@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use super::files::Files;
 use super::lines::Lines;
-use crate::capture::record::{Point, Record};
-use crate::capture::text::{Named, Names};
+use crate::capture::record::Record;
+use crate::capture::text::Names;
 use crate::control::protocol::FdbEntry;
 
 /// Files, or lines.
@@ -23,14 +23,6 @@ impl Output {
         match self {
             Self::Files(_) => true,
             Self::Lines(lines) => lines.tells_entries(),
-        }
-    }
-
-    /// A point has a name, or another one than before.
-    pub(super) fn name(&mut self, point: Point, named: &Named) -> io::Result<()> {
-        match self {
-            Self::Files(files) => files.name(point, named),
-            Self::Lines(_) => Ok(()),
         }
     }
 

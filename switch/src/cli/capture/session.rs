@@ -128,13 +128,7 @@ impl Session {
 
     fn take(&mut self, message: &Message<'_>, now: Instant) -> Result<(), End> {
         match message {
-            Message::Name { point, name, description } => {
-                if self.names.set(*point, name, description)
-                    && let Some(named) = self.names.get(*point)
-                {
-                    self.output.name(*point, named).map_err(End::of)?;
-                }
-            }
+            Message::Name { point, name, description } => self.names.set(*point, name, description),
             Message::Lost(frames) => self.lost = *frames,
             Message::Record(record) => self.record(record, now)?,
         }

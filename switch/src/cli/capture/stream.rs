@@ -40,7 +40,10 @@ impl Stream {
     }
 
     /// Hands out the messages that are there whole, until one of them ends it.
-    pub(super) fn each(&mut self, mut handle: impl FnMut(&Message<'_>) -> Result<(), End>) -> Result<(), End> {
+    pub(super) fn each(
+        &mut self,
+        mut handle: impl FnMut(&Message<'_>) -> Result<(), End>,
+    ) -> Result<(), End> {
         let mut at = 0;
         let ended = loop {
             match Message::decode(&self.rest[at..]) {

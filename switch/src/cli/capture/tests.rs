@@ -37,7 +37,9 @@ fn what_makes_no_sense_together_is_refused() {
         let refusal = misuse(&global, &args, terminal).expect_err(line);
         assert!(refusal.contains(part), "{line}: {refusal}");
     }
-    for (line, terminal) in [("weft capture", true), ("weft capture -w -", false), ("weft capture -w a -G 5 -W 3", true)] {
+    for (line, terminal) in
+        [("weft capture", true), ("weft capture -w -", false), ("weft capture -w a -G 5 -W 3", true)]
+    {
         let (global, args) = parse(line);
         assert_eq!(misuse(&global, &args, terminal), Ok(()), "{line}");
     }

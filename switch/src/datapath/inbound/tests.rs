@@ -258,3 +258,19 @@ fn a_refusing_device_is_counted_with_all_frames_of_the_write() {
     lab.worker.receive_one(peer_vtep(), Format::Vxlan, &datagram.repeat(7), datagram.len());
     lab.assert_dropped(DropReason::TapFull, Inbound, 7);
 }
+
+#[test]
+fn what_is_dropped_is_seen_as_a_datagram_until_it_is_a_ports() {
+    let datagram = encapsulated(Format::Vxlan, &Packet::udp(vec![1; 100]).plain());
+    let seen = |lab: &mut Lab| std::mem::take(&mut lab.worker.sink.dropped).pop().unwrap();
+    let mut lab = lab();
+    lab.receive_from(vtep("192.0.2.99:4789"), Format::Vxlan, &datagram);
+    let stranger = seen(&mut lab);
+    assert!(stranger.reason.drops_datagram(stranger.direction));
+    assert_eq!(stranger.octets, datagram);
+    lab.worker.sink.refusing = vec![(lab.port, DropReason::TapFull)];
+    lab.receive(Format::Vxlan, &datagram);
+    let refused = seen(&mut lab);
+    assert!(!refused.reason.drops_datagram(refused.direction));
+    assert_eq!(refused.octets, datagram[8..]);
+}

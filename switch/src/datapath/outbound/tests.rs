@@ -36,6 +36,17 @@ fn under_14_octets_is_a_runt() {
 }
 
 #[test]
+fn what_is_dropped_is_seen_as_the_frame_that_was_read() {
+    let mut lab = Lab::with_remote();
+    let frame = frame_to(MacAddr::new([1, 0x80, 0xc2, 0, 0, 0]));
+    lab.read(&frame);
+    let seen = lab.worker.sink.dropped.pop().unwrap();
+    assert_eq!((seen.reason, seen.direction), (DropReason::ReservedMac, Outbound));
+    assert!(!seen.reason.drops_datagram(seen.direction));
+    assert_eq!(seen.octets, frame);
+}
+
+#[test]
 fn nothing_is_forwarded_while_the_daemon_stops() {
     let mut lab = Lab::with_remote();
     lab.worker.change(|topology| topology.stopping = true);

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::Sender as EventSender;
+use encap::coalesce::Write;
 use encap::vnet::VnetHeader;
 use encap::{PortId, Span, Vni, control, tunnel};
 
 use super::Attached;
+use super::captures::Captures;
 use crate::batch::{Route, SendBatch};
 use crate::counters::{Direction, DropReason, PaddedCounters};
 use crate::datapath::Sink;
@@ -17,6 +19,9 @@ use crate::events::{ControlDatagram, WorkerEvent};
 use crate::io::sender::Sender;
 use crate::io::tap::Tap;
 use crate::io::udp::SharedSockets;
+
+/// The most octets of a run: an IP packet behind an Ethernet header with two tags.
+pub(super) const LARGEST: usize = 65_535 + 22;
 
 /// Where frames leave a worker: TAPs, the send batch, and the events for control.
 pub(super) struct Outlet {
@@ -27,6 +32,9 @@ pub(super) struct Outlet {
     pub(super) events: EventSender<WorkerEvent>,
     pub(super) control: Option<EventSender<ControlDatagram>>,
     pub(super) now: Instant,
+    pub(super) captures: Captures,
+    /// Where a run that was dropped is put together.
+    pub(super) whole: Vec<u8>,
 }
 
 impl Outlet {
@@ -37,11 +45,14 @@ impl Outlet {
         }
         self.counters.tunnels.sent_octets.add(self.batch.octets() as u64);
         let report = self.sender.send(&self.batch, bodies, self.now);
+        if self.captures.is_on() {
+            self.captures.left(&self.batch, bodies, &report.refused);
+        }
         self.batch.clear();
         self.counters.ledger.delivered_to_underlay.add(report.sent);
         self.counters.batching.udp_sends.add(report.messages);
-        if report.failed > 0 {
-            self.counters.count_drop(DropReason::SendError, Direction::Outbound, report.failed);
+        for refused in report.refused {
+            self.dropped(DropReason::SendError, Direction::Outbound, refused.datagrams, &refused.first);
         }
         self.counters.notices.send_retried.add(report.retried);
         self.counters.notices.icmp_errors.add(report.icmp_errors);
@@ -72,6 +83,38 @@ impl Outlet {
         Ok(())
     }
 
+    /// Takes note of a frame whose virtio-net header is not right: the kernel writes no such.
+    #[cold]
+    pub(super) fn torn(&mut self, frame: &[u8]) {
+        self.counters.ledger.received_from_ports.add(1);
+        self.dropped(DropReason::Truncated, Direction::Outbound, 1, frame);
+    }
+
+    /// Writes a run of frames, which came from the underlay into `buffer`, to its port.
+    pub(super) fn write_run(&mut self, run: &Write, buffer: &[u8]) {
+        let (port, frames) = (PortId::new(run.target()), u64::from(run.frames()));
+        let octets = run.head().len() + run.pieces().iter().map(|piece| piece.len()).sum::<usize>();
+        let taken = self.write(port, (frames, octets), |tap| tap.write_run(run, buffer));
+        if self.captures.is_on() {
+            self.captures.wrote(run, buffer, taken.err());
+        }
+        match taken {
+            Ok(()) => self.counters.count_delivery(frames),
+            Err(reason) => self.run_dropped(reason, run, buffer),
+        }
+    }
+
+    /// Takes note of a run that its port did not take.
+    #[cold]
+    fn run_dropped(&mut self, reason: DropReason, run: &Write, buffer: &[u8]) {
+        let mut whole = std::mem::take(&mut self.whole);
+        whole.clear();
+        whole.extend_from_slice(run.head());
+        run.pieces().iter().for_each(|piece| whole.extend_from_slice(piece.of(buffer)));
+        self.dropped(reason, Direction::Inbound, u64::from(run.frames()), &whole);
+        self.whole = whole;
+    }
+
     /// Counts a burst that was read from a port.
     pub(super) fn count_read(&self, port: PortId, frames: u64, octets: u64) {
         if let Some(attached) = self.taps.get(&port) {
@@ -93,22 +136,46 @@ impl Sink for Outlet {
         if self.batch.is_full(head + body.len()) {
             self.flush(buffer);
         }
+        if self.captures.is_on() {
+            self.captures.sends(route, self.batch.next_place(route, head + body.len()));
+        }
         self.batch.datagram(route, head, body, buffer)
     }
 
     fn deliver(&mut self, port: PortId, vnet: &VnetHeader, frame: &[u8], frames: u64) {
-        let taken = self.write(port, (frames, frame.len()), |tap| tap.write(vnet, frame));
-        self.counters.count_delivery(taken, Direction::Outbound, frames);
+        match self.write(port, (frames, frame.len()), |tap| tap.write(vnet, frame)) {
+            Ok(()) => self.counters.count_delivery(frames),
+            Err(reason) => return self.dropped(reason, Direction::Outbound, frames, frame),
+        }
+        if self.captures.is_on() {
+            self.captures.delivers(port, frame);
+        }
     }
 
     fn answer(&mut self, port: PortId, frame: &[u8]) {
-        let taken = self.write(port, (1, frame.len()), |tap| tap.write(&VnetHeader::default(), frame));
-        self.counters.count_answer(taken);
+        match self.write(port, (1, frame.len()), |tap| tap.write(&VnetHeader::default(), frame)) {
+            Ok(()) => self.counters.count_answer(),
+            Err(reason) => return self.dropped(reason, Direction::Outbound, 1, frame),
+        }
+        if self.captures.is_on() {
+            self.captures.answers(port, frame);
+        }
     }
 
     fn originate(&mut self, port: PortId, frame: &[u8]) {
         if self.write(port, (1, frame.len()), |tap| tap.write(&VnetHeader::default(), frame)).is_ok() {
             self.counters.notices.originated.add(1);
+            if self.captures.is_on() {
+                self.captures.originates(port, frame);
+            }
+        }
+    }
+
+    #[cold]
+    fn dropped(&mut self, reason: DropReason, direction: Direction, frames: u64, _octets: &[u8]) {
+        self.counters.count_drop(reason, direction, frames);
+        if self.captures.is_on() {
+            self.captures.drops(reason, direction);
         }
     }
 

@@ -66,9 +66,8 @@ fn refused(compiler: &Compiler, expression: &str) -> Wrong {
 #[ignore = "needs tcpdump: run by test.sh"]
 fn libpcap_and_tcpdump_compile_the_same_programs() {
     for expression in EXPRESSIONS {
-        let [ours, theirs] = [libpcap(), Compiler::Tcpdump].map(|c| {
-            c.compile(expression).unwrap_or_else(|error| panic!("{expression} by {c:?}: {error}"))
-        });
+        let [ours, theirs] = [libpcap(), Compiler::Tcpdump]
+            .map(|c| c.compile(expression).unwrap_or_else(|error| panic!("{expression} by {c:?}: {error}")));
         assert_eq!(ours, theirs, "{expression}");
     }
 }

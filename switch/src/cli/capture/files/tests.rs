@@ -14,13 +14,7 @@ fn plan(path: PathBuf) -> Plan {
 
 fn files(plan: Plan, now: Instant) -> io::Result<Files> {
     let of = Capturing { node: "node-a".to_owned(), version: "1".to_owned(), buffer: 0 };
-    let mut files = Files::open(plan, &of, Arc::default(), now)?;
-    files.name(PORT, &named())?;
-    Ok(files)
-}
-
-fn named() -> Named {
-    Named { name: "port:web".to_owned(), description: "a port".to_owned() }
+    Files::open(plan, &of, Arc::default(), now)
 }
 
 fn names() -> Names {
@@ -85,10 +79,23 @@ fn a_file_is_for_its_owner_and_ends_with_what_was_lost() {
 fn a_file_without_a_packet_has_an_interface_all_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("out.pcapng");
-    let of = Capturing { node: String::new(), version: String::new(), buffer: 0 };
-    let mut files = Files::open(plan(path.clone()), &of, Arc::default(), clock::now()).unwrap();
+    let mut files = files(plan(path.clone()), clock::now()).unwrap();
     files.finish(0).unwrap();
     assert_eq!(kinds(&path), [SECTION, 1, 5]);
+}
+
+#[test]
+fn a_point_that_gets_another_name_is_another_interface() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out.pcapng");
+    let (now, mut names) = (clock::now(), names());
+    let mut files = files(plan(path.clone()), now).unwrap();
+    for name in ["port:web", "port:web", "port:db"] {
+        names.set(PORT, name, "a port");
+        files.record(&record(&[1; 60], 1), &names, None, now).unwrap();
+    }
+    files.finish(0).unwrap();
+    assert_eq!(kinds(&path), [SECTION, 1, 6, 6, 1, 6, 5, 5]);
 }
 
 #[test]
@@ -131,11 +138,8 @@ fn a_time_in_a_name_is_the_time_of_the_file_and_their_count_ends_it() {
     let directory = tempfile::tempdir().unwrap();
     let now = clock::now();
     let hour = Duration::from_secs(3600);
-    let timed = Plan {
-        time: Some(hour),
-        count: NonZeroU32::new(2),
-        ..plan(directory.path().join("out-%Y.pcapng"))
-    };
+    let timed =
+        Plan { time: Some(hour), count: NonZeroU32::new(2), ..plan(directory.path().join("out-%Y.pcapng")) };
     assert!(timed.name(0, hour * 24 * 365 * 30).to_str().unwrap().ends_with("out-1999.pcapng"));
     let mut files = files(timed, now).unwrap();
     assert!(!files.turn(0, now + hour / 2).unwrap());

@@ -66,7 +66,10 @@ fn an_object_has_what_is_known_and_no_more() {
         ..record(&[0; 60])
     };
     let object: Value = serde_json::from_str(&written(true, &dropped)).unwrap();
-    assert_eq!((&object["dropped"]["reason"], &object["dropped"]["direction"]), (&json!("vlan"), &json!("outbound")));
+    assert_eq!(
+        (&object["dropped"]["reason"], &object["dropped"]["direction"]),
+        (&json!("vlan"), &json!("outbound"))
+    );
     assert_eq!((&object["inside_ns"], object.get("to")), (&json!(5), None));
 }
 

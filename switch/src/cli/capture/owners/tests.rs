@@ -20,7 +20,8 @@ fn daemon(path: &Path, answers: bool) -> Arc<AtomicUsize> {
                 count.fetch_add(1, Ordering::Relaxed);
                 let Ok(Request::FdbShow { mac: Some(mac), .. }) = serde_json::from_str(&line) else { break };
                 if answers {
-                    let mut line = serde_json::to_vec(&Reply::Fdb(Fdb { entries: vec![entry(mac)] })).unwrap();
+                    let mut line =
+                        serde_json::to_vec(&Reply::Fdb(Fdb { entries: vec![entry(mac)] })).unwrap();
                     line.push(b'\n');
                     (&stream).write_all(&line).unwrap();
                 }

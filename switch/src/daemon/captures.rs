@@ -1,0 +1,220 @@
+//! The other end of captures: from the rings of the workers to the client that asked, on a thread for each.
+//!
+//! The thread never holds a worker up: what it does not take in time is lost, and counted. It ends when the client closes its
+//! connection, or when the workers end.
+
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::capture::record::{Message, Point};
+use crate::capture::ring::{At, Reader, Wanted, Writer, ring};
+use crate::clock;
+use crate::control::api;
+use crate::control::protocol::{Capture, Capturing, ErrorReply, Reply};
+use crate::topology::Topology;
+
+/// Octets of the ring of each worker: a tenth of a second of small frames at a million a second.
+const BUFFER: usize = 16 << 20;
+/// Captures at a time.
+const MAX: usize = 8;
+/// Octets that are written in one go, about.
+const CHUNK: usize = 256 << 10;
+/// How long the thread sleeps when there is nothing.
+const IDLE: Duration = Duration::from_millis(2);
+/// How often lost frames are told.
+const TELL_LOST: Duration = Duration::from_millis(100);
+
+/// The captures of a daemon.
+#[derive(Default)]
+pub(super) struct Captures {
+    /// One clone for each that runs.
+    running: Arc<()>,
+    names: Names,
+}
+
+/// What points are called at present.
+#[derive(Clone, Default)]
+pub(super) struct Names(Arc<Mutex<Arc<Topology>>>);
+
+impl Names {
+    pub(super) fn set(&self, topology: Arc<Topology>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = topology;
+    }
+
+    /// Name and description of a point.
+    fn of(&self, point: Point) -> (String, &'static str) {
+        let topology = Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let made_up =
+            "datagrams of a tunnel; weft made up their Ethernet, IP and UDP headers, which it does not see";
+        match point {
+            Point::Port(id) => {
+                let view = topology.ports.get(&id);
+                let name =
+                    view.map_or_else(|| format!("port:{}", id.get()), |view| format!("port:{}", view.name));
+                (name, "frames and super-frames of a pod")
+            }
+            Point::Peer(ip) => {
+                let peer = topology.peer_from(ip).map(|peer| topology.peer(peer));
+                (peer.map_or_else(|| format!("peer:{ip}"), |peer| format!("peer:{}", peer.name)), made_up)
+            }
+            Point::Strangers => ("strangers".to_owned(), made_up),
+            Point::Gossip => ("gossip".to_owned(), "what nodes tell each other, sealed; headers are made up"),
+        }
+    }
+}
+
+impl Captures {
+    /// What points are called; to be told of each new topology.
+    pub(super) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Begins to send what is captured to `connection`: first the reply, which is returned, too. `workers` makes each worker
+    /// write.
+    pub(super) fn begin(
+        &self,
+        (node, ask, at): (&str, Capture, At),
+        connection: UnixStream,
+        workers: &[impl Fn(Writer)],
+    ) -> Reply {
+        if Arc::strong_count(&self.running) > MAX {
+            return ErrorReply::failed(format!("{MAX} captures run, which is the most: end one of them"))
+                .into();
+        }
+        let Capture { inner, outer, snap, drops, at: _ } = ask;
+        let (began, began_ns) = (clock::now(), clock::unix_ns());
+        let snap = usize::try_from(snap).unwrap_or(usize::MAX);
+        let wanted = Arc::new(Wanted { at, inner, outer, snap, drops, began });
+        let (writers, readers): (Vec<_>, Vec<_>) = workers.iter().map(|_| ring(&wanted, BUFFER)).unzip();
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let reply = Reply::Capturing(Capturing { node: node.to_owned(), version, buffer: BUFFER as u64 });
+        let stream = Stream {
+            readers,
+            connection,
+            names: self.names.clone(),
+            began_ns,
+            named: HashSet::new(),
+            lost: 0,
+            told: began,
+            _running: Arc::clone(&self.running),
+        };
+        let first = api::encode(&reply);
+        let thread = std::thread::Builder::new().name("capture".to_owned());
+        if let Err(error) = thread.spawn(move || stream.run(&first)) {
+            return ErrorReply::failed(format!("no capture: the system starts no thread: {error}")).into();
+        }
+        workers.iter().zip(writers).for_each(|(begin, writer)| begin(writer));
+        reply
+    }
+}
+
+/// One capture on its way to its client.
+struct Stream {
+    readers: Vec<Reader>,
+    connection: UnixStream,
+    names: Names,
+    /// When it began, in nanoseconds since 1970.
+    began_ns: u64,
+    named: HashSet<Point>,
+    lost: u64,
+    told: Instant,
+    _running: Arc<()>,
+}
+
+impl Stream {
+    /// Until the client or the workers are gone; who went away needs no word of it.
+    fn run(mut self, reply: &[u8]) {
+        let _ = self.pass_on(reply);
+    }
+
+    fn pass_on(&mut self, reply: &[u8]) -> io::Result<()> {
+        self.write(reply)?;
+        let (mut raw, mut out) = (Vec::new(), Vec::new());
+        loop {
+            // Before the last look, so that nothing is left in a ring.
+            let over = self.readers.iter().all(Reader::is_over);
+            raw.clear();
+            for reader in &mut self.readers {
+                reader.take(&mut raw, CHUNK);
+            }
+            let nothing = raw.is_empty();
+            out.clear();
+            self.translate(&mut raw, &mut out);
+            self.tell_lost(over, &mut out);
+            self.write(&out)?;
+            if over && nothing {
+                return Ok(());
+            }
+            if nothing {
+                self.wait_for(PollFlags::empty(), Duration::ZERO)?;
+                std::thread::sleep(IDLE);
+            }
+        }
+    }
+
+    /// Names points that the client does not know yet, and makes times of the worker times of day.
+    fn translate(&mut self, mut raw: &mut [u8], out: &mut Vec<u8>) {
+        /// Where the time stands in a record's message: behind length and kind.
+        const TIME: std::ops::Range<usize> = 5..13;
+        while let Ok(Some((Message::Record(record), len))) = Message::decode(raw) {
+            let at = record.at.saturating_add(self.began_ns);
+            for point in [Some(record.point), record.decision.point()].into_iter().flatten() {
+                if self.named.insert(point) {
+                    let (name, description) = self.names.of(point);
+                    Message::Name { point, name: &name, description }.encode(out);
+                }
+            }
+            let (message, rest) = raw.split_at_mut(len);
+            message[TIME].copy_from_slice(&at.to_le_bytes());
+            out.extend_from_slice(message);
+            raw = rest;
+        }
+    }
+
+    fn tell_lost(&mut self, over: bool, out: &mut Vec<u8>) {
+        let (lost, now) = (self.readers.iter().map(Reader::lost).sum(), clock::now());
+        if lost != self.lost && (over || now >= self.told + TELL_LOST) {
+            (self.lost, self.told) = (lost, now);
+            Message::Lost(lost).encode(out);
+        }
+    }
+
+    /// Writes all of it, however long the client takes.
+    fn write(&mut self, mut octets: &[u8]) -> io::Result<()> {
+        while !octets.is_empty() {
+            match self.connection.write(octets) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => octets = &octets[written..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wait_for(PollFlags::OUT, Duration::from_secs(1))?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the connection; an error when the client closed it.
+    fn wait_for(&self, flags: PollFlags, limit: Duration) -> io::Result<()> {
+        let mut fds = [PollFd::new(&self.connection, flags)];
+        let limit = Timespec::try_from(limit).ok();
+        poll(&mut fds, limit.as_ref())?;
+        if fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        Ok(())
+    }
+}
+
+/// Makes a worker write.
+pub(super) fn to_worker<U>(updates: &Sender<U>, update: impl Fn(Writer) -> U, writer: Writer) {
+    // A worker that has no room for it in a second is stuck, and the client sees that nothing comes.
+    let _ = updates.send_timeout(update(writer), Duration::from_secs(1));
+}

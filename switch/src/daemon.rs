@@ -378,7 +378,7 @@ impl Host<'_> {
                     // A refusal is logged where it is made, and the old configuration stays.
                     let _ = control.reload_file(clock::now());
                 }
-                Some(call) = calls.recv() => answer(control, call),
+                Some(call) = calls.recv() => answer(control, gossip, call),
                 event = events.recv() => match event {
                     Some(event) => control.handle_event(event, clock::now()),
                     None => return Ok(false),
@@ -426,12 +426,12 @@ impl Host<'_> {
 }
 
 /// Answers a client. What is captured goes to it by a thread of its own.
-fn answer(control: &mut Control<HostDevices>, call: Call) {
+fn answer(control: &mut Control<HostDevices>, gossip: Option<&Running>, call: Call) {
     let reply = match (call.request, call.connection) {
         (Request::Capture(ask), Some(connection)) => match control.capture_at(&ask.at) {
             Ok(at) => {
                 let node = control.config().node.name.clone();
-                control.devices_mut().capture(&node, ask, at, connection)
+                control.devices_mut().capture((&node, ask, at), gossip.map(Running::link), connection)
             }
             Err(refused) => refused.into(),
         },

@@ -15,7 +15,7 @@ impl<D: Devices> Control<D> {
     pub fn capture_at(&self, at: &CaptureAt) -> Result<At, ErrorReply> {
         match at {
             CaptureAt::Any => Ok(At::Any),
-            CaptureAt::Port(name) => match self.ports.get(name).map(|port| port.id()) {
+            CaptureAt::Port(name) => match self.ports.get(name).map(super::ports::Port::id) {
                 Some(Some(id)) => Ok(At::Port(id)),
                 Some(None) => Err(ErrorReply::failed(format!(
                     "port {name} is not up, so nothing is to be seen there: `weft port list` says why"

@@ -9,7 +9,6 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::capture::record::{Message, Point};
@@ -75,23 +74,22 @@ impl Captures {
         &self.names
     }
 
-    /// Begins to send what is captured to `connection`: first the reply, which is returned, too. `workers` makes each worker
-    /// write.
+    /// Begins to send what so many writers write to `connection`: first the reply, which is returned, too, with the writers.
     pub(super) fn begin(
         &self,
         (node, ask, at): (&str, Capture, At),
         connection: UnixStream,
-        workers: &[impl Fn(Writer)],
-    ) -> Reply {
+        writers: usize,
+    ) -> (Reply, Vec<Writer>) {
         if Arc::strong_count(&self.running) > MAX {
-            return ErrorReply::failed(format!("{MAX} captures run, which is the most: end one of them"))
-                .into();
+            let full = format!("{MAX} captures run, which is the most: end one of them");
+            return (ErrorReply::failed(full).into(), Vec::new());
         }
         let Capture { inner, outer, snap, drops, at: _ } = ask;
         let (began, began_ns) = (clock::now(), clock::unix_ns());
         let snap = usize::try_from(snap).unwrap_or(usize::MAX);
         let wanted = Arc::new(Wanted { at, inner, outer, snap, drops, began });
-        let (writers, readers): (Vec<_>, Vec<_>) = workers.iter().map(|_| ring(&wanted, BUFFER)).unzip();
+        let (writers, readers): (Vec<_>, Vec<_>) = (0..writers).map(|_| ring(&wanted, BUFFER)).unzip();
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let reply = Reply::Capturing(Capturing { node: node.to_owned(), version, buffer: BUFFER as u64 });
         let stream = Stream {
@@ -107,10 +105,10 @@ impl Captures {
         let first = api::encode(&reply);
         let thread = std::thread::Builder::new().name("capture".to_owned());
         if let Err(error) = thread.spawn(move || stream.run(&first)) {
-            return ErrorReply::failed(format!("no capture: the system starts no thread: {error}")).into();
+            let refused = format!("no capture: the system starts no thread: {error}");
+            return (ErrorReply::failed(refused).into(), Vec::new());
         }
-        workers.iter().zip(writers).for_each(|(begin, writer)| begin(writer));
-        reply
+        (reply, writers)
     }
 }
 
@@ -211,10 +209,4 @@ impl Stream {
         }
         Ok(())
     }
-}
-
-/// Makes a worker write.
-pub(super) fn to_worker<U>(updates: &Sender<U>, update: impl Fn(Writer) -> U, writer: Writer) {
-    // A worker that has no room for it in a second is stuck, and the client sees that nothing comes.
-    let _ = updates.send_timeout(update(writer), Duration::from_secs(1));
 }

@@ -12,7 +12,7 @@ use encap::{Mtu, PortId, Vni, VtepAddr};
 use fdb::gossip::identity::NodeId;
 use fdb::gossip::seal::Mode;
 
-use super::captures::{Captures, to_worker};
+use super::captures::Captures;
 use super::doctor::Examiner;
 use super::paths::Paths;
 use super::sockets::Sockets;
@@ -25,6 +25,7 @@ use crate::control::protocol::{Capture, Reply};
 use crate::counters::PortTraffic;
 use crate::datapath::worker::Update;
 use crate::doctor::{Buffer, HostFacts, HostQuestions};
+use crate::gossip;
 use crate::io::link::{Link, Links};
 use crate::io::netns::{Netns, NetnsRef};
 use crate::io::poll::Waker;
@@ -109,17 +110,24 @@ impl HostDevices {
         }
     }
 
-    /// Begins a capture, and takes the client's connection over unless it is refused.
-    pub(super) fn capture(&self, node: &str, ask: Capture, at: At, connection: UnixStream) -> Reply {
-        let begin = |(updates, waker): &(Sender<Update>, Arc<Waker>)| {
-            let (updates, waker) = (updates.clone(), Arc::clone(waker));
-            move |writer| {
-                to_worker(&updates, Update::Capture, writer);
-                waker.wake();
-            }
-        };
-        let workers: Vec<_> = self.workers.iter().map(begin).collect();
-        self.captures.begin((node, ask, at), connection, &workers)
+    /// Begins a capture of what workers and gossip see, and takes the client's connection over unless it is refused.
+    pub(super) fn capture(
+        &self,
+        (node, ask, at): (&str, Capture, At),
+        gossip: Option<&gossip::Link>,
+        connection: UnixStream,
+    ) -> Reply {
+        let (reply, writers) = self.captures.begin((node, ask, at), connection, self.workers.len() + 1);
+        let mut writers = writers.into_iter();
+        for ((updates, waker), writer) in self.workers.iter().zip(&mut writers) {
+            // A worker that makes no room for it is stuck: the client sees that nothing comes.
+            let _ = updates.send_timeout(Update::Capture(writer), PATIENCE);
+            waker.wake();
+        }
+        if let (Some(gossip), Some(writer)) = (gossip, writers.next()) {
+            gossip.capture(writer);
+        }
+        reply
     }
 
     /// The TAPs of the ports.

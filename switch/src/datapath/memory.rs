@@ -327,6 +327,12 @@ impl MemoryWorker {
         &self.topology
     }
 
+    /// The same, for somebody else.
+    #[must_use]
+    pub fn into_topology(self) -> Topology {
+        self.topology
+    }
+
     /// Changes the topology, as an update from control does.
     pub fn change(&mut self, change: impl FnOnce(&mut Topology)) {
         change(&mut self.topology);

@@ -11,7 +11,6 @@ mod outlet;
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -490,7 +489,7 @@ impl Worker {
             };
             if self.outlet.captures.is_on() {
                 let ends = (received.from, receiver.address());
-                captured(&message, ends, buffer, &mut self.outlet, handle);
+                captures::handle_apart(&message, ends, buffer, &mut self.outlet, handle);
             } else {
                 handle(&message, buffer, &mut self.outlet);
             }
@@ -509,23 +508,4 @@ impl Worker {
         }
         octets
     }
-}
-
-/// Handles the datagrams of a message one by one, so that a capture knows what became of each.
-#[cold]
-fn captured(
-    message: &Message,
-    ends: (SocketAddr, SocketAddr),
-    buffer: &mut [u8],
-    outlet: &mut Outlet,
-    mut handle: impl FnMut(&Message, &mut [u8], &mut Outlet),
-) {
-    outlet.captures.received(message.start, message.stride);
-    for part in message.datagrams() {
-        let octets = &buffer[part.start..part.start + part.len];
-        outlet.captures.arrives(ends, part.format, part.tos, octets);
-        handle(&part, buffer, outlet);
-        outlet.captures.handled();
-    }
-    outlet.captures.settle();
 }

@@ -11,6 +11,7 @@ use fdb::gossip::seal::{Key as Secret, KeyId, Mode};
 use fdb::replica::{Key, Record};
 use tokio::sync::Notify;
 
+use crate::capture::ring::Writer;
 use crate::control::config::JoinAddress;
 use crate::control::protocol::GossipTraffic;
 
@@ -44,6 +45,8 @@ pub(crate) struct Orders {
     pub(crate) replay: BTreeSet<NodeId>,
     /// The join addresses, when they changed.
     pub(crate) join: Option<Vec<JoinAddress>>,
+    /// Who wants to see datagrams from now on.
+    pub(crate) captures: Vec<Writer>,
     pub(crate) commands: VecDeque<(Command, mpsc::Sender<Result<Reply, CommandError>>)>,
 }
 
@@ -174,6 +177,12 @@ impl Link {
     /// Changes the join addresses.
     pub fn set_join(&self, join: Vec<JoinAddress>) {
         lock(&self.shared.orders).join = Some(join);
+        self.shared.ordered.notify_one();
+    }
+
+    /// Shows datagrams to whoever reads the other end of this ring, until that is gone.
+    pub fn capture(&self, writer: Writer) {
+        lock(&self.shared.orders).captures.push(writer);
         self.shared.ordered.notify_one();
     }
 

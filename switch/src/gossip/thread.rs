@@ -19,9 +19,11 @@ use fdb::gossip::seal::{KeyError, KeyId, MAX_DATAGRAM, Mode, Refusal};
 use tokio::sync::mpsc as channel;
 use tokio::task::JoinHandle as Task;
 
+use super::captures::Captures;
 use super::link::{Command, CommandError, KeyView, Link, MemberStatus, Orders, Reply, SeedStatus, Status};
 use super::seeds::{self, Found};
 use super::streams::{self, Event, Streams, Unsent};
+use crate::capture::record::Flow;
 use crate::clock;
 use crate::control::config::JoinAddress;
 use crate::control::protocol::GossipTraffic;
@@ -113,6 +115,9 @@ struct Thread {
     seeds: Vec<Found>,
     dropped: BTreeMap<&'static str, u64>,
     traffic: GossipTraffic,
+    captures: Captures,
+    /// What the socket for datagrams is bound to.
+    local: SocketAddr,
     later_version: Option<(SocketAddr, u8, Instant)>,
     /// Nodes that wait for a stream which takes no more at present.
     blocked: BTreeMap<NodeId, u64>,
@@ -124,6 +129,7 @@ struct Thread {
 impl Thread {
     fn new(start: Start, link: Link) -> io::Result<Self> {
         let Start { setup, udp, tcp, identity, key_file, join, known } = start;
+        let local = udp.local_addr()?;
         let streams = Streams::new(setup.me, setup.addr, setup.mode.clone());
         let (now, mut rng) = (clock::now(), os_rng()?);
         let (finder, found) = find(join);
@@ -143,6 +149,8 @@ impl Thread {
             seeds: Vec::new(),
             dropped: BTreeMap::new(),
             traffic: GossipTraffic::default(),
+            captures: Captures::new(),
+            local,
             later_version: None,
             blocked: BTreeMap::new(),
             lag: Lag::new(now),
@@ -193,6 +201,7 @@ impl Thread {
             // Nothing there, or an error of an earlier datagram that was sent: neither is about what is received.
             let Ok((length, from)) = self.udp.try_recv_from(&mut octets) else { return };
             self.traffic.udp_received.note(length);
+            self.captures.note(Flow::In, (from, self.local), &octets[..length], clock::now());
             let taken = self.engine.handle_datagram(&octets[..length], from, clock::now(), &mut self.rng);
             if let Err(why) = taken {
                 self.count(why, from);
@@ -271,6 +280,7 @@ impl Thread {
                 }
             }
         }
+        orders.captures.into_iter().for_each(|writer| self.captures.begin(writer));
         orders.replay.into_iter().for_each(|node| self.engine.replay(node));
         if let Some(join) = orders.join {
             self.finder.abort();
@@ -339,7 +349,10 @@ impl Thread {
                 Output::Datagram { to, bytes } => {
                     // A datagram may be lost anywhere, here too.
                     match self.udp.try_send_to(&bytes, to) {
-                        Ok(octets) => self.traffic.udp_sent.note(octets),
+                        Ok(octets) => {
+                            self.traffic.udp_sent.note(octets);
+                            self.captures.note(Flow::Out, (self.local, to), &bytes, clock::now());
+                        }
                         Err(_) => *self.dropped.entry("send_error").or_default() += 1,
                     }
                 }

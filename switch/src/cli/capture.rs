@@ -26,7 +26,7 @@ use crate::capture::pcapng::SnapLen;
 use crate::capture::program::Program;
 use crate::clock;
 use crate::control::protocol::{Capture, CaptureAt, Capturing, ErrorCode, Reply, Request};
-use crate::io::pcap;
+use crate::io::pcap::{self, FilterError};
 
 mod files;
 mod lines;
@@ -108,8 +108,8 @@ fn capture(global: &Global, args: &CaptureArgs) -> Result<Outcome, Refusal> {
     misuse(global, args, io::stdout().is_terminal()).map_err(|text| usage(text.to_owned()))?;
     let request = Request::Capture(Capture {
         at: args.interface.clone(),
-        inner: filter("--inner", args.inner.as_deref()).map_err(usage)?,
-        outer: filter("--outer", args.outer.as_deref()).map_err(usage)?,
+        inner: filter("--inner", args.inner.as_deref())?,
+        outer: filter("--outer", args.outer.as_deref())?,
         snap: args.snap.get(),
         drops: args.drops,
     });
@@ -155,9 +155,15 @@ fn misuse(global: &Global, args: &CaptureArgs, terminal: bool) -> Result<(), &'s
     Ok(())
 }
 
-fn filter(option: &str, expression: Option<&str>) -> Result<Option<Program>, String> {
-    let compile = |text| pcap::compile(text).map_err(|error| format!("{option}: {error}"));
-    expression.map(compile).transpose()
+fn filter(option: &str, expression: Option<&str>) -> Result<Option<Program>, Refusal> {
+    let refused = |error: FilterError| {
+        let outcome = match error {
+            FilterError::NoCompiler | FilterError::Tcpdump(_) => Outcome::Failed,
+            _ => Outcome::Usage,
+        };
+        Refusal(outcome, format!("{option}: {error}"))
+    };
+    expression.map(|text| pcap::compile(text).map_err(refused)).transpose()
 }
 
 /// Asks the daemon to begin; from then on its connection is a stream.

@@ -48,6 +48,12 @@ pub enum FilterError {
          the direction of each frame)"
     )]
     Beyond,
+    /// It goes through a chain of headers.
+    #[error(
+        "the filter loops (protochain), and what runs on every frame must not: give the protocol alone, such as `ip6 \
+         proto 6`"
+    )]
+    Loop,
 }
 
 /// What the compiler says against an expression, and where.
@@ -104,6 +110,10 @@ impl Compiler {
         // Loads of a word, half word or octet at a fixed place.
         if code.iter().any(|(code, _, _, k)| [0x20, 0x28, 0x30].contains(code) && *k >= BEYOND) {
             return Err(FilterError::Beyond);
+        }
+        // Jumps backwards.
+        if code.iter().any(|(code, _, _, k)| *code == 0x05 && k.cast_signed() < 0) {
+            return Err(FilterError::Loop);
         }
         Ok(Program::new(code.into_iter().map(Into::into).collect())?)
     }

@@ -93,8 +93,8 @@ struct Frame<'a> {
     time: String,
     point: &'a str,
     direction: &'static str,
-    /// The first and the count of each run.
-    ids: Vec<(u64, u32)>,
+    /// Runs of ids, as lines show them.
+    ids: Vec<String>,
     frames: u64,
     /// Of the first, or of the super-frame.
     octets: u32,
@@ -135,7 +135,7 @@ fn frame<'a>(record: &Record<'_>, names: &'a Names, entry: Option<&'a FdbEntry>)
         time: humantime::format_rfc3339_nanos(UNIX_EPOCH + Duration::from_nanos(record.at)).to_string(),
         point: names.get(record.point).map_or("", |named| &named.name),
         direction: text::way(record.direction),
-        ids: record.ids.runs().iter().map(|run| (run.first, run.count)).collect(),
+        ids: record.ids.runs().iter().map(text::run).collect(),
         frames: record.ids.frames(),
         octets: record.len,
         vni: record.vni.map(encap::Vni::get),

@@ -41,7 +41,6 @@ const EXPRESSIONS: &[&str] = &[
     "vlan",
     "vlan 5 and ip",
     "ip proto 47",
-    "ip6 protochain 6",
     "udp[8:4] = 0x08000000",
     "udp port 4789 and udp[8:2] = 0x0800",
     "(host 10.0.0.1 or host 10.0.0.2) and (tcp or udp)",
@@ -98,10 +97,12 @@ fn a_wrong_expression_is_told_with_its_place() {
 
 #[test]
 #[ignore = "needs tcpdump: run by test.sh"]
-fn what_only_a_device_knows_is_refused() {
+fn what_only_a_device_knows_and_what_loops_is_refused() {
     for compiler in [libpcap(), Compiler::Tcpdump] {
         let error = compiler.compile("inbound").unwrap_err();
         assert!(matches!(error, FilterError::Beyond | FilterError::Wrong(_)), "{error}");
+        let error = compiler.compile("ip6 protochain 6").unwrap_err();
+        assert!(matches!(error, FilterError::Loop), "{error}");
     }
 }
 

@@ -53,7 +53,7 @@ fn an_object_has_what_is_known_and_no_more() {
     let object: Value = serde_json::from_str(&written(true, &record(&[0; 60]))).unwrap();
     let expected = json!({
         "schema": "weft.capture-frame/1", "time": "1972-11-07T16:00:00.123456789Z", "point": "port:web",
-        "direction": "in", "ids": [[7, 2]], "frames": 2, "octets": 60, "vni": 100, "decision": "to_port",
+        "direction": "in", "ids": ["#0.7-8"], "frames": 2, "octets": 60, "vni": 100, "decision": "to_port",
         "to": "port:web",
         "text": "vni 100 00:00:00:00:00:00 > 00:00:00:00:00:00 802.3 len 60",
     });

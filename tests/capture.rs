@@ -1,0 +1,627 @@
+//! `weft capture`: what it shows of real traffic, and that its files are read by tcpdump and tshark.
+
+use std::collections::BTreeSet;
+use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use etherparse::{SlicedPacket, TransportSlice};
+use rustix::process::Signal;
+use serde_json::Value;
+use weft_tests::command::{Finished, Process, run, try_run};
+use weft_tests::iperf::Iperf;
+use weft_tests::node::binary;
+use weft_tests::pair::{Pair, Spec, pod_v4};
+use weft_tests::traffic::assert_pings;
+use weft_tests::{Cluster, Injector, Node, inject, pcap, wait};
+
+/// One packet of a pcapng file.
+#[derive(Debug)]
+struct Packet {
+    point: String,
+    inbound: bool,
+    octets: Vec<u8>,
+    len: usize,
+    id: u64,
+    comment: String,
+}
+
+impl Packet {
+    /// The ids of its frames, inclusive: those of its comment.
+    fn ids(&self) -> Vec<(u64, u64)> {
+        let (_, runs) = self.comment.rsplit_once('#').map_or(("", ""), |_| {
+            let at = self.comment.find('#').expect("just found");
+            self.comment.split_at(at)
+        });
+        let run = |text: &str| {
+            let (worker, numbers) = text.strip_prefix('#')?.split_once('.')?;
+            let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
+            let id = |number: &str| Some((worker.parse::<u64>().ok()? << 48) + number.parse::<u64>().ok()?);
+            Some((id(first)?, id(last)?))
+        };
+        runs.split(',').filter_map(run).collect()
+    }
+
+    fn has(&self, id: u64) -> bool {
+        self.ids().iter().any(|(first, last)| (*first..=*last).contains(&id))
+    }
+
+    /// The frame of a pod in it, if there is one: with VXLAN over IPv4 outside of peers.
+    fn frame(&self) -> Option<&[u8]> {
+        match self.point.split_once(':') {
+            Some(("port", _)) => Some(&self.octets),
+            Some(("peer", _)) if self.octets.get(42) == Some(&8) => self.octets.get(50..),
+            _ => None,
+        }
+    }
+}
+
+/// Reads a file of one section, little endian, in which every packet has an id, a way and a comment.
+#[track_caller]
+fn read(path: &Path) -> Vec<Packet> {
+    let file = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let word =
+        |octets: &[u8], at: usize| u32::from_le_bytes(octets[at..at + 4].try_into().expect("4 octets"));
+    let (mut points, mut packets, mut rest) = (Vec::new(), Vec::new(), file.as_slice());
+    while !rest.is_empty() {
+        let len = word(rest, 4) as usize;
+        let (block, behind) = rest.split_at(len);
+        match word(block, 0) {
+            1 => points.push(String::from_utf8(option(&block[16..], 2).expect("a name")).expect("UTF-8")),
+            6 => {
+                let kept = word(block, 20) as usize;
+                let options = &block[28 + kept.next_multiple_of(4)..];
+                packets.push(Packet {
+                    point: points[word(block, 8) as usize].clone(),
+                    inbound: option(options, 2).expect("flags")[0] & 3 == 1,
+                    octets: block[28..28 + kept].to_vec(),
+                    len: word(block, 24) as usize,
+                    id: u64::from_le_bytes(option(options, 5).expect("an id").try_into().expect("8 octets")),
+                    comment: String::from_utf8(option(options, 1).expect("a comment")).expect("UTF-8"),
+                });
+            }
+            _ => {}
+        }
+        rest = behind;
+    }
+    packets
+}
+
+/// The value of an option of a block.
+fn option(mut options: &[u8], code: u16) -> Option<Vec<u8>> {
+    loop {
+        let [c, l] = [0, 2].map(|at| u16::from_le_bytes([options[at], options[at + 1]]));
+        let len = usize::from(l);
+        match c {
+            0 => return None,
+            c if c == code => return Some(options[4..4 + len].to_vec()),
+            _ => options = &options[4 + len.next_multiple_of(4)..],
+        }
+    }
+}
+
+/// A capture that runs.
+struct Running(Process);
+
+impl Running {
+    /// Begins one; waits until it captures.
+    #[track_caller]
+    fn start(node: &Node, options: &str) -> Self {
+        let words: Vec<_> = options.split_whitespace().collect();
+        Self::by(node, &["capture"], &words)
+    }
+
+    #[track_caller]
+    fn by(node: &Node, command: &[&str], words: &[&str]) -> Self {
+        static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let log = node.host.dir.join(format!("capture-{number}.log"));
+        let socket = socket(node);
+        let mut all = vec![binary().to_str().expect("a path in UTF-8")];
+        all.extend_from_slice(command);
+        all.extend_from_slice(words);
+        all.extend(["--socket", &socket]);
+        let running = Self(Process::start(&all, &[], &log));
+        wait::until(wait::secs(10), "the capture to begin", || running.0.log().contains("capturing at "));
+        // The workers are told one after the other.
+        wait::sleep_ms(50);
+        running
+    }
+
+    /// Ends it; what it printed, and the frames that it captured and lost.
+    #[track_caller]
+    fn stop(mut self) -> (String, u64, u64) {
+        wait::sleep_ms(300);
+        self.0.signal(Signal::INT);
+        assert_eq!(self.0.wait(wait::secs(5)), 0, "{}", self.0.log());
+        let log = self.0.log();
+        let (captured, lost) = counts(&log);
+        (log, captured, lost)
+    }
+
+    /// Waits for its own end; its exit code, and what it printed.
+    #[track_caller]
+    fn ended(mut self) -> (i32, String) {
+        let code = self.0.wait(wait::secs(20));
+        (code, self.0.log())
+    }
+}
+
+fn socket(node: &Node) -> String {
+    format!("{}/weft.sock", node.host.dir.display())
+}
+
+/// What the last line says.
+#[track_caller]
+fn counts(log: &str) -> (u64, u64) {
+    let line = log.lines().find(|line| line.contains("frames captured")).unwrap_or_else(|| panic!("{log}"));
+    let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    (numbers[0], numbers[1])
+}
+
+/// Lines about frames, without messages.
+fn frames(log: &str) -> Vec<&str> {
+    log.lines().filter(|line| !line.starts_with("weft: ")).collect()
+}
+
+/// The command against a node, to its end.
+#[track_caller]
+fn weft(node: &Node, words: &[&str]) -> Finished {
+    let socket = socket(node);
+    let mut all = vec![binary().to_str().expect("a path in UTF-8")];
+    all.extend_from_slice(words);
+    all.extend(["--socket", &socket]);
+    try_run(&all)
+}
+
+fn utf8(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+/// Expects tcpdump and tshark to read a file whole and to find nothing wrong in it.
+#[track_caller]
+fn assert_read_by_others(path: &Path, packets: usize) {
+    let tcpdump = try_run(&["tcpdump", "-n", "-r", utf8(path)]);
+    assert!(tcpdump.ok() && !tcpdump.err.contains("error"), "{}", tcpdump.err);
+    let lines = tcpdump.out.lines().filter(|line| !line.starts_with([' ', '\t'])).count();
+    assert_eq!(lines, packets, "{}", tcpdump.out);
+    let fields = ["-T", "fields", "-e", "frame.interface_name", "-e", "frame.comment"];
+    let tshark = try_run(&[&["tshark", "-n", "-r", utf8(path)][..], &fields].concat());
+    assert!(tshark.ok() && !tshark.err.contains("error"), "{}", tshark.err);
+    assert_eq!(tshark.out.lines().count(), packets);
+    let bad = try_run(&["tshark", "-n", "-r", utf8(path), "-Y", "_ws.malformed"]);
+    assert_eq!(bad.out, "", "malformed packets");
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_file_has_both_halves_of_every_frame_and_others_read_it() {
+    let cluster = Cluster::start(2);
+    let files: Vec<PathBuf> = (1..=2).map(|n| cluster.lab.dir().join(format!("n{n}.pcapng"))).collect();
+    let running: Vec<_> = cluster
+        .nodes
+        .iter()
+        .zip(&files)
+        .map(|(node, file)| Running::start(node, &format!("-w {}", utf8(file))))
+        .collect();
+    assert_pings(&cluster.pods[0], pod_v4(2));
+    Iperf::start(&cluster.pods[0], (&cluster.pods[1], pod_v4(2)), 1, cluster.lab.dir()).finish();
+    for (running, file) in running.into_iter().zip(&files) {
+        let (log, captured, lost) = running.stop();
+        let packets = read(file);
+        assert!(captured >= packets.len() as u64 && packets.len() > 100, "{log}");
+        assert_eq!(lost, 0, "{log}");
+        let mode = std::fs::metadata(file).expect("the file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_read_by_others(file, packets.len());
+        let points: BTreeSet<_> = packets.iter().map(|packet| packet.point.as_str()).collect();
+        assert!(points.contains("port:pod") && points.contains("gossip") && points.len() == 3, "{points:?}");
+        assert_halves_fit(&packets);
+    }
+    let of_n1 = read(&files[0]);
+    let ping =
+        of_n1.iter().find(|p| p.point == "port:pod" && p.inbound && p.octets[23] == 1).expect("a ping");
+    assert!(
+        ping.comment.starts_with("to peer:n2; FDB: 02:00:00:00:32:02 behind 10.99.0.2, owner n2, seq "),
+        "{ping:?}"
+    );
+    cluster.finish();
+}
+
+/// Expects each frame that leaves to have come in, with the same octets.
+#[track_caller]
+fn assert_halves_fit(packets: &[Packet]) {
+    let tcp = |frame: &[u8]| {
+        let sliced = SlicedPacket::from_ethernet(frame).ok()?;
+        let Some(TransportSlice::Tcp(tcp)) = sliced.transport else { return None };
+        Some((tcp.sequence_number(), tcp.payload().to_vec()))
+    };
+    let mut whole = 0;
+    let came: Vec<_> = packets.iter().filter(|packet| packet.inbound && packet.frame().is_some()).collect();
+    for packet in packets.iter().filter(|packet| !packet.inbound) {
+        let Some(frame) = packet.frame() else { continue };
+        let Some(other) = came.iter().find(|other| other.has(packet.id)) else {
+            // Made here: announcements, probes, answers about a smaller path.
+            assert!(!packet.comment.contains("inside"), "{packet:?} came from nowhere");
+            continue;
+        };
+        let came = other.frame().expect("a frame");
+        assert_eq!(came[..14], frame[..14], "{packet:?}\n{other:?}");
+        assert!(packet.comment.contains(" ns inside"), "{packet:?}");
+        match (tcp(frame), tcp(came)) {
+            (Some((to, theirs)), Some((from, ours))) => {
+                // A super-frame, whole on one side and in segments on the other.
+                let (at, before) = (to.wrapping_sub(from) as usize, from.wrapping_sub(to) as usize);
+                let same = if at <= ours.len() {
+                    let len = theirs.len().min(ours.len() - at);
+                    ours[at..at + len] == theirs[..len]
+                } else {
+                    let len = ours.len().min(theirs.len() - before);
+                    theirs[before..before + len] == ours[..len]
+                };
+                assert!(same, "{} and {}", packet.comment, other.comment);
+            }
+            _ if frame[12..14] == [8, 0] && frame[23] == 1 => assert_eq!(frame, came),
+            _ => continue,
+        }
+        whole += 1;
+    }
+    assert!(whole > 50, "{whole}");
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn each_option_shows_what_it_says() {
+    let cluster = Cluster::start(2);
+    let (node, pods) = (&cluster.nodes[0], &cluster.pods);
+    assert_pings(&pods[0], pod_v4(2));
+    let all = [
+        "--inner icmp",
+        "-i port:pod --inner icmp",
+        "-i peer:n2 --inner icmp",
+        "-i peer:10.99.0.2 --outer",
+        "--inner arp",
+    ];
+    // All at once.
+    let outer = "dst host 10.99.0.2 and udp port 4789";
+    let running: Vec<_> = all
+        .iter()
+        .map(|options| match options.strip_suffix(" --outer") {
+            Some(rest) => {
+                let words: Vec<_> = rest.split_whitespace().chain(["--outer", outer]).collect();
+                Running::by(node, &["capture"], &words)
+            }
+            None => Running::start(node, options),
+        })
+        .collect();
+    let json = Running::by(node, &["-j", "capture"], &["--inner", "icmp", "-i", "port:pod"]);
+    let pinged = pods[0].exec(&format!("ping -n -c 5 -i 0.05 -w 5 {}", pod_v4(2)));
+    assert!(pinged.contains("5 received"), "{pinged}");
+    let logs: Vec<_> = running.into_iter().map(|running| running.stop().0).collect();
+
+    let [any, port, peer, outer, arp] = [0, 1, 2, 3, 4].map(|at| frames(&logs[at]));
+    assert_eq!([any.len(), port.len(), peer.len()], [20, 10, 10], "{any:#?}");
+    assert!(any.iter().all(|line| line.contains(" icmp echo re")), "{any:#?}");
+    assert!(
+        port.iter().all(|line| line.contains(" port:pod "))
+            && peer.iter().all(|line| line.contains(" peer:n2 "))
+    );
+    let going = |lines: &[&str]| lines.iter().filter(|line| line.contains(" echo request ")).count();
+    assert_eq!([going(&port), going(&peer)], [5, 5]);
+    let request = port.iter().find(|line| line.contains("request")).expect("one");
+    assert!(
+        request.contains(" in  vni 100 02:00:00:00:32:01 > 02:00:00:00:32:02 10.32.0.1 > 10.32.0.2 icmp"),
+        "{request}"
+    );
+    assert!(request.contains(" -> peer:n2 #"), "{request}");
+    let sent = peer.iter().find(|line| line.contains("request")).expect("one");
+    assert!(sent.contains(" > 10.99.0.2.4789 vxlan vni 100 | 02:") && sent.contains(" inside #"), "{sent}");
+    assert!(outer.len() >= 5 && outer.iter().all(|line| line.contains(" > 10.99.0.2.4789 ")), "{outer:#?}");
+    assert!(arp.iter().all(|line| line.contains(" arp ")), "{arp:#?}");
+
+    let (log, ..) = json.stop();
+    let objects: Vec<Value> =
+        frames(&log).iter().map(|line| serde_json::from_str(line).expect(line)).collect();
+    assert_eq!(objects.len(), 10);
+    let first = &objects[0];
+    assert_eq!((&first["schema"], &first["to"]), (&"weft.capture-frame/1".into(), &"peer:n2".into()));
+    assert_eq!(first["fdb"]["owner"], "n2", "{first}");
+    cluster.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn what_is_dropped_is_shown_with_its_reason() {
+    let pair = Pair::start(&Spec { rest: "", ..Spec::default() });
+    assert_pings(&pair.pods[0], pod_v4(2));
+    let running = Running::start(&pair.nodes[0], "--drops");
+    let injector = Injector::new(&pair.pods[0]);
+    (0..3).for_each(|_| injector.send(&inject::frame([2, 0, 0, 0, 0x32, 2], [2, 0, 0, 0, 0, 0x66], 0x88b5)));
+    assert_pings(&pair.pods[0], pod_v4(2));
+    let (log, captured, _) = running.stop();
+    let lines = frames(&log);
+    assert_eq!((lines.len(), captured), (3, 3), "{log}");
+    let why = "DROPPED, port_security: The source MAC or IP address is not one that the port was given. #";
+    assert!(lines.iter().all(|line| line.contains(" port:pod in ") && line.contains(why)), "{log}");
+    pair.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn it_ends_as_it_is_told_and_pipes_work() {
+    let pair = Pair::start(&Spec::default());
+    let (node, dir) = (&pair.nodes[0], pair.lab.dir());
+    let _pings = pair.pods[0].start(&["ping", "-n", "-i", "0.02", "10.32.0.2"], &[], &dir.join("ping.log"));
+    let weft_at = |rest: &str| format!("{} capture --socket {} {rest}", utf8(binary()), socket(node));
+
+    let (code, log) = Running::start(node, "-c 7").ended();
+    assert_eq!((code, frames(&log).len()), (0, 7), "{log}");
+    let piped = try_run(&["sh", "-c", &weft_at("-w - --inner icmp -c 5 | tcpdump -n -r -")]);
+    assert_eq!(piped.out.lines().filter(|line| line.contains("ICMP echo")).count(), 5, "{piped:?}");
+    assert!(piped.err.contains("5 frames captured, 0 lost"), "{}", piped.err);
+    // Who reads goes away.
+    let piped = try_run(&["sh", "-c", &weft_at("-w - | head -c 2000 | wc -c")]);
+    assert!(piped.ok() && piped.out.trim() == "2000" && piped.err.contains("frames captured"), "{piped:?}");
+    let (_, log) = Running::start(node, "-s 60 -c 20 -w /dev/stdout").ended();
+    assert!(log.contains("20 frames captured"), "{}", log.len());
+
+    let short = dir.join("short.pcapng");
+    let words = ["capture", "-s", "60", "-c", "20", "-w", utf8(&short)];
+    assert!(weft(node, &words).ok());
+    let packets = read(&short);
+    assert!(packets.len() == 20 && packets.iter().all(|p| p.octets.len() <= 60 && p.len >= p.octets.len()));
+    assert_read_by_others(&short, 20);
+
+    // Ten packets a file: of each file begun, only the last three are kept.
+    let ring = dir.join("ring");
+    let iperf = Iperf::start(&pair.pods[0], (&pair.pods[1], pod_v4(2)), 2, dir);
+    let running = Running::start(node, &format!("-w {} -C 1 -W 3 --inner tcp", utf8(&ring)));
+    iperf.finish();
+    let (log, ..) = running.stop();
+    for index in 0..3 {
+        let path = dir.join(format!("ring{index}"));
+        let len = std::fs::metadata(&path).unwrap_or_else(|e| panic!("{}: {e}: {log}", path.display())).len();
+        assert!(len < 2_200_000, "{len}");
+        assert_read_by_others(&path, read(&path).len());
+    }
+    assert!(!dir.join("ring3").exists() && !ring.exists());
+
+    // The daemon goes.
+    let running = Running::start(node, &format!("-w {}", utf8(&dir.join("last.pcapng"))));
+    let Pair { mut nodes, .. } = pair;
+    nodes[0].stop();
+    let (code, log) = running.ended();
+    assert!(
+        code == 3 && log.contains("the daemon ended the capture") && log.contains("frames captured"),
+        "{log}"
+    );
+    read(&dir_of(&nodes[0]).join("../last.pcapng"));
+}
+
+fn dir_of(node: &Node) -> PathBuf {
+    node.host.dir.clone()
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_slow_reader_loses_frames_of_the_capture_and_no_traffic() {
+    const SENT: u64 = 60_000;
+    let pair = Pair::start(&Spec::default());
+    let (node, dir) = (&pair.nodes[0], pair.lab.dir());
+    assert_pings(&pair.pods[0], pod_v4(2));
+    let line = format!(
+        "{} capture --socket {} -i port:pod --inner 'udp dst port 5555' -w - 2> {2}/slow.log | (sleep 4; cat > {2}/slow.pcapng)",
+        utf8(binary()),
+        socket(node),
+        dir.display()
+    );
+    let mut slow = Process::start(&["sh", "-c", &line], &[], &dir.join("slow-sh.log"));
+    let log = || std::fs::read_to_string(dir.join("slow.log")).unwrap_or_default();
+    wait::until(wait::secs(5), "the capture to begin", || log().contains("capturing at"));
+    wait::sleep_ms(100);
+    let tx = |what: &str| {
+        let text = pair.pods[0].exec(&format!("cat /sys/class/net/eth0/statistics/tx_{what}"));
+        text.trim().parse::<u64>().expect("a number")
+    };
+    let dropped_before = tx("dropped");
+    let (sender, receiver) = (
+        pair.pods[0].enter(|| UdpSocket::bind("10.32.0.1:0").expect("a socket")),
+        pair.pods[1].enter(|| UdpSocket::bind("10.32.0.2:5555").expect("a socket")),
+    );
+    let delivered = weft_tests::node::count(&pair.nodes[1].json("drops")["delivered"]);
+    (0..SENT).for_each(|_| drop(sender.send_to(&[7; 1400], "10.32.0.2:5555")));
+    let sent = SENT - (tx("dropped") - dropped_before);
+    drop(receiver);
+    wait::sleep_ms(6000);
+    // The reader has all of it by now; the capture ends when the daemon does.
+    let now = weft_tests::node::count(&pair.nodes[1].json("drops")["delivered"]) - delivered;
+    assert!(now + 2000 > sent, "{now} of {sent} frames arrived");
+    run(&["pkill", "-INT", "-P", &slow.pid().to_string(), "weft"]);
+    slow.wait(wait::secs(10));
+    let (captured, lost) = counts(&log());
+    assert_eq!(captured + lost, sent, "{}", log());
+    assert!(lost > 0, "the reader was not slow enough: {}", log());
+    let packets = read(&dir.join("slow.pcapng"));
+    assert_eq!(packets.len() as u64, captured);
+    pair.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_full_disk_ends_it_with_a_file_that_is_whole() {
+    let pair = Pair::start(&Spec::default());
+    let (node, dir) = (&pair.nodes[0], pair.lab.dir());
+    let (small, out) = (dir.join("small"), dir.join("full.pcapng"));
+    std::fs::create_dir(&small).expect("a folder");
+    let _pings = pair.pods[0].start(
+        &["ping", "-n", "-s", "1400", "-i", "0.002", "10.32.0.2"],
+        &[],
+        &dir.join("ping.log"),
+    );
+    let script = format!(
+        "mount -t tmpfs -o size=200k none {0} && {1} capture --socket {2} -w {0}/out; code=$?; cp {0}/out {3}; exit $code",
+        small.display(),
+        utf8(binary()),
+        socket(node),
+        out.display()
+    );
+    let done = try_run(&["unshare", "-m", "sh", "-c", &script]);
+    assert_eq!(done.code, 1, "{done:?}");
+    assert!(done.err.contains("cannot write to ") && done.err.contains("make room"), "{}", done.err);
+    let packets = read(&out);
+    assert_eq!(counts(&done.err).0, packets.len() as u64, "{}", done.err);
+    assert!(packets.len() > 50, "{}", packets.len());
+    assert_read_by_others(&out, packets.len());
+    pair.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn what_is_wrong_is_told_before_it_begins() {
+    let pair = Pair::start(&Spec::default());
+    let node = &pair.nodes[0];
+    let done = weft(node, &["capture", "--inner", "host 10.0.0.1 and prt 80"]);
+    assert_eq!(done.code, 2, "{done:?}");
+    assert!(done.err.contains("--inner: ") && done.err.contains("\n                      ^"), "{}", done.err);
+    let done = weft(node, &["capture", "-i", "port:nosuch"]);
+    assert!(done.code != 0 && done.err.contains("nosuch") && done.err.contains("pod"), "{done:?}");
+    let done = weft(node, &["capture", "-i", "peer:nosuch"]);
+    assert!(done.code != 0 && done.err.contains("nosuch") && done.err.contains("10.99.0.2"), "{done:?}");
+    let done = weft(node, &["capture", "-w", "/nosuch/file"]);
+    assert!(done.code == 1 && done.err.contains("cannot write to /nosuch/file"), "{done:?}");
+
+    // Somebody else, even where the socket is open to all.
+    let socket = socket(node);
+    for (path, mode) in [(pair.lab.dir(), 0o755), (&node.host.dir, 0o755), (Path::new(&socket), 0o666)] {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("its mode");
+    }
+    let program = pair.lab.dir().join("weft");
+    std::fs::copy(binary(), &program).expect("a copy");
+    let user =
+        ["setpriv", "--reuid", "65534", "--clear-groups", utf8(&program), "capture", "--socket", &socket];
+    let done = try_run(&user);
+    assert!(done.code == 1 && done.err.contains("only root and the user that runs weft"), "{done:?}");
+    pair.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn without_libpcap_tcpdump_is_asked_and_without_both_a_package_is_named() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let dir = directory.path();
+    let library = run(&["sh", "-c", "readlink -f /usr/lib/*/libpcap.so.0.8"]);
+    let (library, weft) = (library.trim(), utf8(binary()));
+    std::fs::copy(library, dir.join("libpcap.so.0.8")).expect("a copy");
+    let tcpdump = format!("#!/bin/sh\nLD_LIBRARY_PATH={} exec /usr/bin/tcpdump \"$@\"\n", dir.display());
+    std::fs::write(dir.join("tcpdump"), tcpdump).expect("a script");
+    std::fs::set_permissions(dir.join("tcpdump"), PermissionsExt::from_mode(0o755)).expect("its mode");
+    // A filter is compiled before the daemon is asked, and there is none.
+    let capture = |path: &str, filter: &str| {
+        let hidden = format!(
+            "mount --bind /dev/null {library} && PATH={path} {weft} capture --socket {}/none --inner '{filter}'",
+            dir.display()
+        );
+        try_run(&["unshare", "-m", "sh", "-c", &hidden])
+    };
+    let both = format!("{}:/usr/bin:/bin", dir.display());
+    let good = capture(&both, "icmp");
+    assert!(good.code == 3 && good.err.contains("no daemon"), "{good:?}");
+    let wrong = capture(&both, "icmp and and");
+    assert!(wrong.code == 2 && wrong.err.contains("syntax error\n"), "{wrong:?}");
+    let none = capture("/nosuch", "icmp");
+    assert!(none.code == 1 && none.err.contains("apt-get install libpcap0.8"), "{none:?}");
+    assert_eq!(none.err.lines().count(), 1, "{none:?}");
+}
+
+/// Expressions of each kind.
+const EXPRESSIONS: &[&str] = &[
+    "ip",
+    "ip6",
+    "arp",
+    "icmp",
+    "icmp6",
+    "tcp",
+    "udp",
+    "not ip",
+    "not (ip or ip6)",
+    "host 192.168.0.1",
+    "src net 10.0.0.0/8",
+    "net 192.168.0.0 mask 255.255.0.0",
+    "ip6 net fe80::/10",
+    "ether multicast",
+    "ether broadcast",
+    "ether[0] & 1 = 0",
+    "ether proto 0x88cc",
+    "multicast",
+    "port 53",
+    "tcp port 80 or tcp port 443",
+    "udp portrange 4000-5000",
+    "src port 53 and udp",
+    "tcp[tcpflags] & (tcp-syn|tcp-fin) != 0",
+    "tcp[13] & 2 != 0 and not port 22",
+    "tcp[12] >> 4 > 5",
+    "ip[0] & 0xf != 5",
+    "icmp[icmptype] = icmp-echo",
+    "icmp6 and ip6[40] = 135",
+    "ip[6:2] & 0x1fff != 0",
+    "ip[16] >= 224",
+    "greater 100",
+    "less 100",
+    "len > 100 and len < 200",
+    "vlan",
+    "vlan and ip",
+    "ip proto 47",
+    "ip proto \\sctp",
+    "udp[8:4] = 0x08000000",
+    "udp port 4789 and udp[8:2] = 0x0800",
+    "(src port 1 or dst port 2) and (tcp or udp)",
+    "geneve",
+    "geneve 0x0a and ip",
+    "mpls",
+    "pppoes",
+    "ip[2:2] - 20 > 8 * 10",
+    "ip[8] % 64 = 0 and ip[2:2] / 4 > 10",
+];
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_filter_passes_what_tcpdump_passes() {
+    let data = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/data"));
+    let mut files: Vec<PathBuf> = Vec::new();
+    for folder in ["pcap/suricata", "pcap/tcpdump", "pcap/zeek", "inner/tcpdump"] {
+        let entries = std::fs::read_dir(data.join(folder)).expect("the data").flatten();
+        files.extend(entries.map(|entry| entry.path()));
+    }
+    files.sort();
+    let captures = files.iter().filter_map(|file| pcap::read(file).ok());
+    let packets: Vec<_> = captures
+        .filter(|capture| capture.link_type == pcap::ETHERNET)
+        .flat_map(|capture| capture.packets)
+        .filter(|packet| packet.octets.len() >= 14 && packet.wire_len >= packet.octets.len())
+        .collect();
+    assert!(packets.len() > 1000, "{}", packets.len());
+
+    let directory = tempfile::tempdir().expect("a folder");
+    let (all, passed) = (directory.path().join("all.pcap"), directory.path().join("passed.pcap"));
+    // The time says which packet it is.
+    let mut file = [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 262_144, 1].map(u32::to_le_bytes).concat();
+    for (number, packet) in packets.iter().enumerate() {
+        let words = [number as u32, 0, packet.octets.len() as u32, packet.wire_len as u32];
+        file.extend(words.map(u32::to_le_bytes).concat());
+        file.extend_from_slice(&packet.octets);
+    }
+    std::fs::write(&all, file).expect("written");
+    for expression in EXPRESSIONS {
+        run(&["tcpdump", "-n", "-Z", "root", "-r", utf8(&all), "-w", utf8(&passed), expression]);
+        let theirs: Vec<_> = pcap::read(&passed)
+            .expect("a capture")
+            .packets
+            .iter()
+            .map(|p| p.time.as_secs() as usize)
+            .collect();
+        let program = weft::io::pcap::compile(expression).unwrap_or_else(|e| panic!("{expression}: {e}"));
+        let passes = |at: &usize| program.matches(&packets[*at].octets, packets[*at].wire_len);
+        let ours: Vec<_> = (0..packets.len()).filter(passes).collect();
+        assert_eq!(ours, theirs, "{expression}");
+    }
+}

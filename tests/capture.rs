@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use weft_tests::command::{Finished, Process, run, try_run};
 use weft_tests::iperf::Iperf;
-use weft_tests::node::binary;
+use weft_tests::node::{binary, count};
 use weft_tests::pair::{Pair, Spec, pod_v4};
 use weft_tests::traffic::assert_pings;
 use weft_tests::{Cluster, Injector, Node, inject, pcap, wait};
@@ -29,10 +29,7 @@ struct Packet {
 impl Packet {
     /// The ids of its frames, inclusive: those of its comment.
     fn ids(&self) -> Vec<(u64, u64)> {
-        let (_, runs) = self.comment.rsplit_once('#').map_or(("", ""), |_| {
-            let at = self.comment.find('#').expect("just found");
-            self.comment.split_at(at)
-        });
+        let runs = self.comment.find('#').map_or("", |at| &self.comment[at..]);
         let run = |text: &str| {
             let (worker, numbers) = text.strip_prefix('#')?.split_once('.')?;
             let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
@@ -183,13 +180,17 @@ fn utf8(path: &Path) -> &str {
 fn assert_read_by_others(path: &Path, packets: usize) {
     let tcpdump = try_run(&["tcpdump", "-n", "-r", utf8(path)]);
     assert!(tcpdump.ok() && !tcpdump.err.contains("error"), "{}", tcpdump.err);
-    let lines = tcpdump.out.lines().filter(|line| !line.starts_with([' ', '\t'])).count();
+    // Others are about what is inside.
+    let lines = tcpdump.out.lines().filter(|line| line.as_bytes().get(2) == Some(&b':')).count();
     assert_eq!(lines, packets, "{}", tcpdump.out);
     let fields = ["-T", "fields", "-e", "frame.interface_name", "-e", "frame.comment"];
     let tshark = try_run(&[&["tshark", "-n", "-r", utf8(path)][..], &fields].concat());
     assert!(tshark.ok() && !tshark.err.contains("error"), "{}", tshark.err);
     assert_eq!(tshark.out.lines().count(), packets);
-    let bad = try_run(&["tshark", "-n", "-r", utf8(path), "-Y", "_ws.malformed"]);
+    // What is sealed looks like anything.
+    let bad = "_ws.malformed and not udp.port == 6786 and (not vxlan or vxlan.flag_i == 1)";
+    let bad = try_run(&["tshark", "-n", "-r", utf8(path), "-Y", bad]);
+    assert!(bad.ok(), "{}", bad.err);
     assert_eq!(bad.out, "", "malformed packets");
 }
 
@@ -295,6 +296,7 @@ fn each_option_shows_what_it_says() {
         })
         .collect();
     let json = Running::by(node, &["-j", "capture"], &["--inner", "icmp", "-i", "port:pod"]);
+    pods[0].ip("neigh flush all");
     let pinged = pods[0].exec(&format!("ping -n -c 5 -i 0.05 -w 5 {}", pod_v4(2)));
     assert!(pinged.contains("5 received"), "{pinged}");
     let logs: Vec<_> = running.into_iter().map(|running| running.stop().0).collect();
@@ -317,7 +319,7 @@ fn each_option_shows_what_it_says() {
     let sent = peer.iter().find(|line| line.contains("request")).expect("one");
     assert!(sent.contains(" > 10.99.0.2.4789 vxlan vni 100 | 02:") && sent.contains(" inside #"), "{sent}");
     assert!(outer.len() >= 5 && outer.iter().all(|line| line.contains(" > 10.99.0.2.4789 ")), "{outer:#?}");
-    assert!(arp.iter().all(|line| line.contains(" arp ")), "{arp:#?}");
+    assert!(!arp.is_empty() && arp.iter().all(|line| line.contains(" arp ")), "{arp:#?}");
 
     let (log, ..) = json.stop();
     let objects: Vec<Value> =
@@ -325,14 +327,14 @@ fn each_option_shows_what_it_says() {
     assert_eq!(objects.len(), 10);
     let first = &objects[0];
     assert_eq!((&first["schema"], &first["to"]), (&"weft.capture-frame/1".into(), &"peer:n2".into()));
-    assert_eq!(first["fdb"]["owner"], "n2", "{first}");
+    assert!(objects.iter().any(|object| object["fdb"]["owner"] == "n2"), "{objects:#?}");
     cluster.finish();
 }
 
 #[test]
 #[ignore = "needs root: run by test.sh"]
 fn what_is_dropped_is_shown_with_its_reason() {
-    let pair = Pair::start(&Spec { rest: "", ..Spec::default() });
+    let pair = Pair::start(&Spec::default());
     assert_pings(&pair.pods[0], pod_v4(2));
     let running = Running::start(&pair.nodes[0], "--drops");
     let injector = Injector::new(&pair.pods[0]);
@@ -362,9 +364,6 @@ fn it_ends_as_it_is_told_and_pipes_work() {
     // Who reads goes away.
     let piped = try_run(&["sh", "-c", &weft_at("-w - | head -c 2000 | wc -c")]);
     assert!(piped.ok() && piped.out.trim() == "2000" && piped.err.contains("frames captured"), "{piped:?}");
-    let (_, log) = Running::start(node, "-s 60 -c 20 -w /dev/stdout").ended();
-    assert!(log.contains("20 frames captured"), "{}", log.len());
-
     let short = dir.join("short.pcapng");
     let words = ["capture", "-s", "60", "-c", "20", "-w", utf8(&short)];
     assert!(weft(node, &words).ok());
@@ -410,7 +409,8 @@ fn a_slow_reader_loses_frames_of_the_capture_and_no_traffic() {
     let (node, dir) = (&pair.nodes[0], pair.lab.dir());
     assert_pings(&pair.pods[0], pod_v4(2));
     let line = format!(
-        "{} capture --socket {} -i port:pod --inner 'udp dst port 5555' -w - 2> {2}/slow.log | (sleep 4; cat > {2}/slow.pcapng)",
+        "{} capture --socket {} -i port:pod --inner 'udp dst port 5555' -w - 2> {2}/slow.log | \
+         (until [ -e {2}/go ]; do sleep 0.1; done; cat > {2}/slow.pcapng)",
         utf8(binary()),
         socket(node),
         dir.display()
@@ -428,14 +428,14 @@ fn a_slow_reader_loses_frames_of_the_capture_and_no_traffic() {
         pair.pods[0].enter(|| UdpSocket::bind("10.32.0.1:0").expect("a socket")),
         pair.pods[1].enter(|| UdpSocket::bind("10.32.0.2:5555").expect("a socket")),
     );
-    let delivered = weft_tests::node::count(&pair.nodes[1].json("drops")["delivered"]);
+    let delivered = || count(&node.json("drops")["delivered"]);
+    let before = delivered();
     (0..SENT).for_each(|_| drop(sender.send_to(&[7; 1400], "10.32.0.2:5555")));
     let sent = SENT - (tx("dropped") - dropped_before);
     drop(receiver);
-    wait::sleep_ms(6000);
-    // The reader has all of it by now; the capture ends when the daemon does.
-    let now = weft_tests::node::count(&pair.nodes[1].json("drops")["delivered"]) - delivered;
-    assert!(now + 2000 > sent, "{now} of {sent} frames arrived");
+    wait::until(wait::secs(5), "all frames to be sent on", || delivered() - before >= sent);
+    std::fs::write(dir.join("go"), "").expect("the reader is told");
+    wait::sleep_ms(3000);
     run(&["pkill", "-INT", "-P", &slow.pid().to_string(), "weft"]);
     slow.wait(wait::secs(10));
     let (captured, lost) = counts(&log());

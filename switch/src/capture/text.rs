@@ -132,7 +132,7 @@ pub fn comment(record: &Record<'_>, names: &Names, entry: Option<&str>) -> Strin
         Some(to) => parts.push(format!("to {to}")),
         None => {}
     }
-    parts.extend(dropped(record));
+    parts.extend(dropped(record).map(|text| text.trim_end_matches('.').to_owned()));
     parts.extend(entry.map(str::to_owned));
     parts.extend(record.inside.map(|nanoseconds| format!("{nanoseconds} ns inside")));
     if let Some(amount) = amount(record) {

@@ -205,7 +205,8 @@ fn close(mut session: Session, end: End, path: Option<&Path>) -> Outcome {
         }
     };
     let (frames, lost) = session.counts();
-    complain(format_args!("{frames} frames captured, {lost} lost because nobody took them in time"));
+    let s = if frames == 1 { "" } else { "s" };
+    complain(format_args!("{frames} frame{s} captured, {lost} lost because nobody took them in time"));
     outcome
 }
 

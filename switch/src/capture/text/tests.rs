@@ -245,6 +245,8 @@ fn a_comment_has_decision_entry_time_amount_and_ids() {
         "to peer:node-b; FDB: x, owner node-b, seq 7; 2 frames, 46 B, uncut; #0.7-8"
     );
     let left = Record { decision: Decision::None, inside: Some(950), size: 100, ..record };
+    let dropped = Record { dropped: Some((DropReason::Vlan, Direction::Inbound)), ..left };
+    assert!(comment(&dropped, &names(), None).starts_with("DROPPED, vlan: The frame has a VLAN tag, and"));
     assert_eq!(comment(&left, &names(), None), "950 ns inside; 2 frames, 200 B, here is the first; #0.7-8");
 }
 

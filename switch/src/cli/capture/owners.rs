@@ -15,7 +15,7 @@ const FRESH: Duration = Duration::from_secs(5);
 /// The most questions in a second.
 const MOST_ASKED: u32 = 20;
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_millis(200);
 /// How long nothing is asked when an answer took longer.
 const QUIET: Duration = Duration::from_secs(5);
 /// The most answers that are remembered.

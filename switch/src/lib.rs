@@ -3,6 +3,7 @@
 //! A frame's way is in [`datapath`]; who knows what is in [`topology`] and [`control`]; devices are in [`io`].
 
 pub mod batch;
+pub mod capture;
 pub mod cli;
 pub mod clock;
 pub mod control;

@@ -112,6 +112,8 @@ fn the_commands_of_the_contract_are_understood() {
         "weft fdb thaw 02:00:00:00:00:01",
         "weft neigh --network pods",
         "weft drops --all",
+        "weft drops --show vlan",
+        "weft drops --show vlan --write -",
         "weft doctor",
         "weft -j doctor --fix",
         "weft doctor --config a.toml",
@@ -159,6 +161,8 @@ fn wrong_arguments_are_usage_errors() {
         "weft peer add 10.0.0.9 --network pods --watch",
         "weft fdb history",
         "weft forget",
+        "weft drops --show vlna",
+        "weft drops --write a.pcapng",
     ] {
         let error = parse(line).expect_err(line);
         assert_eq!(error.exit_code(), Outcome::Usage as i32, "{line}");

@@ -14,6 +14,7 @@ pub use self::doctor::{Doctor, Fixed, MatrixEntry};
 pub use self::gossip::{
     FdbEvent, FdbHistory, FdbHistoryEntry, GossipStatus, KeyEntry, Keys, SecretKey, SecretKeyError,
 };
+pub use self::heads::{DatagramHead, DropHead, DropHeads};
 pub use self::metrics::{
     Amount, GossipMetrics, GossipTraffic, LastReload, Metrics, NetworkMetrics, PeerMetrics, PortMetrics,
     Ready, Tunnels,
@@ -25,6 +26,7 @@ use crate::io::netns::NetnsRef;
 
 mod doctor;
 mod gossip;
+mod heads;
 mod metrics;
 mod path;
 mod peers;
@@ -128,6 +130,11 @@ pub enum Request {
     },
     /// The ledger: [`Drops`].
     Drops,
+    /// What was dropped last: [`DropHeads`].
+    DropHeads {
+        /// The reason, as the ledger names it.
+        reason: String,
+    },
     /// Reads the configuration file again.
     Reload,
     /// What happened to a MAC address: [`FdbHistory`].
@@ -182,9 +189,16 @@ impl Request {
                 | Self::Doctor
                 | Self::NeighShow { .. }
                 | Self::Drops
+                | Self::DropHeads { .. }
                 | Self::FdbHistory { .. }
                 | Self::KeyList
         )
+    }
+
+    /// Whether the answer has octets of pods in it, which only root and the daemon's own user may see.
+    #[must_use]
+    pub const fn shows_traffic(&self) -> bool {
+        matches!(self, Self::DropHeads { .. })
     }
 }
 
@@ -260,6 +274,9 @@ pub enum Reply {
     /// The ledger.
     #[serde(rename = "weft.drops/1")]
     Drops(Drops),
+    /// What was dropped last.
+    #[serde(rename = "weft.drop-heads/1")]
+    DropHeads(DropHeads),
     /// A change was made.
     #[serde(rename = "weft.done/1")]
     Done(Done),

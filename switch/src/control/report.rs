@@ -21,6 +21,7 @@ use crate::counters::{DropReason, Totals};
 
 mod doctor;
 mod gossip;
+mod heads;
 mod metrics;
 mod paths;
 

@@ -26,8 +26,9 @@ use super::outbound::{self, PortState};
 use super::{Context, Sink};
 use crate::batch::SendBatch;
 use crate::clock;
-use crate::counters::{PaddedCounters, PaddedPortCounters};
+use crate::counters::{DropReason, PaddedCounters, PaddedPortCounters};
 use crate::events::{ControlDatagram, WorkerEvent};
+use crate::heads::{Head, Heads, Point};
 use crate::io::poll::{self, Poll, Token, Waker};
 use crate::io::sender::Sender;
 use crate::io::tap::{ReadBuffer, Tap};
@@ -85,6 +86,13 @@ pub enum Update {
         except: Option<PortId>,
         /// The frame.
         frame: FrameBuf,
+    },
+    /// What was dropped last for a reason is asked for.
+    Heads {
+        /// The reason.
+        reason: DropReason,
+        /// Where the answer goes; it has room for it.
+        reply: EventSender<Vec<Head>>,
     },
 }
 
@@ -196,6 +204,8 @@ impl Worker {
             events: parts.events,
             control: parts.control,
             now: clock::now(),
+            point: Point::Port(PortId::new(0)),
+            heads: Heads::default(),
             whole: Vec::with_capacity(outlet::LARGEST),
         };
         let discarded = parts.receivers.iter().map(|(_, receiver)| u64::from(receiver.discarded())).sum();
@@ -322,6 +332,10 @@ impl Worker {
         match update {
             Update::Topology { topology, taps } => self.go_over_to(topology, taps),
             Update::Announce { vni, except, frame } => self.announce(vni, except, &frame),
+            Update::Heads { reason, reply } => {
+                // Whoever asked may have given up.
+                let _ = reply.try_send(self.outlet.heads.of(reason));
+            }
         }
     }
 
@@ -359,6 +373,7 @@ impl Worker {
     /// Reads a burst from one TAP; returns how many octets there were.
     fn read_port(&mut self, id: PortId) -> usize {
         let Some((state, tap)) = self.ports.get_mut(&id) else { return 0 };
+        self.outlet.point = Point::Port(id);
         let cx = Context {
             topology: &self.topology,
             counters: &self.counters,
@@ -451,6 +466,7 @@ impl Worker {
             self.first_until = self.outlet.now + FIRST_MEMORY;
         }
         for message in received {
+            self.outlet.point = Point::Tunnel(message.from.ip(), *format);
             let message = Message {
                 from: message.from.ip(),
                 format: *format,
@@ -479,4 +495,3 @@ impl Worker {
         octets
     }
 }
-

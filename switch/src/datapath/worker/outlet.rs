@@ -8,13 +8,14 @@ use std::time::Instant;
 use crossbeam_channel::Sender as EventSender;
 use encap::coalesce::Write;
 use encap::vnet::VnetHeader;
-use encap::{PortId, Span, Vni, control, tunnel};
+use encap::{Format, PortId, Span, Vni, control, tunnel};
 
 use super::Attached;
 use crate::batch::{Route, SendBatch};
 use crate::counters::{Direction, DropReason, PaddedCounters};
 use crate::datapath::Sink;
 use crate::events::{ControlDatagram, WorkerEvent};
+use crate::heads::{Head, Heads, Point};
 use crate::io::sender::Sender;
 use crate::io::tap::Tap;
 use crate::io::udp::SharedSockets;
@@ -31,6 +32,10 @@ pub(super) struct Outlet {
     pub(super) events: EventSender<WorkerEvent>,
     pub(super) control: Option<EventSender<ControlDatagram>>,
     pub(super) now: Instant,
+    /// Where frames come from at the moment, or where they were when they could not leave.
+    pub(super) point: Point,
+    /// What was dropped last.
+    pub(super) heads: Heads,
     /// Where a run that was dropped is put together.
     pub(super) whole: Vec<u8>,
 }
@@ -46,9 +51,12 @@ impl Outlet {
         self.batch.clear();
         self.counters.ledger.delivered_to_underlay.add(report.sent);
         self.counters.batching.udp_sends.add(report.messages);
+        let from = self.point;
         for refused in report.refused {
+            self.point = Point::Tunnel(refused.to.ip(), format_sent(&refused.first));
             self.dropped(DropReason::SendError, Direction::Outbound, refused.datagrams, &refused.first);
         }
+        self.point = from;
         self.counters.notices.send_retried.add(report.retried);
         self.counters.notices.icmp_errors.add(report.icmp_errors);
         for returned in report.too_big {
@@ -98,6 +106,7 @@ impl Outlet {
     /// Takes note of a run that its port did not take.
     #[cold]
     fn run_dropped(&mut self, reason: DropReason, run: &Write, buffer: &[u8]) {
+        self.point = Point::Port(PortId::new(run.target()));
         let mut whole = std::mem::take(&mut self.whole);
         whole.clear();
         whole.extend_from_slice(run.head());
@@ -121,6 +130,12 @@ fn quoted_vni(header: [u8; tunnel::HEADER_LEN]) -> Option<Vni> {
     (!control::is_head(&header)).then(|| Vni::from_octets([v0, v1, v2]))
 }
 
+/// The tunnel of a datagram that was made here: Geneve names what it carries where VXLAN has zeros.
+fn format_sent(datagram: &[u8]) -> Format {
+    let geneve = datagram.get(2..4).is_some_and(|kind| kind != [0, 0]);
+    if geneve { Format::Geneve } else { Format::Vxlan }
+}
+
 impl Sink for Outlet {
     #[inline]
     fn datagram(&mut self, route: Route, head: usize, body: Span, buffer: &[u8]) -> &mut [u8] {
@@ -133,7 +148,12 @@ impl Sink for Outlet {
     fn deliver(&mut self, port: PortId, vnet: &VnetHeader, frame: &[u8], frames: u64) {
         match self.write(port, (frames, frame.len()), |tap| tap.write(vnet, frame)) {
             Ok(()) => self.counters.count_delivery(frames),
-            Err(reason) => self.dropped(reason, Direction::Outbound, frames, frame),
+            Err(reason) => {
+                // Several ports may get the frame, and then peers: what they drop came from where it came from.
+                let from = std::mem::replace(&mut self.point, Point::Port(port));
+                self.dropped(reason, Direction::Outbound, frames, frame);
+                self.point = from;
+            }
         }
     }
 
@@ -151,8 +171,9 @@ impl Sink for Outlet {
     }
 
     #[cold]
-    fn dropped(&mut self, reason: DropReason, direction: Direction, frames: u64, _octets: &[u8]) {
+    fn dropped(&mut self, reason: DropReason, direction: Direction, frames: u64, octets: &[u8]) {
         self.counters.count_drop(reason, direction, frames);
+        self.heads.note(reason, Head::new(self.now, direction, self.point, (frames, octets)));
     }
 
     fn control(&mut self, datagram: ControlDatagram) {

@@ -47,7 +47,10 @@ fn what_was_dropped_last_is_shown_and_opens_in_wireshark_and_tcpdump() {
     let values: Vec<_> = row.trim_end_matches('\n').split('\t').collect();
     let (from, to, at) = (b.host.v4.to_string(), a.host.v4.to_string(), format!("peer:{}", b.host.v4));
     assert_eq!(values[..4], [&*from, &to, "999", &at]);
-    assert!(values[4].starts_with("dropped, frames: 1, reason: unknown_vni: ") && values[5].is_empty(), "{row}");
+    assert!(
+        values[4].starts_with("dropped, frames: 1, reason: unknown_vni: ") && values[5].is_empty(),
+        "{row}"
+    );
     let told = run(&["tcpdump", "-n", "-r", path]);
     assert!(told.contains("VXLAN, flags [I] (0x08), vni 999"), "{told}");
     pair.finish();

@@ -333,6 +333,8 @@ fn members_stand_beside_static_peers_within_100_columns() {
         node: None,
         version: Some("0.1.0".into()),
         gossip: None,
+        received: Amount::default(),
+        sent: Amount::default(),
     };
     let member = |state| peer("node-b", PeerKind::Member, state);
     let left = PeerEntry { left: true, ..member(PeerState::Down) };

@@ -198,7 +198,9 @@ impl Worker {
         poll.add(&*parts.waker, WAKER)?;
         let outlet = Outlet {
             counters: Arc::clone(&parts.counters),
+            index: parts.index,
             taps: Arc::default(),
+            topology: Arc::default(),
             batch: SendBatch::new(usize::from(parts.segments)),
             sender: Sender::new(SharedSockets(parts.sockets), parts.segments > 0),
             events: parts.events,
@@ -366,6 +368,7 @@ impl Worker {
             }
         }
         self.outlet.taps = taps;
+        self.outlet.topology = Arc::clone(&topology);
         self.topology = topology;
         self.lookup.clear();
     }
@@ -377,6 +380,7 @@ impl Worker {
         let cx = Context {
             topology: &self.topology,
             counters: &self.counters,
+            worker: self.index,
             now: self.outlet.now,
             source_ports: self.source_ports,
         };
@@ -455,6 +459,7 @@ impl Worker {
         let cx = Context {
             topology: &self.topology,
             counters: &self.counters,
+            worker: self.index,
             now: self.outlet.now,
             source_ports: self.source_ports,
         };

@@ -8,17 +8,18 @@ use std::time::Instant;
 use crossbeam_channel::Sender as EventSender;
 use encap::coalesce::Write;
 use encap::vnet::VnetHeader;
-use encap::{Format, PortId, Span, Vni, control, tunnel};
+use encap::{PortId, Span, Vni, control, tunnel};
 
 use super::Attached;
 use crate::batch::{Route, SendBatch};
 use crate::counters::{Direction, DropReason, PaddedCounters};
-use crate::datapath::Sink;
+use crate::datapath::{Sink, sent};
 use crate::events::{ControlDatagram, WorkerEvent};
 use crate::heads::{Head, Heads, Point};
 use crate::io::sender::Sender;
 use crate::io::tap::Tap;
 use crate::io::udp::SharedSockets;
+use crate::topology::Topology;
 
 /// The most octets of a run: an IP packet behind an Ethernet header with two tags.
 pub(super) const LARGEST: usize = 65_535 + 22;
@@ -26,6 +27,9 @@ pub(super) const LARGEST: usize = 65_535 + 22;
 /// Where frames leave a worker: TAPs, the send batch, and the events for control.
 pub(super) struct Outlet {
     pub(super) counters: Arc<PaddedCounters>,
+    /// The worker's number.
+    pub(super) index: usize,
+    pub(super) topology: Arc<Topology>,
     pub(super) taps: Arc<HashMap<PortId, Attached>>,
     pub(super) batch: SendBatch,
     pub(super) sender: Sender<SharedSockets>,
@@ -47,13 +51,14 @@ impl Outlet {
             return;
         }
         self.counters.tunnels.sent_octets.add(self.batch.octets() as u64);
+        sent::count(&self.topology, self.index, &self.batch, bodies);
         let report = self.sender.send(&self.batch, bodies, self.now);
         self.batch.clear();
         self.counters.ledger.delivered_to_underlay.add(report.sent);
         self.counters.batching.udp_sends.add(report.messages);
         let from = self.point;
         for refused in report.refused {
-            self.point = Point::Tunnel(refused.to.ip(), format_sent(&refused.first));
+            self.point = Point::Tunnel(refused.to.ip(), tunnel::format_of(&refused.first));
             self.dropped(DropReason::SendError, Direction::Outbound, refused.datagrams, &refused.first);
         }
         self.point = from;
@@ -128,12 +133,6 @@ impl Outlet {
 fn quoted_vni(header: [u8; tunnel::HEADER_LEN]) -> Option<Vni> {
     let [.., v0, v1, v2, _] = header;
     (!control::is_head(&header)).then(|| Vni::from_octets([v0, v1, v2]))
-}
-
-/// The tunnel of a datagram that was made here: Geneve names what it carries where VXLAN has zeros.
-fn format_sent(datagram: &[u8]) -> Format {
-    let geneve = datagram.get(2..4).is_some_and(|kind| kind != [0, 0]);
-    if geneve { Format::Geneve } else { Format::Vxlan }
 }
 
 impl Sink for Outlet {

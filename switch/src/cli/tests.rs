@@ -3,7 +3,7 @@ use encap::Format;
 
 use super::*;
 use crate::control::protocol::{
-    DegradedSubject, Doctor, DropCount, Drops, Fdb, FdbEntry, FdbEvent, FdbHistory, FdbHistoryEntry,
+    Amount, DegradedSubject, Doctor, DropCount, Drops, Fdb, FdbEntry, FdbEvent, FdbHistory, FdbHistoryEntry,
     FdbState, Fixed, GossipStatus, Health, KeyEntry, Keys, MatrixEntry, Neigh, NeighEntry, Networks,
     PeerEntry, PeerKind, PeerState, Peers, PortEntry, PortState, Ports, Status,
 };

@@ -8,7 +8,7 @@ use fdb::gossip::seal::Mode;
 
 use super::*;
 use crate::control::devices::{OpenPort, PortError, PortSpec, UnderlayPath, Watched};
-use crate::counters::PortTraffic;
+use crate::counters::{DropReason, PortTraffic};
 use crate::doctor::{HostFacts, HostQuestions};
 use crate::heads::Head;
 use crate::io::netns::NetnsRef;

@@ -3,7 +3,7 @@ use encap::Format;
 
 use super::*;
 use crate::control::protocol::{
-    DegradedSubject, Doctor, DropCount, Drops, Fdb, FdbEntry, FdbEvent, FdbHistory, FdbHistoryEntry,
+    Amount, DegradedSubject, Doctor, DropCount, Drops, Fdb, FdbEntry, FdbEvent, FdbHistory, FdbHistoryEntry,
     FdbState, Fixed, GossipStatus, Health, KeyEntry, Keys, MatrixEntry, Neigh, NeighEntry, Networks,
     PeerEntry, PeerKind, PeerState, Peers, PortEntry, PortState, Ports, Status,
 };
@@ -112,6 +112,8 @@ fn the_commands_of_the_contract_are_understood() {
         "weft fdb thaw 02:00:00:00:00:01",
         "weft neigh --network pods",
         "weft drops --all",
+        "weft drops --show vlan",
+        "weft drops --show vlan --write -",
         "weft doctor",
         "weft -j doctor --fix",
         "weft doctor --config a.toml",
@@ -159,6 +161,8 @@ fn wrong_arguments_are_usage_errors() {
         "weft peer add 10.0.0.9 --network pods --watch",
         "weft fdb history",
         "weft forget",
+        "weft drops --show vlna",
+        "weft drops --write a.pcapng",
     ] {
         let error = parse(line).expect_err(line);
         assert_eq!(error.exit_code(), Outcome::Usage as i32, "{line}");
@@ -329,6 +333,8 @@ fn members_stand_beside_static_peers_within_100_columns() {
         node: None,
         version: Some("0.1.0".into()),
         gossip: None,
+        received: Amount::default(),
+        sent: Amount::default(),
     };
     let member = |state| peer("node-b", PeerKind::Member, state);
     let left = PeerEntry { left: true, ..member(PeerState::Down) };

@@ -81,6 +81,17 @@ fn metrics_say_what_commands_say() {
         ours == ["received", "delivered", "drops"].map(|key| count(&drops[key]))
             && ours[0] + copies == ours[1] + ours[2] + answered
     });
+    // All that crosses the underlay is of the one peer, but for what it sent before it was known.
+    let what = "the traffic with the peer to be what the ledger says of the underlay";
+    wait::until(wait::secs(5), what, || {
+        let series = scrape(host);
+        let ledger = ["received_packets_total{from", "delivered_packets_total{to"];
+        let mut ledger = ledger.map(|side| series[&format!("weft_{side}=\"underlay\"}}")]);
+        ledger[0] -= series["weft_drop_packets_total{reason=\"unknown_peer\",direction=\"inbound\"}"];
+        let with_peer = ["receive", "transmit"]
+            .map(|way| series[&format!("weft_tunnel_{way}_packets_total{{peer=\"n2\",encap=\"vxlan\"}}")]);
+        ledger == with_peer && ledger[0] >= 3.0
+    });
     // A port has what was read from it, and what was written to it.
     let series = scrape(host);
     let port = "{port=\"pod\",network=\"pods\"}";

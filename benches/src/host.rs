@@ -111,7 +111,13 @@ impl Host {
     /// What the stages are told.
     #[must_use]
     pub fn context(&self) -> Context<'_> {
-        Context { topology: &self.topology, counters: &self.counters, now: self.now, source_ports: 16 }
+        Context {
+            topology: &self.topology,
+            counters: &self.counters,
+            worker: 0,
+            now: self.now,
+            source_ports: 16,
+        }
     }
 
     /// The FDB.

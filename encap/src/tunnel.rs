@@ -61,6 +61,28 @@ pub const fn encode(format: Format, vni: Vni) -> [u8; HEADER_LEN] {
     }
 }
 
+/// The format of a datagram that [`encode`] began, or [`Relay::encode`](crate::relay::Relay::encode): Geneve names what it
+/// carries where VXLAN has zeros. What others send may have anything there.
+///
+/// # Examples
+///
+/// ```
+/// use encap::{Format, Vni, tunnel};
+///
+/// for format in [Format::Vxlan, Format::Geneve] {
+///     assert_eq!(tunnel::format_of(&tunnel::encode(format, Vni::new(7)?)), format);
+/// }
+/// # Ok::<(), encap::types::VniError>(())
+/// ```
+#[inline]
+#[must_use]
+pub fn format_of(datagram: &[u8]) -> Format {
+    match datagram.get(2..4) {
+        None | Some([0, 0]) => Format::Vxlan,
+        Some(_) => Format::Geneve,
+    }
+}
+
 /// Why a datagram holds no frame to deliver. Each variant is one drop reason of the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum DecodeError {

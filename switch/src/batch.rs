@@ -137,6 +137,12 @@ impl Group {
         self.datagrams.len()
     }
 
+    /// The octets of all.
+    #[must_use]
+    pub fn octets(&self) -> usize {
+        self.octets
+    }
+
     #[inline]
     fn takes(&self, route: Route, len: usize, max_segments: usize) -> bool {
         !self.ended

@@ -236,6 +236,70 @@ counters! {
     }
 }
 
+counters! {
+    /// What one worker moved between this node and one peer. Octets are those of the UDP payload, tunnel headers included.
+    PeerCounters, PeerTraffic {
+        /// Frames that came from it as VXLAN.
+        vxlan_received,
+        /// Their octets, and those of control datagrams.
+        vxlan_received_octets,
+        /// Frames that came from it as Geneve.
+        geneve_received,
+        /// Their octets, and those of control datagrams.
+        geneve_received_octets,
+        /// Frames for it that were handed to the kernel as VXLAN, refused ones included.
+        vxlan_sent,
+        /// Their octets.
+        vxlan_sent_octets,
+        /// Frames for it that were handed to the kernel as Geneve, refused ones included.
+        geneve_sent,
+        /// Their octets.
+        geneve_sent_octets,
+    }
+}
+
+/// What all workers moved between this node and one peer; each counts on cache lines of its own.
+#[derive(Debug, Default)]
+pub struct PeerCounts(Box<[CachePadded<PeerCounters>]>);
+
+impl PeerCounts {
+    /// Counters for so many workers.
+    #[must_use]
+    pub fn new(workers: usize) -> Self {
+        Self((0..workers).map(|_| CachePadded::default()).collect())
+    }
+
+    /// Counts what came from the peer in one message; only this worker may call it.
+    pub fn count_received(&self, worker: usize, format: Format, frames: u64, octets: u64) {
+        let Some(counters) = self.0.get(worker) else { return };
+        let (packets, of) = match format {
+            Format::Vxlan => (&counters.vxlan_received, &counters.vxlan_received_octets),
+            Format::Geneve => (&counters.geneve_received, &counters.geneve_received_octets),
+        };
+        packets.add(frames);
+        of.add(octets);
+    }
+
+    /// Counts what was sent to the peer in one message; only this worker may call it.
+    pub fn count_sent(&self, worker: usize, format: Format, frames: u64, octets: u64) {
+        let Some(counters) = self.0.get(worker) else { return };
+        let (packets, of) = match format {
+            Format::Vxlan => (&counters.vxlan_sent, &counters.vxlan_sent_octets),
+            Format::Geneve => (&counters.geneve_sent, &counters.geneve_sent_octets),
+        };
+        packets.add(frames);
+        of.add(octets);
+    }
+
+    /// What all workers counted so far.
+    #[must_use]
+    pub fn read(&self) -> PeerTraffic {
+        let mut total = PeerTraffic::default();
+        self.0.iter().for_each(|counters| total.add(&counters.read()));
+        total
+    }
+}
+
 impl Tunnels {
     /// Counts what came by one socket in one go; only the worker that owns the counters may call this.
     pub fn count_received(&self, format: Format, frames: u64, octets: u64) {
@@ -381,5 +445,18 @@ mod tests {
         let totals = Totals::of(&workers);
         assert!(totals.balanced());
         assert_eq!(totals.drops[DropReason::Vlan as usize], [0, 2]);
+    }
+
+    #[test]
+    fn what_workers_count_of_a_peer_adds_up_by_format_and_way() {
+        let counts = PeerCounts::new(2);
+        counts.count_received(0, Format::Vxlan, 1, 100);
+        counts.count_received(1, Format::Vxlan, 2, 200);
+        counts.count_received(1, Format::Geneve, 3, 300);
+        counts.count_sent(0, Format::Geneve, 4, 400);
+        counts.count_sent(1, Format::Vxlan, 5, 500);
+        counts.count_sent(2, Format::Vxlan, 9, 900); // there is no such worker
+        let expected = [3, 300, 3, 300, 5, 500, 4, 400];
+        assert_eq!(counts.read().named().iter().map(|(_, value)| *value).collect::<Vec<_>>(), expected);
     }
 }

@@ -13,6 +13,7 @@ pub mod datapath;
 pub mod doctor;
 pub mod events;
 pub mod gossip;
+pub mod heads;
 pub mod io;
 pub mod path;
 mod sys;

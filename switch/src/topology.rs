@@ -13,6 +13,7 @@ use encap::{Format, MacAddr, Mtu, PortId, Vni, VtepAddr};
 use foldhash::fast::RandomState;
 use ipnet::IpNet;
 
+use crate::counters::PeerCounts;
 use crate::path::Sources;
 
 /// Networks, ports and peers at one moment.
@@ -135,6 +136,8 @@ pub struct PeerView {
     pub via: Option<ViaView>,
     /// Where workers note that it is sent frames.
     pub activity: Arc<Activity>,
+    /// Where workers count what comes from it and goes to it.
+    pub traffic: Arc<PeerCounts>,
     /// The networks it is on.
     pub networks: Vec<NetworkIndex>,
 }

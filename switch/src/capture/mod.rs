@@ -1,4 +1,5 @@
-//! What is written down of frames while somebody captures: pure, shared by workers, the daemon and the command line.
+//! What is written down of frames while somebody captures or asks for dropped ones: pure, shared by workers, the daemon and
+//! the command line.
 //!
 //! | module | what |
 //! |---|---|
@@ -8,14 +9,17 @@
 //! | [`text`] | a record in words: lines for a person, comments of a file |
 //! | [`pcapng`] | files of packets for Wireshark and tcpdump |
 //! | [`outer`] | the Ethernet, IP and UDP headers of a datagram, which a UDP socket never sees: made up |
+//! | [`pcapng`] | files that Wireshark and tcpdump open, block by block |
+//! | [`line`] | a frame or a datagram in a line of text |
 //!
 //! A frame that passes weft is seen twice, at the point where it comes in and at the one where it leaves: the records of
 //! both name it by the same id.
 //!
 //! ```text
-//!   port:web --Inbound--> worker --Outbound--> peer:node-b        peer:node-b --Inbound--> worker --Outbound--> port:db
+//!   port:web --In--> worker --Out--> peer:node-b        peer:node-b --In--> worker --Out--> port:db
 //! ```
 
+pub mod line;
 pub mod outer;
 pub mod pcapng;
 pub mod program;

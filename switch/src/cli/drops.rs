@@ -1,40 +1,102 @@
 //! `weft drops`: where every frame went.
 
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 
 use super::watch::{self, Watch};
-use super::{Global, Outcome};
-use crate::control::protocol::{Drops, Reply, Request};
+use super::{Global, Outcome, complain, fetch, print, refused, unreachable};
+use crate::clock;
+use crate::control::protocol::{DropHeads, Drops, Reply, Request};
 use crate::counters::DropReason;
+
+mod heads;
 
 /// Arguments of `weft drops`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Every frame is counted once: received + copies = delivered + answered + dropped. Frames that are \
                   inside weft at this moment make the sides differ for an instant. Inbound is from the underlay to \
-                  a port, outbound the other way. Reasons that did not occur are left out.\n\n\
+                  a port, outbound the other way. Reasons that did not occur are left out. Frames that were dropped are \
+                  shown to root and to the user that runs weft.\n\n\
                   Examples:\n  weft drops\n  weft drops --all\n  weft drops --watch\n  \
+                  weft drops --show vlan\n  weft drops --show vlan --write vlan.pcapng\n  \
                   weft -j drops | jq '.drops | map_values(select(.inbound + .outbound > 0))'"
 )]
 pub(super) struct DropsArgs {
     /// Show reasons and notices that did not occur, too
     #[arg(long)]
     all: bool,
+    /// Show what was dropped last for this reason: 32 times, a line each
+    #[arg(
+        long,
+        value_name = "REASON",
+        value_parser = PossibleValuesParser::new(DropReason::ALL.iter().map(|reason| reason.name())),
+        hide_possible_values = true,
+        conflicts_with = "all"
+    )]
+    show: Option<String>,
+    /// With --show: write that to a file for Wireshark and tcpdump; `-` = standard output
+    #[arg(long, value_name = "FILE", requires = "show", conflicts_with = "watch")]
+    write: Option<PathBuf>,
     #[command(flatten)]
     watch: Watch,
 }
 
 pub(super) fn run(global: &Global, args: &DropsArgs) -> Outcome {
+    let request = match &args.show {
+        Some(reason) => Request::DropHeads { reason: reason.clone() },
+        None => Request::Drops,
+    };
+    if let Some(path) = &args.write {
+        if global.json {
+            complain("--write writes a file for Wireshark: leave --json away");
+            return Outcome::Usage;
+        }
+        return save(global, &request, path);
+    }
     watch::query(
         global,
         &args.watch,
-        &Request::Drops,
+        &request,
         |_| {},
         |reply| match reply {
             Reply::Drops(drops) => Some(render(drops, args.all)),
+            Reply::DropHeads(heads) => Some(heads::render(heads)),
             _ => None,
         },
     )
+}
+
+/// Writes what was dropped last to a file.
+fn save(global: &Global, request: &Request, path: &Path) -> Outcome {
+    let heads = match fetch(global, request) {
+        Ok(Reply::DropHeads(heads)) => heads,
+        Ok(other) => return refused(&other),
+        Err(error) => return unreachable(&error),
+    };
+    match write(&heads, path) {
+        Ok(()) if path == Path::new("-") => Outcome::Ok,
+        Ok(()) => print(&format!("{} packets written to {}\n", heads.entries.len(), path.display())),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Outcome::Ok,
+        Err(error) => {
+            let path = path.display();
+            complain(format_args!("cannot write to {path}: {error}; make room there, or name another file"));
+            Outcome::Failed
+        }
+    }
+}
+
+fn write(heads: &DropHeads, path: &Path) -> io::Result<()> {
+    let now = Duration::from_millis(clock::unix_ms());
+    if path == Path::new("-") {
+        return heads::write(heads, now, io::stdout().lock());
+    }
+    heads::write(heads, now, io::BufWriter::new(File::create(path)?))
 }
 
 pub(super) fn render(drops: &Drops, all: bool) -> String {

@@ -229,9 +229,8 @@ fn ask_noting(
         Ok(reply) => reply,
         Err(error) => return unreachable(&error),
     };
-    if let Some(error) = is_failure(&reply) {
-        complain(&error.message);
-        return if error.code == ErrorCode::Usage { Outcome::Usage } else { Outcome::Failed };
+    if is_failure(&reply).is_some() {
+        return refused(&reply);
     }
     note(&reply);
     if global.json {
@@ -244,6 +243,16 @@ fn ask_noting(
             Outcome::Failed
         }
     }
+}
+
+/// Says why the daemon did not answer what it was asked.
+fn refused(reply: &Reply) -> Outcome {
+    match is_failure(reply) {
+        Some(error) => complain(&error.message),
+        None => complain(misfit()),
+    }
+    let usage = is_failure(reply).is_some_and(|error| error.code == ErrorCode::Usage);
+    if usage { Outcome::Usage } else { Outcome::Failed }
 }
 
 fn fetch(global: &Global, request: &Request) -> Result<Reply, ClientError> {

@@ -3,7 +3,7 @@ use encap::Format;
 
 use super::*;
 use crate::control::protocol::{
-    DegradedSubject, Doctor, DropCount, Drops, Fdb, FdbEntry, FdbEvent, FdbHistory, FdbHistoryEntry,
+    Amount, DegradedSubject, Doctor, DropCount, Drops, Fdb, FdbEntry, FdbEvent, FdbHistory, FdbHistoryEntry,
     FdbState, Fixed, GossipStatus, Health, KeyEntry, Keys, MatrixEntry, Neigh, NeighEntry, Networks,
     PeerEntry, PeerKind, PeerState, Peers, PortEntry, PortState, Ports, Status,
 };
@@ -116,6 +116,8 @@ fn the_commands_of_the_contract_are_understood() {
         "weft capture -i port:web --inner icmp --outer udp -c 5 -s 128 -w out.pcapng --drops",
         "weft capture -i peer:10.0.0.2 -w -",
         "weft capture -w ring -C 10 -W 3 -G 60",
+        "weft drops --show vlan",
+        "weft drops --show vlan --write -",
         "weft doctor",
         "weft -j doctor --fix",
         "weft doctor --config a.toml",
@@ -167,6 +169,8 @@ fn wrong_arguments_are_usage_errors() {
         "weft capture -C 10",
         "weft capture -c 0",
         "weft capture -s 262145",
+        "weft drops --show vlna",
+        "weft drops --write a.pcapng",
     ] {
         let error = parse(line).expect_err(line);
         assert_eq!(error.exit_code(), Outcome::Usage as i32, "{line}");
@@ -337,6 +341,8 @@ fn members_stand_beside_static_peers_within_100_columns() {
         node: None,
         version: Some("0.1.0".into()),
         gossip: None,
+        received: Amount::default(),
+        sent: Amount::default(),
     };
     let member = |state| peer("node-b", PeerKind::Member, state);
     let left = PeerEntry { left: true, ..member(PeerState::Down) };

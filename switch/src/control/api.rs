@@ -1,7 +1,7 @@
 //! The Unix socket that commands and scripts talk to: JSON lines, see [`super::protocol`].
 //!
 //! The socket belongs to the daemon's user and group (mode 0660, directory 0750): whoever may open it may ask, and only
-//! root and the daemon's own user may change anything. A connection that does nothing for [`TIMEOUT`] is closed, so
+//! root and the daemon's own user may change anything, or see what pods send. A connection that does nothing for [`TIMEOUT`] is closed, so
 //! that [`MAX_CLIENTS`] idle ones cannot keep others out for long.
 //!
 //! Requests become [`Call`]s on a channel; whoever owns [`super::Control`] answers them, one after the other.
@@ -179,7 +179,7 @@ pub(crate) fn encode(reply: &Reply) -> Vec<u8> {
 struct Client {
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
-    /// Whether it may change anything.
+    /// Whether it may change anything, and see what pods send.
     trusted: bool,
 }
 
@@ -208,7 +208,11 @@ impl Client {
                 ))
                 .into(),
                 Ok(request) if request.is_change() && !self.trusted => ErrorReply::denied(
-                    "only root and the user that runs weft may change anything or see what pods say: use sudo, or ask only",
+                    "only root and the user that runs weft may change anything: use sudo, or ask only",
+                )
+                .into(),
+                Ok(request) if request.shows_traffic() && !self.trusted => ErrorReply::denied(
+                    "only root and the user that runs weft may see what pods send: use sudo",
                 )
                 .into(),
                 Ok(request @ Request::Capture(_)) => match self.hand_over(calls, request).await? {

@@ -13,6 +13,7 @@ use super::config::{Dscp, NetworkConfig, PeerAddress, PortConfig, Reserved, Vlan
 use super::devices::Devices;
 use super::peers::Peer;
 use super::ports::{Port, State};
+use crate::counters::PeerCounts;
 use crate::path::Sources;
 use crate::topology::{
     Activity, EncapView, Guard, NetworkIndex, NetworkView, PeerIndex, PeerView, PortView, Topology, ViaView,
@@ -20,6 +21,9 @@ use crate::topology::{
 
 /// The most networks, and the most peers: their indexes have 16 bits.
 pub(super) const MOST: usize = u16::MAX as usize;
+
+/// Peers that are gone and whose counters are kept, beside as many as there are.
+const GONE: usize = 64;
 
 /// A peer that gossip tells of: a member, or a static VTEP that a member shares.
 struct Told<'a> {
@@ -73,6 +77,25 @@ impl<D: Devices> Control<D> {
             encap: self.build_encap(),
             stopping: self.stopping,
         }
+    }
+
+    /// Makes counters for peers that have none yet. Those of peers that are gone are kept while they are few: who comes back
+    /// goes on, also after this node was elsewhere.
+    pub(super) fn count_peers(&mut self) {
+        let fixed = self.peers.iter().map(|peer| peer.config.address.to_string());
+        let names: BTreeSet<_> = fixed.chain(self.told().into_iter().map(|told| told.name)).collect();
+        let workers = self.counters.len();
+        for name in &names {
+            self.peer_traffic.entry(name.clone()).or_insert_with(|| Arc::new(PeerCounts::new(workers)));
+        }
+        if self.peer_traffic.len() > 2 * names.len() + GONE {
+            self.peer_traffic.retain(|name, _| names.contains(name));
+        }
+    }
+
+    /// Where workers count what they move between this node and the peer of this name.
+    pub(super) fn traffic_with(&self, peer: &str) -> Arc<PeerCounts> {
+        self.peer_traffic.get(peer).cloned().unwrap_or_default()
     }
 
     /// Members that can be sent to, then what they share; this node's own static peers are that already.
@@ -177,6 +200,7 @@ impl<D: Devices> Control<D> {
             dead: Sources::default(),
             via: None,
             activity: Arc::default(),
+            traffic: self.traffic_with(&peer.config.address.to_string()),
             // Nothing is sent to a prefix, so no path of its lowers what its pods ask for.
             path_mtu: peer.path.unwrap_or(if peer.is_prefix() { Mtu::MAX } else { Mtu::IPV6_MIN }),
             up: peer.is_up(),
@@ -200,6 +224,7 @@ impl<D: Devices> Control<D> {
             dead: told.dead,
             via: told.via,
             activity: Arc::clone(&told.activity),
+            traffic: self.traffic_with(&told.name),
             path_mtu: told.path.unwrap_or(Mtu::IPV6_MIN),
             up: told.path.is_some(),
             learn: false,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use encap::{MacAddr, Mtu, Vni};
@@ -17,7 +18,7 @@ use super::ports::Port;
 use super::protocol::{DegradedSubject, ErrorReply, Health, Reply, Request, Status};
 use super::reload::{Kept, Reloads};
 use super::report::seconds;
-use crate::counters::PortTraffic;
+use crate::counters::{PeerCounts, PortTraffic};
 
 /// What one [`Control`] leaves to the next: the ports as they are, what the command line added, what was counted. What was
 /// learned is learned again.
@@ -36,6 +37,7 @@ pub struct Carried {
     pub(super) history: History,
     pub(super) counted: Counters,
     pub(super) traffic: BTreeMap<String, PortTraffic>,
+    pub(super) peer_traffic: BTreeMap<String, Arc<PeerCounts>>,
     pub(super) reloads: Reloads,
 }
 
@@ -56,6 +58,7 @@ impl Carried {
             history: History::new(now),
             counted: Counters::default(),
             traffic: BTreeMap::new(),
+            peer_traffic: BTreeMap::new(),
             reloads: Reloads::new(now),
         }
     }
@@ -119,6 +122,7 @@ impl<D: Devices> Control<D> {
             history: std::mem::replace(&mut self.history, History::new(now)),
             counted: self.table.counters(),
             traffic: std::mem::take(&mut self.traffic),
+            peer_traffic: std::mem::take(&mut self.peer_traffic),
             reloads: self.reloads,
         }
     }

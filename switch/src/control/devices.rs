@@ -10,8 +10,9 @@ use fdb::gossip::identity::NodeId;
 use fdb::gossip::seal::Mode;
 use ipnet::IpNet;
 
-use crate::counters::PortTraffic;
+use crate::counters::{DropReason, PortTraffic};
 use crate::doctor::{HostFacts, HostQuestions};
+use crate::heads::Head;
 use crate::io::netns::NetnsRef;
 use crate::path::{self, Target, View};
 use crate::topology::{Activity, Topology};
@@ -139,6 +140,10 @@ pub trait Devices {
     /// The offloads of the underlay sockets, as `status` shows them: name and state, such as
     /// `("udp_segment", "128")` or `("udp_gro", "off: not supported by this kernel")`.
     fn offloads(&self) -> Vec<(&'static str, String)>;
+
+    /// What was dropped last for a reason, oldest first. Waits for the workers, half a second at most; one that takes longer
+    /// says nothing.
+    fn drop_heads(&mut self, reason: DropReason) -> Vec<Head>;
 
     /// What the kernel lost before a worker saw it, such as `("udp_overflow", 3)` (SO_RXQ_OVFL) or
     /// `("tap_dropped", 0)`: outside the ledger.

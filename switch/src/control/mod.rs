@@ -44,7 +44,7 @@ use self::ports::Port;
 use self::protocol::FdbEvent;
 use self::reload::Reloads;
 use self::troubles::Troubles;
-use crate::counters::{PaddedCounters, PortTraffic};
+use crate::counters::{PaddedCounters, PeerCounts, PortTraffic};
 use crate::events::WorkerEvent;
 use crate::path::{self, Target};
 use crate::topology::Topology;
@@ -130,6 +130,8 @@ pub struct Control<D> {
     ports: BTreeMap<String, Port>,
     /// What went through devices that ports had before: counters never go back.
     traffic: BTreeMap<String, PortTraffic>,
+    /// What workers count of peers, by name.
+    peer_traffic: BTreeMap<String, Arc<PeerCounts>>,
     reloads: Reloads,
     http_refused: Option<String>,
     peers: Vec<Peer>,
@@ -171,6 +173,7 @@ impl<D: Devices> Control<D> {
             history,
             counted,
             traffic,
+            peer_traffic,
             reloads,
             ..
         } = carried;
@@ -186,6 +189,7 @@ impl<D: Devices> Control<D> {
             addresses,
             http_refused,
             traffic,
+            peer_traffic,
             reloads,
             gossip: left.or_else(|| gossip.map(Gossip::new)),
             ports: BTreeMap::new(),
@@ -329,6 +333,7 @@ impl<D: Devices> Control<D> {
             self.restore_statics();
             self.follow_changes(None, Some(FdbEvent::Configured));
             self.restore_bindings();
+            self.count_peers();
             let topology: Topology = self.build();
             self.devices.publish(Arc::new(topology));
         }

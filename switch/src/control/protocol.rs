@@ -15,6 +15,7 @@ pub use self::doctor::{Doctor, Fixed, MatrixEntry};
 pub use self::gossip::{
     FdbEvent, FdbHistory, FdbHistoryEntry, GossipStatus, KeyEntry, Keys, SecretKey, SecretKeyError,
 };
+pub use self::heads::{DatagramHead, DropHead, DropHeads};
 pub use self::metrics::{
     Amount, GossipMetrics, GossipTraffic, LastReload, Metrics, NetworkMetrics, PeerMetrics, PortMetrics,
     Ready, Tunnels,
@@ -27,6 +28,7 @@ use crate::io::netns::NetnsRef;
 mod capture;
 mod doctor;
 mod gossip;
+mod heads;
 mod metrics;
 mod path;
 mod peers;
@@ -133,6 +135,11 @@ pub enum Request {
     /// Begins a capture, which shows what pods say: [`Capturing`], and behind it a stream until the client closes the
     /// connection.
     Capture(Capture),
+    /// What was dropped last: [`DropHeads`].
+    DropHeads {
+        /// The reason, as the ledger names it.
+        reason: String,
+    },
     /// Reads the configuration file again.
     Reload,
     /// What happened to a MAC address: [`FdbHistory`].
@@ -170,7 +177,7 @@ pub enum Request {
 }
 
 impl Request {
-    /// Whether this changes the daemon, or shows what pods say: only root and the daemon's own user may do that.
+    /// Whether this changes the daemon, which only root and the daemon's own user may do.
     #[must_use]
     pub const fn is_change(&self) -> bool {
         !matches!(
@@ -187,9 +194,17 @@ impl Request {
                 | Self::Doctor
                 | Self::NeighShow { .. }
                 | Self::Drops
+                | Self::DropHeads { .. }
+                | Self::Capture(_)
                 | Self::FdbHistory { .. }
                 | Self::KeyList
         )
+    }
+
+    /// Whether the answer has octets of pods in it, which only root and the daemon's own user may see.
+    #[must_use]
+    pub const fn shows_traffic(&self) -> bool {
+        matches!(self, Self::Capture(_) | Self::DropHeads { .. })
     }
 }
 
@@ -268,6 +283,9 @@ pub enum Reply {
     /// A capture began.
     #[serde(rename = "weft.capture/1")]
     Capturing(Capturing),
+    /// What was dropped last.
+    #[serde(rename = "weft.drop-heads/1")]
+    DropHeads(DropHeads),
     /// A change was made.
     #[serde(rename = "weft.done/1")]
     Done(Done),

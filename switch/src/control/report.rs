@@ -21,6 +21,7 @@ use crate::counters::{DropReason, Totals};
 
 mod doctor;
 mod gossip;
+mod heads;
 mod metrics;
 mod paths;
 
@@ -209,9 +210,11 @@ impl<D: Devices> Control<D> {
         let networks = || self.config.networks.iter().filter(|n| peer.config.is_on(&n.name));
         let vlan = networks().any(|n| n.vlan == VlanRule::Pass);
         let degraded = self.peer_degraded(peer, now);
+        let name = peer.config.address.to_string();
+        let amounts = self.amounts(&name);
         PeerEntry {
-            name: peer.config.address.to_string(),
-            address: peer.config.address.to_string(),
+            address: name.clone(),
+            name,
             port: peer.vtep.port(),
             format: peer.format,
             kind: PeerKind::Static,
@@ -227,6 +230,8 @@ impl<D: Devices> Control<D> {
             node: None,
             version: None,
             gossip: None,
+            received: amounts.received,
+            sent: amounts.sent,
         }
     }
 

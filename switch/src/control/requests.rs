@@ -29,6 +29,7 @@ impl<D: Devices> Control<D> {
             Request::PortList => Ok(self.port_list()),
             Request::PeerList => Ok(self.peer_list(now)),
             Request::Drops => Ok(self.drops()),
+            Request::DropHeads { reason } => self.drop_heads(&reason, now),
             Request::Metrics => {
                 self.look_for_troubles(now);
                 Ok(self.metrics(now))

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Sender, bounded};
 use encap::neighbor::FrameBuf;
 use encap::{Mtu, PortId, Vni, VtepAddr};
 use fdb::gossip::identity::NodeId;
@@ -19,13 +19,15 @@ use super::sockets::Sockets;
 use super::taps::Taps;
 use super::wanted_offloads;
 use crate::capture::ring::At;
+use crate::clock;
 use crate::control::config::{Config, UnderlayMtu};
 use crate::control::devices::{Devices, OpenPort, PortError, PortSpec, UnderlayPath, Watched};
 use crate::control::protocol::{Capture, Reply};
-use crate::counters::PortTraffic;
+use crate::counters::{DropReason, PortTraffic};
 use crate::datapath::worker::Update;
 use crate::doctor::{Buffer, HostFacts, HostQuestions};
 use crate::gossip;
+use crate::heads::{self, Head};
 use crate::io::link::{Link, Links};
 use crate::io::netns::{Netns, NetnsRef};
 use crate::io::poll::Waker;
@@ -36,6 +38,9 @@ use crate::topology::Topology;
 
 /// How long a worker may take to make room for a new topology; it takes microseconds unless it is stuck.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long all workers together may take to tell what they dropped last.
+const HEADS_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The devices of this host and the workers that use them.
 pub(super) struct HostDevices {
@@ -262,6 +267,19 @@ impl Devices for HostDevices {
             ("udp_gro", gro.to_owned()),
             ("receive_buffer", format!("{} KiB", self.buffer_sizes.0 / 1024)),
         ]
+    }
+
+    fn drop_heads(&mut self, reason: DropReason) -> Vec<Head> {
+        // Each worker answers once, so that there is room for all.
+        let (reply, answers) = bounded(self.workers.len().max(1));
+        for (updates, waker) in &self.workers {
+            let _ = updates.try_send(Update::Heads { reason, reply: reply.clone() });
+            waker.wake();
+        }
+        drop(reply);
+        let until = clock::now() + HEADS_PATIENCE;
+        let all = std::iter::from_fn(|| answers.recv_deadline(until).ok());
+        heads::last(all.flatten().collect())
     }
 
     fn lost_before(&self) -> Vec<(&'static str, u64)> {

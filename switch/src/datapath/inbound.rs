@@ -104,6 +104,7 @@ pub fn handle_message<S: Sink>(
         }
     }
     cx.counters.ledger.received_from_underlay.add(frames);
+    cx.topology.peer(peer).traffic.count_received(cx.worker, message.format, frames, message.len as u64);
 }
 
 struct Arrival<'a, 'c, S> {

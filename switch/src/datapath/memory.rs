@@ -22,7 +22,7 @@ use super::lookup::Lookup;
 use super::outbound::{self, PortState};
 use super::{Context, Sink};
 use crate::batch::{Route, SendBatch};
-use crate::counters::{Direction, DropReason, PaddedCounters, Totals};
+use crate::counters::{Direction, DropReason, PaddedCounters, PeerCounts, Totals};
 use crate::events::{ControlDatagram, WorkerEvent};
 use crate::path::Sources;
 use crate::topology::{NetworkIndex, NetworkView, PeerIndex, PeerView, PortView, Topology};
@@ -355,6 +355,7 @@ impl MemoryWorker {
         let cx = Context {
             topology: &self.topology,
             counters: &self.counters,
+            worker: 0,
             now: self.now,
             source_ports: self.source_ports,
         };
@@ -367,6 +368,7 @@ impl MemoryWorker {
         let cx = Context {
             topology: &self.topology,
             counters: &self.counters,
+            worker: 0,
             now: self.now,
             source_ports: self.source_ports,
         };
@@ -425,6 +427,7 @@ pub fn peer_view(vtep: VtepAddr, format: Format, networks: Vec<NetworkIndex>) ->
         geneve: None,
         via: None,
         activity: Arc::default(),
+        traffic: Arc::new(PeerCounts::new(1)),
         name: vtep.to_string().into(),
         vtep,
         format,

@@ -6,6 +6,7 @@
 //! | [`inbound`] | underlay -> ports: the mirror, pure |
 //! | `too_big` | frames that do not fit the path to their peer: cut, fragmented, or their sender told |
 //! | [`lookup`], [`guard`], [`limit`], [`verdict`] | what the stages ask: the FDB, the port guard, the flood limits |
+//! | `sent` | what leaves, counted for the peer that gets it |
 //! | `neighbor` | ARP and ND of ports: what is told to control, what is answered here |
 //! | [`worker`] | the loop: read, outbound, send; receive, inbound, write; the only module here that does I/O |
 //! | [`memory`] | the worker's twin without devices, for tests and benches |
@@ -20,6 +21,7 @@ pub mod lookup;
 pub mod memory;
 mod neighbor;
 pub mod outbound;
+mod sent;
 mod too_big;
 pub mod verdict;
 pub mod worker;
@@ -41,6 +43,8 @@ pub struct Context<'a> {
     pub topology: &'a Topology,
     /// The ledger.
     pub counters: &'a WorkerCounters,
+    /// The worker's number, under which it counts what is shared with others.
+    pub worker: usize,
     /// The time when the burst was read.
     pub now: Instant,
     /// How many UDP source ports flows are spread over; at least one.

@@ -29,8 +29,9 @@ use super::{Context, Sink};
 use crate::batch::SendBatch;
 use crate::capture::ring::Writer;
 use crate::clock;
-use crate::counters::{PaddedCounters, PaddedPortCounters};
+use crate::counters::{DropReason, PaddedCounters, PaddedPortCounters};
 use crate::events::{ControlDatagram, WorkerEvent};
+use crate::heads::{Head, Heads, Point};
 use crate::io::poll::{self, Poll, Token, Waker};
 use crate::io::sender::Sender;
 use crate::io::tap::{ReadBuffer, Tap};
@@ -91,6 +92,13 @@ pub enum Update {
     },
     /// Somebody captures from now on, until the other end of the ring is gone.
     Capture(Writer),
+    /// What was dropped last for a reason is asked for.
+    Heads {
+        /// The reason.
+        reason: DropReason,
+        /// Where the answer goes; it has room for it.
+        reply: EventSender<Vec<Head>>,
+    },
 }
 
 /// The TAP of a port, and where this worker, and no other, counts what it moves through it.
@@ -195,13 +203,17 @@ impl Worker {
         poll.add(&*parts.waker, WAKER)?;
         let outlet = Outlet {
             counters: Arc::clone(&parts.counters),
+            index: parts.index,
             taps: Arc::default(),
+            topology: Arc::default(),
             batch: SendBatch::new(usize::from(parts.segments)),
             captures: Captures::new(parts.index, Arc::clone(&parts.sockets)),
             sender: Sender::new(SharedSockets(parts.sockets), parts.segments > 0),
             events: parts.events,
             control: parts.control,
             now: clock::now(),
+            point: Point::Port(PortId::new(0)),
+            heads: Heads::default(),
             whole: Vec::with_capacity(outlet::LARGEST),
         };
         let discarded = parts.receivers.iter().map(|(_, receiver)| u64::from(receiver.discarded())).sum();
@@ -332,6 +344,10 @@ impl Worker {
             Update::Topology { topology, taps } => self.go_over_to(topology, taps),
             Update::Announce { vni, except, frame } => self.announce(vni, except, &frame),
             Update::Capture(writer) => self.outlet.captures.begin(writer),
+            Update::Heads { reason, reply } => {
+                // Whoever asked may have given up.
+                let _ = reply.try_send(self.outlet.heads.of(reason));
+            }
         }
     }
 
@@ -363,6 +379,7 @@ impl Worker {
         }
         self.outlet.taps = taps;
         self.outlet.captures.set_topology(&topology);
+        self.outlet.topology = Arc::clone(&topology);
         self.topology = topology;
         self.lookup.clear();
     }
@@ -370,9 +387,11 @@ impl Worker {
     /// Reads a burst from one TAP; returns how many octets there were.
     fn read_port(&mut self, id: PortId) -> usize {
         let Some((state, tap)) = self.ports.get_mut(&id) else { return 0 };
+        self.outlet.point = Point::Port(id);
         let cx = Context {
             topology: &self.topology,
             counters: &self.counters,
+            worker: self.index,
             now: self.outlet.now,
             source_ports: self.source_ports,
         };
@@ -459,6 +478,7 @@ impl Worker {
         let cx = Context {
             topology: &self.topology,
             counters: &self.counters,
+            worker: self.index,
             now: self.outlet.now,
             source_ports: self.source_ports,
         };
@@ -470,6 +490,7 @@ impl Worker {
             self.first_until = self.outlet.now + FIRST_MEMORY;
         }
         for received in received {
+            self.outlet.point = Point::Tunnel(received.from.ip(), *format);
             let message = Message {
                 from: received.from.ip(),
                 format: *format,

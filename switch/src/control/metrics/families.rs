@@ -4,7 +4,8 @@ use prometheus_client::registry::Unit;
 
 use super::{Families, Family, Kind, Sample, Value};
 use crate::control::protocol::{
-    Drops, GossipMetrics, Lost, Metrics, NetworkMetrics, PeerMetrics, PeerState, PortMetrics, PortState,
+    Amount, Drops, GossipMetrics, Lost, Metrics, NetworkMetrics, PeerMetrics, PeerState, PortMetrics,
+    PortState,
 };
 
 /// All metrics of one moment, in the order in which they are written.
@@ -12,7 +13,7 @@ pub(super) fn families(metrics: &Metrics, started_ms: u64) -> Families {
     let mut all = Families::default();
     daemon(&mut all, metrics, started_ms);
     ledger(&mut all, &metrics.ledger);
-    tunnels(&mut all, metrics);
+    tunnels(&mut all, &metrics.peers);
     ports(&mut all, &metrics.ports);
     fdb(&mut all, metrics);
     peers(&mut all, &metrics.peers);
@@ -113,32 +114,43 @@ fn ledger(all: &mut Families, ledger: &Drops) {
     );
 }
 
-fn tunnels(all: &mut Families, metrics: &Metrics) {
-    let tunnels = &metrics.tunnels;
-    let formats = [("vxlan", tunnels.vxlan_received), ("geneve", tunnels.geneve_received)];
+/// All, and the part that is Geneve.
+type Split = fn(&PeerMetrics) -> (Amount, Amount);
+
+fn tunnels(all: &mut Families, peers: &[PeerMetrics]) {
+    let each = |split: Split, value: fn(Amount) -> u64| {
+        peers.iter().flat_map(move |peer| {
+            let (amount, geneve) = split(peer);
+            [("vxlan", amount.without(geneve)), ("geneve", geneve)]
+                .map(|(encap, amount)| labelled([("peer", &*peer.name), ("encap", encap)], value(amount)))
+        })
+    };
+    let received: Split = |peer| (peer.received, peer.geneve_received);
+    let sent: Split = |peer| (peer.sent, peer.geneve_sent);
+    let packets = || Unit::Other("packets".to_owned());
     all.counter(
         "tunnel_receive",
-        Unit::Other("packets".to_owned()),
-        "Frames that came in tunnels.",
-        formats.map(|(encap, amount)| labelled([("encap", encap)], amount.count)),
+        packets(),
+        "Frames that came in tunnels from peers, those that they passed on for others included.",
+        each(received, |amount| amount.count),
     );
     all.counter(
         "tunnel_receive",
         Unit::Bytes,
-        "UDP payload that came to the ports of tunnels.",
-        formats.map(|(encap, amount)| labelled([("encap", encap)], amount.octets)),
+        "UDP payload that peers sent to the ports of tunnels.",
+        each(received, |amount| amount.octets),
     );
     all.counter(
         "tunnel_transmit",
-        Unit::Other("packets".to_owned()),
-        "Datagrams that left in tunnels.",
-        [one(tunnels.sent.count)],
+        packets(),
+        "Frames handed to the kernel for peers, those that they are to pass on included.",
+        each(sent, |amount| amount.count),
     );
     all.counter(
         "tunnel_transmit",
         Unit::Bytes,
-        "UDP payload handed to the kernel for tunnels.",
-        [one(tunnels.sent.octets)],
+        "UDP payload handed to the kernel for peers.",
+        each(sent, |amount| amount.octets),
     );
 }
 

@@ -66,6 +66,12 @@ pub struct Amount {
 }
 
 impl Amount {
+    /// What is left of this without a part of it.
+    #[must_use]
+    pub const fn without(self, part: Self) -> Self {
+        Self { count: self.count.saturating_sub(part.count), octets: self.octets.saturating_sub(part.octets) }
+    }
+
     /// Counts one more of so many octets.
     pub(crate) fn note(&mut self, octets: usize) {
         self.count += 1;
@@ -126,6 +132,18 @@ pub struct PeerMetrics {
     pub path_mtu: Option<u16>,
     /// The names of what is wrong with it.
     pub degraded: Vec<String>,
+    /// From it, in tunnels: frames, and their octets with those of control datagrams.
+    #[serde(default)]
+    pub received: Amount,
+    /// To it, in tunnels, as they were handed to the kernel.
+    #[serde(default)]
+    pub sent: Amount,
+    /// Of what came from it, the part that came as Geneve; the rest is VXLAN.
+    #[serde(default)]
+    pub geneve_received: Amount,
+    /// Of what was sent, likewise.
+    #[serde(default)]
+    pub geneve_sent: Amount,
 }
 
 /// Gossip.

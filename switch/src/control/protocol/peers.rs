@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use encap::{Format, Mtu};
 use serde::{Deserialize, Serialize};
 
+use super::Amount;
 use super::gossip::is_false;
 
 /// A static peer to add.
@@ -72,6 +73,12 @@ pub struct PeerEntry {
     /// Where a member's gossip is heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gossip: Option<SocketAddr>,
+    /// What came from it in tunnels, by this name.
+    #[serde(default)]
+    pub received: Amount,
+    /// What was sent to it in tunnels, by this name.
+    #[serde(default)]
+    pub sent: Amount,
 }
 
 /// How a peer became one.

@@ -33,6 +33,7 @@ fn every_request_survives_the_wire() {
         Request::FdbThaw { mac, network: None },
         Request::NeighShow { network: Some("pods".into()) },
         Request::Drops,
+        Request::DropHeads { reason: "vlan".into() },
         Request::Reload,
         Request::FdbHistory { mac, network: None },
         Request::KeyList,
@@ -128,7 +129,9 @@ fn what_is_not_known_of_the_owner_of_an_address_is_left_out() {
 
 #[test]
 fn only_questions_are_no_changes() {
-    assert!(!Request::Drops.is_change());
+    assert!(!Request::Drops.is_change() && !Request::Drops.shows_traffic());
+    let heads = Request::DropHeads { reason: "vlan".into() };
+    assert!(!heads.is_change() && heads.shows_traffic());
     assert!(!Request::KeyList.is_change());
     assert!(Request::KeyInstall { key: key() }.is_change() && Request::Leave.is_change());
     assert!(!Request::NeighShow { network: None }.is_change());

@@ -68,8 +68,10 @@ impl<D: Devices> Control<D> {
         let item = |(cause, since)| Degraded { cause, since_s: seconds(now, since) };
         degraded.extend(self.path_causes(member).into_iter().map(item));
         let rtt = gossip.link.status().members.get(&node).and_then(|m| m.rtt);
+        let name = member.name(node);
+        let amounts = self.amounts(&name);
         PeerEntry {
-            name: member.name(node),
+            name,
             address: address.map_or_else(|| "-".to_owned(), |ip| ip.to_string()),
             port,
             format,
@@ -86,6 +88,8 @@ impl<D: Devices> Control<D> {
             node: Some(node.to_string()),
             version: member.info.as_ref().map(|info| info.version.clone()),
             gossip: member.gossip,
+            received: amounts.received,
+            sent: amounts.sent,
         }
     }
 

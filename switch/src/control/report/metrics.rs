@@ -124,8 +124,10 @@ impl<D: Devices> Control<D> {
     }
 
     fn static_metrics(&self, peer: &Peer) -> PeerMetrics {
+        let name = peer.config.address.to_string();
+        let amounts = self.amounts(&name);
         PeerMetrics {
-            name: peer.config.address.to_string(),
+            name,
             state: if peer.is_up() { PeerState::Up } else { PeerState::Down },
             rtt_us: None,
             probe_rtt_us: None,
@@ -133,6 +135,10 @@ impl<D: Devices> Control<D> {
             lost_back: Lost::default(),
             path_mtu: peer.path.map(Mtu::get),
             degraded: owned(static_codes(peer).chain(self.fallback_code(peer.vtep.ip()))),
+            received: amounts.received,
+            sent: amounts.sent,
+            geneve_received: amounts.geneve_received,
+            geneve_sent: amounts.geneve_sent,
         }
     }
 
@@ -151,8 +157,10 @@ impl<D: Devices> Control<D> {
         let codes = self.troubles_of(node, now);
         let fallback = member.vtep.and_then(|vtep| self.fallback_code(vtep.ip()));
         let insecure = self.insecure_since().map(|(code, _)| code);
+        let name = member.name(node);
+        let amounts = self.amounts(&name);
         PeerMetrics {
-            name: member.name(node),
+            name,
             state: super::gossip::member_state(member),
             rtt_us: rtt.map(micros),
             probe_rtt_us: probe_rtt.map(micros),
@@ -160,6 +168,28 @@ impl<D: Devices> Control<D> {
             lost_back: lost(|view| view.lost_back),
             path_mtu: self.path_mtu(member).map(Mtu::get),
             degraded: owned(codes.chain(found_codes(member)).chain(fallback).chain(insecure)),
+            received: amounts.received,
+            sent: amounts.sent,
+            geneve_received: amounts.geneve_received,
+            geneve_sent: amounts.geneve_sent,
+        }
+    }
+
+    /// What workers moved between this node and the peer of this name.
+    pub(super) fn amounts(&self, peer: &str) -> Amounts {
+        let traffic = self.traffic_with(peer).read();
+        let amount = |count, octets| Amount { count, octets };
+        Amounts {
+            received: amount(
+                traffic.vxlan_received + traffic.geneve_received,
+                traffic.vxlan_received_octets + traffic.geneve_received_octets,
+            ),
+            sent: amount(
+                traffic.vxlan_sent + traffic.geneve_sent,
+                traffic.vxlan_sent_octets + traffic.geneve_sent_octets,
+            ),
+            geneve_received: amount(traffic.geneve_received, traffic.geneve_received_octets),
+            geneve_sent: amount(traffic.geneve_sent, traffic.geneve_sent_octets),
         }
     }
 
@@ -185,6 +215,14 @@ impl<D: Devices> Control<D> {
         }
         counts
     }
+}
+
+/// What was moved between this node and a peer: all of it, and the part that was Geneve.
+pub(super) struct Amounts {
+    pub(super) received: Amount,
+    pub(super) sent: Amount,
+    geneve_received: Amount,
+    geneve_sent: Amount,
 }
 
 /// What a port that is not up is called.

@@ -1,7 +1,9 @@
 //! What is measured of ports, networks and reloads.
 
+use encap::Format;
+
 use super::*;
-use crate::control::protocol::{Metrics, PortMetrics};
+use crate::control::protocol::{Metrics, PeerAdd, PeerMetrics, PortMetrics};
 use crate::counters::{DropReason, PortTraffic};
 
 fn metrics(lab: &mut Lab) -> Metrics {
@@ -37,6 +39,50 @@ fn a_port_counts_on_with_a_new_device_and_on_another_address_of_the_host() {
 
     let mut lab = lab.moved("10.0.0.77");
     assert_eq!(web(&mut lab).received.count, 8);
+}
+
+fn of_peer(lab: &mut Lab) -> PeerMetrics {
+    metrics(lab).peers.into_iter().find(|peer| peer.name == "10.0.0.9").unwrap()
+}
+
+/// The first worker moves so many frames both ways.
+fn moves(lab: &mut Lab, format: Format, frames: u64) {
+    let topology = lab.topology();
+    let peer = topology.peers.iter().find(|peer| &*peer.name == "10.0.0.9").unwrap();
+    peer.traffic.count_received(0, format, frames, 100 * frames);
+    peer.traffic.count_sent(1, format, 2 * frames, 200 * frames);
+}
+
+#[test]
+fn a_peer_counts_on_in_another_format_by_another_way_and_on_another_address_of_the_host() {
+    let mut lab = Lab::new(BASIC);
+    moves(&mut lab, Format::Vxlan, 5);
+    lab.reload(&format!("{BASIC}format = \"geneve\"\n")).unwrap();
+    moves(&mut lab, Format::Geneve, 3);
+    let counted = of_peer(&mut lab);
+    assert_eq!((counted.received.count, counted.sent.octets), (8, 1600));
+    assert_eq!((counted.geneve_received.octets, counted.geneve_sent.count), (300, 6));
+    let entry = lab.peer("10.0.0.9");
+    assert_eq!((entry.received, entry.sent), (counted.received, counted.sent));
+
+    lab.twin().unreachable.insert([10, 0, 0, 9].into());
+    lab.tick();
+    moves(&mut lab, Format::Geneve, 1);
+    let mut lab = lab.moved("10.0.0.77");
+    assert_eq!(of_peer(&mut lab).received.count, 9);
+}
+
+#[test]
+fn peers_that_are_gone_are_remembered_while_they_are_few() {
+    let mut lab = Lab::new(BASIC);
+    for last in 0..=255 {
+        let address = format!("10.9.0.{last}");
+        let networks = vec!["pods".to_owned()];
+        let add = PeerAdd { address: address.clone(), networks, format: None, port: None };
+        lab.done(Request::PeerAdd(add));
+        lab.done(Request::PeerDel { address });
+        assert!(lab.control.peer_traffic.len() <= 70);
+    }
 }
 
 #[test]

@@ -1,6 +1,9 @@
+use encap::Format;
+
 use super::*;
 use crate::control::protocol::{FdbState, FdbTarget, PeerAdd, PortAdd, PortState};
 use crate::counters::{Direction, DropReason};
+use crate::heads::{Head, Point};
 
 fn port(name: &str, network: &str) -> PortAdd {
     PortAdd {
@@ -201,6 +204,41 @@ fn the_ledger_is_the_sum_of_the_workers() {
     assert_eq!((drops.drops["vlan"].inbound, drops.drops["vlan"].outbound), (0, 3));
     assert_eq!(drops.drops.len(), DropReason::ALL.len());
     assert_eq!(drops.lost_before["udp_overflow"], 3);
+}
+
+#[test]
+fn what_was_dropped_last_is_told_with_the_names_of_ports_and_peers() {
+    let mut lab = Lab::new(BASIC);
+    let (web, at) = (Point::Port(lab.id("web")), lab.now);
+    let underlay = |last| Point::Tunnel([10, 0, 0, last].into(), Format::Geneve);
+    let head = |point, direction| Head::new(at, direction, point, (3, &[0xab; 200]));
+    let heads = vec![
+        head(web, Direction::Outbound),
+        head(underlay(9), Direction::Inbound),
+        head(underlay(77), Direction::Inbound),
+    ];
+    lab.twin().heads.insert(DropReason::Vlan, heads);
+    lab.now += Duration::from_millis(2);
+    let Reply::DropHeads(heads) = lab.ask(Request::DropHeads { reason: "vlan".into() }) else { panic!() };
+    assert_eq!((&*heads.reason, heads.sentence.is_empty()), ("vlan", false));
+    let places: Vec<_> = heads.entries.iter().map(|head| (&*head.at, &*head.direction)).collect();
+    assert_eq!(
+        places,
+        [("port:web", "outbound"), ("peer:10.0.0.9", "inbound"), ("stranger:10.0.0.77", "inbound")]
+    );
+    let [frame, datagram, _] = &heads.entries[..] else { panic!() };
+    assert_eq!((frame.age_us, frame.frames, frame.len, frame.datagram), (2000, 3, 200, None));
+    assert_eq!(frame.octets, "ab".repeat(128));
+    let of = datagram.datagram.unwrap();
+    assert_eq!((of.format, of.peer, of.port), (Format::Geneve, [10, 0, 0, 9].into(), 6081));
+    assert_eq!(of.own, Some([10, 0, 0, 1].into()));
+}
+
+#[test]
+fn a_reason_that_does_not_exist_is_refused_with_one_that_does() {
+    let mut lab = Lab::new(BASIC);
+    let error = lab.refused(Request::DropHeads { reason: "vlna".into() });
+    assert!(error.code == ErrorCode::Usage && error.message.contains("did you mean vlan?"), "{error:?}");
 }
 
 #[test]

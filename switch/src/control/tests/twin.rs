@@ -8,8 +8,9 @@ use fdb::gossip::seal::Mode;
 
 use super::*;
 use crate::control::devices::{OpenPort, PortError, PortSpec, UnderlayPath, Watched};
-use crate::counters::PortTraffic;
+use crate::counters::{DropReason, PortTraffic};
 use crate::doctor::{HostFacts, HostQuestions};
+use crate::heads::Head;
 use crate::io::netns::NetnsRef;
 use crate::path::{self, View};
 
@@ -54,6 +55,8 @@ pub(super) struct Twin {
     pub(super) questions: Option<HostQuestions>,
     /// What the host says.
     pub(super) host: HostFacts,
+    /// What was dropped last.
+    pub(super) heads: BTreeMap<DropReason, Vec<Head>>,
 }
 
 impl Default for Twin {
@@ -79,6 +82,7 @@ impl Default for Twin {
             views: BTreeMap::new(),
             questions: None,
             host: HostFacts::default(),
+            heads: BTreeMap::new(),
         }
     }
 }
@@ -182,6 +186,10 @@ impl Devices for Twin {
 
     fn offloads(&self) -> Vec<(&'static str, String)> {
         vec![("udp_segment", "128".to_owned())]
+    }
+
+    fn drop_heads(&mut self, reason: DropReason) -> Vec<Head> {
+        self.heads.get(&reason).cloned().unwrap_or_default()
     }
 
     fn lost_before(&self) -> Vec<(&'static str, u64)> {

@@ -347,7 +347,7 @@ fn a_port_that_is_gone_sends_nothing() {
     let lab = Lab::with_remote();
     let (topology, counters) = (lab.worker.topology(), Arc::new(PaddedCounters::default()));
     let mut port = PortState::new(PortId::new(99), &topology.ports[&lab.port], lab.worker.now);
-    let cx = Context { topology, counters: &counters, now: lab.worker.now, source_ports: 1 };
+    let cx = Context { topology, counters: &counters, worker: 0, now: lab.worker.now, source_ports: 1 };
     let mut sink = MemorySink::new(Arc::clone(&counters), 1);
     let (vnet, mut frame) = (VnetHeader::default(), frame_to(mac(2)));
     handle_frame(

@@ -14,11 +14,13 @@ use super::Attached;
 use super::captures::Captures;
 use crate::batch::{Route, SendBatch};
 use crate::counters::{Direction, DropReason, PaddedCounters};
-use crate::datapath::Sink;
+use crate::datapath::{Sink, sent};
 use crate::events::{ControlDatagram, WorkerEvent};
+use crate::heads::{Head, Heads, Point};
 use crate::io::sender::Sender;
 use crate::io::tap::Tap;
 use crate::io::udp::SharedSockets;
+use crate::topology::Topology;
 
 /// The most octets of a run: an IP packet behind an Ethernet header with two tags.
 pub(super) const LARGEST: usize = 65_535 + 22;
@@ -26,6 +28,9 @@ pub(super) const LARGEST: usize = 65_535 + 22;
 /// Where frames leave a worker: TAPs, the send batch, and the events for control.
 pub(super) struct Outlet {
     pub(super) counters: Arc<PaddedCounters>,
+    /// The worker's number.
+    pub(super) index: usize,
+    pub(super) topology: Arc<Topology>,
     pub(super) taps: Arc<HashMap<PortId, Attached>>,
     pub(super) batch: SendBatch,
     pub(super) sender: Sender<SharedSockets>,
@@ -33,6 +38,10 @@ pub(super) struct Outlet {
     pub(super) control: Option<EventSender<ControlDatagram>>,
     pub(super) now: Instant,
     pub(super) captures: Captures,
+    /// Where frames come from at the moment, or where they were when they could not leave.
+    pub(super) point: Point,
+    /// What was dropped last.
+    pub(super) heads: Heads,
     /// Where a run that was dropped is put together.
     pub(super) whole: Vec<u8>,
 }
@@ -44,6 +53,7 @@ impl Outlet {
             return;
         }
         self.counters.tunnels.sent_octets.add(self.batch.octets() as u64);
+        sent::count(&self.topology, self.index, &self.batch, bodies);
         let report = self.sender.send(&self.batch, bodies, self.now);
         if self.captures.is_on() {
             self.captures.left(&self.batch, bodies, &report.refused);
@@ -51,9 +61,12 @@ impl Outlet {
         self.batch.clear();
         self.counters.ledger.delivered_to_underlay.add(report.sent);
         self.counters.batching.udp_sends.add(report.messages);
+        let from = self.point;
         for refused in report.refused {
+            self.point = Point::Tunnel(refused.to.ip(), tunnel::format_of(&refused.first));
             self.dropped(DropReason::SendError, Direction::Outbound, refused.datagrams, &refused.first);
         }
+        self.point = from;
         self.counters.notices.send_retried.add(report.retried);
         self.counters.notices.icmp_errors.add(report.icmp_errors);
         for returned in report.too_big {
@@ -107,6 +120,7 @@ impl Outlet {
     /// Takes note of a run that its port did not take.
     #[cold]
     fn run_dropped(&mut self, reason: DropReason, run: &Write, buffer: &[u8]) {
+        self.point = Point::Port(PortId::new(run.target()));
         let mut whole = std::mem::take(&mut self.whole);
         whole.clear();
         whole.extend_from_slice(run.head());
@@ -143,10 +157,14 @@ impl Sink for Outlet {
     }
 
     fn deliver(&mut self, port: PortId, vnet: &VnetHeader, frame: &[u8], frames: u64) {
-        match self.write(port, (frames, frame.len()), |tap| tap.write(vnet, frame)) {
-            Ok(()) => self.counters.count_delivery(frames),
-            Err(reason) => return self.dropped(reason, Direction::Outbound, frames, frame),
+        if let Err(reason) = self.write(port, (frames, frame.len()), |tap| tap.write(vnet, frame)) {
+            // Several ports may get the frame, and then peers: what they drop came from where it came from.
+            let from = std::mem::replace(&mut self.point, Point::Port(port));
+            self.dropped(reason, Direction::Outbound, frames, frame);
+            self.point = from;
+            return;
         }
+        self.counters.count_delivery(frames);
         if self.captures.is_on() {
             self.captures.delivers(port, frame);
         }
@@ -172,11 +190,12 @@ impl Sink for Outlet {
     }
 
     #[cold]
-    fn dropped(&mut self, reason: DropReason, direction: Direction, frames: u64, _octets: &[u8]) {
+    fn dropped(&mut self, reason: DropReason, direction: Direction, frames: u64, octets: &[u8]) {
         self.counters.count_drop(reason, direction, frames);
         if self.captures.is_on() {
             self.captures.drops(reason, direction);
         }
+        self.heads.note(reason, Head::new(self.now, direction, self.point, (frames, octets)));
     }
 
     fn control(&mut self, datagram: ControlDatagram) {

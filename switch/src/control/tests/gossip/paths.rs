@@ -41,6 +41,7 @@ fn view(lab: &mut Lab, name: &str) -> Arc<crate::topology::PeerView> {
     Arc::new(crate::topology::PeerView {
         name: peer.name.clone(),
         activity: Arc::clone(&peer.activity),
+        traffic: Arc::clone(&peer.traffic),
         networks: peer.networks.clone(),
         ..*peer
     })

@@ -1,0 +1,95 @@
+use encap::{Format, Vni, tunnel};
+use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+
+use super::*;
+
+fn frame() -> Vec<u8> {
+    [&[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x88, 0xb5][..], &[0; 46]].concat()
+}
+
+fn head(at: &str, octets: &[u8], datagram: Option<DatagramHead>) -> DropHead {
+    DropHead {
+        age_us: 3_500_000,
+        direction: "inbound".to_owned(),
+        at: at.to_owned(),
+        datagram,
+        frames: 2,
+        len: octets.len() as u64,
+        octets: octets.iter().map(|octet| format!("{octet:02x}")).collect(),
+    }
+}
+
+fn of_peer() -> DropHead {
+    let (peer, own) = ([10, 0, 0, 2].into(), Some([10, 0, 0, 1].into()));
+    let datagram = DatagramHead { format: Format::Vxlan, peer, own, port: 4789 };
+    let octets = [&tunnel::encode(Format::Vxlan, Vni::new(100).unwrap())[..], &frame()].concat();
+    head("peer:node-b", &octets, Some(datagram))
+}
+
+fn heads(reason: &str, entries: Vec<DropHead>) -> DropHeads {
+    DropHeads { reason: reason.to_owned(), sentence: "Why.".to_owned(), entries }
+}
+
+#[test]
+fn each_is_a_line_with_its_place_and_headers() {
+    let text = render(&heads("vlan", vec![head("port:web", &frame(), None), of_peer()]));
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines[0], "vlan: Why.");
+    assert!(lines[3].starts_with("3s   inbound  port:web     2       02:00:00:00:00:01 > "), "{text}");
+    assert!(lines[4].contains("VXLAN, vni 100: 02:00:00:00:00:01 > "), "{text}");
+    assert!(render(&heads("vlan", vec![])).contains("Nothing was dropped for vlan"));
+}
+
+/// The packets of a file: interface, length on the wire, octets, and what is behind.
+fn packets(file: &[u8]) -> Vec<(u32, u32, Vec<u8>, Vec<u8>)> {
+    let word = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
+    let (mut at, mut all) = (0, Vec::new());
+    while at < file.len() {
+        let len = word(at + 4) as usize;
+        if word(at) == 6 {
+            let end = at + 28 + word(at + 20) as usize;
+            let octets = file[at + 28..end].to_vec();
+            all.push((word(at + 8), word(at + 24), octets, file[end..at + len].to_vec()));
+        }
+        at += len;
+    }
+    all
+}
+
+fn contains(octets: &[u8], text: &str) -> bool {
+    octets.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+#[test]
+fn a_file_has_an_interface_for_each_place_and_headers_before_datagrams() {
+    let mut file = Vec::new();
+    let entries = vec![head("port:web", &frame(), None), of_peer(), head("port:web", &frame(), None)];
+    write(&heads("vlan", entries), Duration::from_secs(1000), &mut file).unwrap();
+    let packets = packets(&file);
+    let places: Vec<_> = packets.iter().map(|(interface, len, ..)| (*interface, *len)).collect();
+    assert_eq!(places, [(0, 60), (1, 14 + 20 + 8 + 8 + 60), (0, 60)]);
+    assert!(contains(&file, "port:web") && contains(&file, "peer:node-b"));
+    let (_, _, datagram, options) = &packets[1];
+    assert!(contains(options, "dropped, frames: 2, reason: vlan: Why."));
+    let outer = SlicedPacket::from_ethernet(datagram).unwrap();
+    let Some(NetSlice::Ipv4(ip)) = &outer.net else { panic!("{outer:?}") };
+    assert_eq!(ip.header().source_addr().octets(), [10, 0, 0, 2]);
+    let Some(TransportSlice::Udp(udp)) = &outer.transport else { panic!("{outer:?}") };
+    assert_eq!(udp.destination_port(), 4789);
+}
+
+#[test]
+fn what_could_not_be_sent_was_on_its_way_to_the_peer() {
+    let mut file = Vec::new();
+    write(&heads("send_error", vec![of_peer()]), Duration::from_secs(1000), &mut file).unwrap();
+    let (_, _, datagram, _) = &packets(&file)[0];
+    let outer = SlicedPacket::from_ethernet(datagram).unwrap();
+    let Some(NetSlice::Ipv4(ip)) = &outer.net else { panic!("{outer:?}") };
+    assert_eq!(ip.header().destination_addr().octets(), [10, 0, 0, 2]);
+}
+
+#[test]
+fn digits_that_are_none_end_the_octets() {
+    let broken = DropHead { octets: "0102zz03".to_owned(), ..head("port:web", &[], None) };
+    assert_eq!(octets(&broken), [1, 2]);
+}

@@ -271,6 +271,7 @@ fn the_capabilities_of_the_unit_are_enough() {
     let added = node.cli(&["port", "add", "three", "--network", "pods", "--netns", &later.path()]);
     assert!(added.ok(), "{}", added.err);
     wait::until(wait::secs(5), "the third port", || node.port_state("three") == "up");
+    node.ledger_balanced();
     node.stop();
     scene.lab.underlay_saw_only_hosts();
 }
@@ -316,6 +317,7 @@ fn a_user_with_the_capabilities_of_the_unit_is_enough_too() {
         wait::until(wait::secs(5), "the port", || node.port_state(port) == "up");
     }
     assert_pings(&scene.by_file, pod_v4(2));
+    node.ledger_balanced();
     node.stop();
 }
 
@@ -367,6 +369,7 @@ fn the_system_call_filter_of_the_unit_lets_through_all_that_the_daemon_calls() {
         assert!(node.cli(words).ok(), "{words:?}");
     }
     let pid = node.pid().to_string();
+    node.ledger_balanced();
     node.stop();
     let read = || std::fs::read_to_string(&trace).expect("the trace");
     wait::until(wait::secs(5), "the end of the trace", || {

@@ -121,8 +121,11 @@ fn tunnels(all: &mut Families, peers: &[PeerMetrics]) {
     let each = |split: Split, value: fn(Amount) -> u64| {
         peers.iter().flat_map(move |peer| {
             let (amount, geneve) = split(peer);
-            [("vxlan", amount.without(geneve)), ("geneve", geneve)]
-                .map(|(encap, amount)| labelled([("peer", &*peer.name), ("encap", encap)], value(amount)))
+            let formats = [("vxlan", amount.without(geneve)), ("geneve", geneve)].into_iter();
+            // Most peers are sent one format only, and there may be hundreds.
+            formats.filter(|(_, amount)| *amount != Amount::default()).map(move |(encap, amount)| {
+                labelled([("peer", &*peer.name), ("encap", encap)], value(amount))
+            })
         })
     };
     let received: Split = |peer| (peer.received, peer.geneve_received);

@@ -140,6 +140,10 @@ fn a_scrape_of_five_hundred_peers_takes_less_than_20_ms_and_1_mib() {
     let watching = lab.twin().watching.clone().unwrap();
     let views = watching.1.iter().map(|watched| (watched.target.node, long_view(watched, now)));
     lab.twin().views = views.collect();
+    for peer in &lab.topology().peers {
+        peer.traffic.count_received(0, Format::Vxlan, 123_456_789, 123_456_789_012);
+        peer.traffic.count_sent(1, Format::Vxlan, 123_456_789, 123_456_789_012);
+    }
 
     let mut times = Vec::new();
     let mut octets = 0;
@@ -149,6 +153,7 @@ fn a_scrape_of_five_hundred_peers_takes_less_than_20_ms_and_1_mib() {
         octets = encode(&metrics, 1_700_000_000_123, style).unwrap().len().max(octets);
         times.push(crate::clock::now() - start);
         assert_eq!(metrics.peers.len(), 501);
+        assert!(metrics.peers.iter().all(|peer| peer.sent.count == 123_456_789));
         assert!(metrics.peers[7].degraded.len() >= 6, "{:?}", metrics.peers[7]);
     }
     times.sort_unstable();

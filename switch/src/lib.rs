@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod events;
 pub mod gossip;
 pub mod io;
+pub mod log;
 pub mod path;
 mod sys;
 pub mod topology;

@@ -18,6 +18,7 @@ use super::protocol::{DegradedSubject, ErrorReply, Health, Reply, Request, Statu
 use super::reload::{Kept, Reloads};
 use super::report::seconds;
 use crate::counters::PortTraffic;
+use crate::log::Settings;
 
 /// What one [`Control`] leaves to the next: the ports as they are, what the command line added, what was counted. What was
 /// learned is learned again.
@@ -34,6 +35,7 @@ pub struct Carried {
     /// Gossip that said goodbye because somebody wanted it to: it stays so.
     pub(super) left: Option<Gossip>,
     pub(super) history: History,
+    pub(super) log_set: Settings,
     pub(super) counted: Counters,
     pub(super) traffic: BTreeMap<String, PortTraffic>,
     pub(super) reloads: Reloads,
@@ -54,6 +56,7 @@ impl Carried {
             link_mtu: None,
             left: None,
             history: History::new(now),
+            log_set: Settings::default(),
             counted: Counters::default(),
             traffic: BTreeMap::new(),
             reloads: Reloads::new(now),
@@ -117,6 +120,7 @@ impl<D: Devices> Control<D> {
             link_mtu: self.link_mtu,
             left: self.gossip.take_if(|gossip| gossip.left),
             history: std::mem::replace(&mut self.history, History::new(now)),
+            log_set: self.log_set.clone(),
             counted: self.table.counters(),
             traffic: std::mem::take(&mut self.traffic),
             reloads: self.reloads,

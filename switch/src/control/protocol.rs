@@ -14,6 +14,7 @@ pub use self::doctor::{Doctor, Fixed, MatrixEntry};
 pub use self::gossip::{
     FdbEvent, FdbHistory, FdbHistoryEntry, GossipStatus, KeyEntry, Keys, SecretKey, SecretKeyError,
 };
+pub use self::log::{LogLevel, LogLevels, LogSource};
 pub use self::metrics::{
     Amount, GossipMetrics, GossipTraffic, LastReload, Metrics, NetworkMetrics, PeerMetrics, PortMetrics,
     Ready, Tunnels,
@@ -25,6 +26,7 @@ use crate::io::netns::NetnsRef;
 
 mod doctor;
 mod gossip;
+mod log;
 mod metrics;
 mod path;
 mod peers;
@@ -155,6 +157,15 @@ pub enum Request {
         /// The key's id.
         id: String,
     },
+    /// What is logged: [`LogLevels`].
+    LogShow,
+    /// Changes what is logged, until the daemon ends.
+    LogSet {
+        /// A part of weft, or `all`.
+        target: String,
+        /// A level, or `default`.
+        level: String,
+    },
     /// Says goodbye to the other nodes; ports and static peers stay.
     Leave,
     /// Forgets a member that is down.
@@ -184,6 +195,7 @@ impl Request {
                 | Self::Drops
                 | Self::FdbHistory { .. }
                 | Self::KeyList
+                | Self::LogShow
         )
     }
 }
@@ -272,6 +284,9 @@ pub enum Reply {
     /// The keys of gossip.
     #[serde(rename = "weft.key-list/1")]
     Keys(Keys),
+    /// What is logged.
+    #[serde(rename = "weft.log/1")]
+    Log(LogLevels),
 }
 
 impl Reply {

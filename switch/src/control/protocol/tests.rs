@@ -39,6 +39,8 @@ fn every_request_survives_the_wire() {
         Request::KeyInstall { key: key() },
         Request::KeyUse { id: "5d1c07aa".into() },
         Request::KeyRemove { id: "5d1c07aa".into() },
+        Request::LogShow,
+        Request::LogSet { target: "gossip".into(), level: "debug".into() },
         Request::Leave,
         Request::Forget { node: "node-c".into() },
     ];
@@ -130,6 +132,8 @@ fn what_is_not_known_of_the_owner_of_an_address_is_left_out() {
 fn only_questions_are_no_changes() {
     assert!(!Request::Drops.is_change());
     assert!(!Request::KeyList.is_change());
+    let log_set = Request::LogSet { target: "all".into(), level: "off".into() };
+    assert!(log_set.is_change() && !Request::LogShow.is_change());
     assert!(Request::KeyInstall { key: key() }.is_change() && Request::Leave.is_change());
     assert!(!Request::NeighShow { network: None }.is_change());
     assert!(Request::Reload.is_change());

@@ -154,7 +154,7 @@ fn the_doctor_knows_neither_devices_nor_the_clock_nor_who_asks() {
 #[test]
 fn the_log_knows_neither_devices_nor_the_clock_nor_who_says_something() {
     for module in ["io", "sys", "control", "datapath", "gossip", "path", "clock", "daemon", "cli"] {
-        never("switch/src/log", module, &["switch/src/log/tests"]);
+        never("switch/src/log", module, &["switch/src/log/tests", "switch/src/log/limit/tests"]);
     }
 }
 

@@ -191,7 +191,9 @@ fn a_report_says_all_and_no_secret() {
     assert!(text(&files, "host/sysctl.txt").contains("net.core.rmem_max = "));
     assert!(text(&files, "process/status").contains("weft"));
     let places = having(&files, b"02:00:00:00:32:01");
-    assert!(["daemon/ports.json", "daemon/fdb.json", "config/weft.toml"].iter().all(|name| places.contains(name)));
+    assert!(
+        ["daemon/ports.json", "daemon/fdb.json", "config/weft.toml"].iter().all(|name| places.contains(name))
+    );
 
     let again = make(&archive, &[]);
     assert!(again.code == 1 && again.err.contains("exists and is not overwritten"), "{}", again.err);
@@ -233,7 +235,7 @@ fn without_a_daemon_there_is_what_can_be_had() {
     let manifest = text(&files, "MANIFEST");
     let (_, missing) = manifest.split_once("\nNOT HERE\n").expect("what is not here");
     for (name, why) in [
-        ("daemon/status.json", "no daemon"),
+        ("daemon/metrics.json, daemon/doctor.json", "no daemon"),
         ("config/weft.toml", "cannot read /nonexistent"),
         ("process", "no daemon"),
     ] {

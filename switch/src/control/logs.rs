@@ -35,7 +35,11 @@ impl<D: Devices> Control<D> {
     pub(super) fn log_set(&mut self, target: &str, level: &str) -> Result<Reply, ErrorReply> {
         let unknown = |_| no_such("log target", target, targets().into_iter(), "weft log show");
         let to: Target = target.parse().map_err(unknown)?;
-        let wanted = if level == DEFAULT { None } else { Some(Settings::level(level).map_err(|error| refused(&error))?) };
+        let wanted = if level == DEFAULT {
+            None
+        } else {
+            Some(Settings::level(level).map_err(|error| refused(&error))?)
+        };
         self.log_set.set(to, wanted);
         say!(LogSet, part = target, to = level, "what is logged was changed by `weft log set`");
         let until = "until weft ends, or `weft log set";

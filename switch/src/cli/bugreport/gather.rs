@@ -83,7 +83,9 @@ fn daemon(report: &mut Report, global: &Global) -> Result<(), ClientError> {
                 add_json(report, &file, &(how + &more), &reply);
             }
             Err(error) => {
-                report.lacks(&file, error.to_string());
+                let all = questions().map(|(name, ..)| format!("daemon/{name}.json"));
+                let from = all.iter().position(|of| *of == file).unwrap_or(0);
+                report.lacks(&all[from..].join(", "), error.to_string());
                 return Err(error);
             }
         }

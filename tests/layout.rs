@@ -152,6 +152,13 @@ fn the_doctor_knows_neither_devices_nor_the_clock_nor_who_asks() {
 }
 
 #[test]
+fn the_log_knows_neither_devices_nor_the_clock_nor_who_says_something() {
+    for module in ["io", "sys", "control", "datapath", "gossip", "path", "clock", "daemon", "cli"] {
+        never("switch/src/log", module, &["switch/src/log/tests", "switch/src/log/limit/tests"]);
+    }
+}
+
+#[test]
 fn crates_depend_one_way() {
     let depends = |krate: &str, on: &str| {
         let path = format!("{}/../{krate}/Cargo.toml", env!("CARGO_MANIFEST_DIR"));

@@ -5,7 +5,6 @@
 //! 3. Control runs on this thread: requests of the API, events of workers, signals, and a tick each half second.
 //! 4. At the end ports are let go, then the workers stop, then the devices close.
 
-use std::io::IsTerminal;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,17 +18,17 @@ use fdb::{Limits, Shared, Table};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tracing_subscriber::EnvFilter;
 
 use self::addresses::{Addresses, underlay_addresses};
 use self::devices::HostDevices;
 use self::gossip::{Prepared, Running};
+use self::log::Log;
 use self::opening::Opened;
 use self::paths::Paths;
 use self::taps::Taps;
 use crate::clock;
 use crate::control::api::{self, Api, Call};
-use crate::control::config::{ApiConfig, Config, LogConfig, LogFormat, Poll, Workers};
+use crate::control::config::{ApiConfig, Config, Poll, Workers};
 use crate::control::http::Http;
 use crate::control::protocol::{Reply, Request};
 use crate::control::{Carried, Control, Setup};
@@ -40,12 +39,14 @@ use crate::io::link::Changes;
 use crate::io::poll::{Waker, may_run_first};
 use crate::io::tap;
 use crate::io::udp::SendSockets;
+use crate::log::say;
 
 mod addresses;
 mod captures;
 mod devices;
 mod doctor;
 mod gossip;
+mod log;
 mod opening;
 mod paths;
 mod sockets;
@@ -59,7 +60,6 @@ const EVENTS: usize = 4096;
 const UPDATES: usize = 64;
 
 type WorkerThread = JoinHandle<std::io::Result<()>>;
-type LogHandle = tracing_subscriber::reload::Handle<EnvFilter, tracing_subscriber::Registry>;
 
 /// Runs the daemon until SIGTERM or SIGINT.
 ///
@@ -67,7 +67,7 @@ type LogHandle = tracing_subscriber::reload::Handle<EnvFilter, tracing_subscribe
 ///
 /// What kept it from starting, or from going on, with the next step for a person.
 pub(crate) fn run(config: Config, path: &Path) -> Result<()> {
-    let log = start_log(&config.log)?;
+    let log = Log::start(&config.log)?;
     // Before anything is touched.
     underlay_addresses(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -111,7 +111,7 @@ fn start_http(runtime: &Runtime, config: &ApiConfig, calls: &mpsc::Sender<Call>)
         Ok(Some(http)) => drop(runtime.spawn(http.serve(calls.clone()))),
         Ok(None) => {}
         Err(error) => {
-            tracing::warn!(event = "http_unavailable", "nobody can ask over HTTP: {error}");
+            say!(HttpUnavailable, "nobody can ask over HTTP: {error}");
             return config.http.is_given().then(|| error.to_string());
         }
     }
@@ -126,7 +126,7 @@ struct Host<'a> {
     /// Why nobody can ask over HTTP, though somebody wanted it.
     http_refused: Option<String>,
     signals: Signals,
-    log: &'a LogHandle,
+    log: &'a Log,
     /// In use, or in use before.
     addresses: Addresses,
     /// Those that no [`Control`] uses at present.
@@ -144,25 +144,6 @@ enum End {
     /// The host has another underlay address, so that all sockets are opened anew. The ports stay as they are, and what the
     /// command line added.
     Moved(Box<Carried>),
-}
-
-fn start_log(config: &LogConfig) -> Result<LogHandle> {
-    use tracing_subscriber::prelude::*;
-    let filter = EnvFilter::try_new(&config.level).context("[log] level")?;
-    let (filter, handle) = tracing_subscriber::reload::Layer::new(filter);
-    let json = match config.format {
-        LogFormat::Auto => !std::io::stderr().is_terminal(),
-        LogFormat::Text => false,
-        LogFormat::Json => true,
-    };
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
-    let registry = tracing_subscriber::registry().with(filter);
-    if json {
-        registry.with(layer.json().flatten_event(true)).init();
-    } else {
-        registry.with(layer.with_ansi(std::io::stderr().is_terminal())).init();
-    }
-    Ok(handle)
 }
 
 /// The moving parts that exist before control does.
@@ -292,7 +273,7 @@ impl Host<'_> {
         let first = self.addresses.in_use().is_empty();
         let opened = if first { Some(self.open(&carried)?) } else { self.open_again(&carried).await };
         let Some(opened) = opened else {
-            tracing::info!(event = "stopping", "weft ends");
+            say!(Stopping, "weft ends");
             self.taps.close_all(config.node.keep_ports);
             return Ok(End::Stopped);
         };
@@ -319,7 +300,7 @@ impl Host<'_> {
             say_started(&mut control);
         } else {
             let addresses = self.addresses.in_use();
-            tracing::info!(event = "address_followed", ?addresses, "weft is up on another underlay address");
+            say!(AddressFollowed, ?addresses, "weft is up on another underlay address");
         }
         let moved = self.serve(&mut control, (events, gossip.as_ref()), &workers).await?;
         self.end(control, moved, gossip, workers)
@@ -334,13 +315,13 @@ impl Host<'_> {
         workers: Vec<WorkerThread>,
     ) -> Result<End> {
         if moved {
-            tracing::warn!(
-                event = "address_changed",
+            say!(
+                AddressChanged,
                 was = ?self.addresses.in_use(),
                 "this host has another underlay address: sockets are opened anew and other nodes told; pods keep theirs"
             );
         } else {
-            tracing::info!(event = "stopping", "weft ends");
+            say!(Stopping, "weft ends");
         }
         // First, so that nobody sends here any more when the ports go.
         let left = gossip.map_or(Ok(()), Running::end);
@@ -393,7 +374,7 @@ impl Host<'_> {
                 }
                 () = &mut serving => {}
             }
-            follow_log(self.log, &control.config().log);
+            self.log.follow(&control.log_levels(), clock::now());
             let paths_failed = control.devices_mut().paths_failed();
             if workers.iter().any(JoinHandle::is_finished) || gossip_failed(gossip) || paths_failed {
                 return Ok(false);
@@ -465,14 +446,14 @@ fn say_started(control: &mut Control<HostDevices>) {
     let taken_over = control.devices_mut().taps().taken_over();
     if taken_over > 0 {
         let taps = if taken_over == 1 { "TAP that was" } else { "TAPs that were" };
-        tracing::info!(
-            event = "taken_over",
+        say!(
+            TakenOver,
             taps = taken_over,
             "took over {taken_over} {taps} there already, with addresses and routes; MAC addresses are learned again"
         );
     }
     let node = &control.config().node.name;
-    tracing::info!(event = "started", node, version = env!("CARGO_PKG_VERSION"), "weft is up");
+    say!(Started, node, version = env!("CARGO_PKG_VERSION"), "weft is up");
 }
 
 /// Waits for the workers; one that ended by itself is the error.
@@ -497,18 +478,6 @@ fn forward(events: crossbeam_channel::Receiver<WorkerEvent>) -> Result<mpsc::Rec
         }
     })?;
     Ok(receiver)
-}
-
-/// The log level is the one part of `[log]` that can change while it is written.
-fn follow_log(log: &LogHandle, config: &LogConfig) {
-    let wanted = EnvFilter::try_new(&config.level);
-    let current = log.with_current(ToString::to_string);
-    if let (Ok(wanted), Ok(current)) = (wanted, current)
-        && wanted.to_string() != current
-    {
-        // The subscriber lives as long as the process.
-        let _ = log.reload(wanted);
-    }
 }
 
 /// What ports ask of their TAPs.

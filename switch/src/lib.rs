@@ -15,6 +15,7 @@ pub mod events;
 pub mod gossip;
 pub mod heads;
 pub mod io;
+pub mod log;
 pub mod path;
 mod sys;
 pub mod topology;

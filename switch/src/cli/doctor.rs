@@ -1,6 +1,6 @@
 //! `weft doctor`: what is wrong, and what mends it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -49,7 +49,9 @@ pub(super) fn run(global: &Global, args: &DoctorArgs) -> Outcome {
             complain(is_failure(&reply).map_or(misfit(), |error| error.message.as_str()));
             return Outcome::Failed;
         }
-        Err(ClientError::Missing(_) | ClientError::Refused(_)) => (without_daemon(global, args), false),
+        Err(ClientError::Missing(_) | ClientError::Refused(_)) => {
+            (without_daemon(global, &args.config), false)
+        }
         Err(error) => return unreachable(&error),
     };
     if args.fix {
@@ -66,7 +68,8 @@ pub(super) fn run(global: &Global, args: &DoctorArgs) -> Outcome {
     }
 }
 
-fn examine(global: &Global) -> Result<Reply, ClientError> {
+/// Has the daemon look, and asks what it saw.
+pub(super) fn examine(global: &Global) -> Result<Reply, ClientError> {
     let begun = fetch(global, &Request::Examine)?;
     if !matches!(begun, Reply::Done(_)) {
         return Ok(begun);
@@ -76,9 +79,9 @@ fn examine(global: &Global) -> Result<Reply, ClientError> {
 }
 
 /// What can be said without a daemon.
-fn without_daemon(global: &Global, args: &DoctorArgs) -> Doctor {
+pub(super) fn without_daemon(global: &Global, config: &Path) -> Doctor {
     let start = StartFacts { socket: global.socket.display().to_string(), ..StartFacts::default() };
-    let (node, facts) = match Config::load(&args.config) {
+    let (node, facts) = match Config::load(config) {
         Err(error) => {
             let start = StartFacts { config: Some(error.to_string()), ..start };
             (String::new(), Facts { start: Some(start), ..Facts::default() })

@@ -15,6 +15,7 @@ use serde::Serialize;
 use self::client::{Client, ClientError};
 use crate::control::protocol::{ErrorCode, ErrorReply, Reply, Request};
 
+mod bugreport;
 mod capture;
 mod client;
 mod completions;
@@ -26,6 +27,7 @@ mod fdb;
 mod forget;
 mod key;
 mod leave;
+mod log;
 mod man;
 mod neigh;
 mod network;
@@ -45,7 +47,7 @@ mod watch;
     name = "weft",
     version,
     max_term_width = 80,
-    after_help = "Every command but run, demo, sim, config check, key new, completions and man asks the daemon over its socket.\n\n\
+    after_help = "Every command but run, demo, sim, config check, key new, log events, completions and man asks the daemon over its socket.\n\n\
                   Examples:\n  weft demo                               see it at work on this machine\n  \
                   weft config check /etc/weft/weft.toml   is the file right?\n  \
                   weft run                                the daemon, in the foreground\n  \
@@ -133,6 +135,10 @@ enum Command {
     Drops(drops::DropsArgs),
     /// Capture frames as they come and go, for Wireshark, tcpdump or a person
     Capture(capture::CaptureArgs),
+    /// Show and change what is logged, and list what can be
+    Log(log::LogArgs),
+    /// Put all that is needed to understand a fault into one archive, without secrets
+    Bugreport(bugreport::BugreportArgs),
     /// Make, list and change the keys that seal what nodes tell each other
     Key(key::KeyArgs),
     /// Check a configuration file, without the daemon
@@ -200,6 +206,8 @@ pub fn main() -> ExitCode {
         Command::Neigh(args) => neigh::run(global, args),
         Command::Drops(args) => drops::run(global, &args),
         Command::Capture(args) => capture::run(global, &args),
+        Command::Log(args) => log::run(global, args),
+        Command::Bugreport(args) => bugreport::run(global, &args),
         Command::Key(args) => key::run(global, args),
         Command::Config(args) => config::run(global, &args),
         Command::Reload => reload::run(global),

@@ -4,8 +4,8 @@ use encap::Format;
 use super::*;
 use crate::control::protocol::{
     Amount, DegradedSubject, Doctor, DropCount, Drops, Fdb, FdbEntry, FdbEvent, FdbHistory, FdbHistoryEntry,
-    FdbState, Fixed, GossipStatus, Health, KeyEntry, Keys, MatrixEntry, Neigh, NeighEntry, Networks,
-    PeerEntry, PeerKind, PeerState, Peers, PortEntry, PortState, Ports, Status,
+    FdbState, Fixed, GossipStatus, Health, KeyEntry, Keys, LogLevel, LogLevels, LogSource, MatrixEntry,
+    Neigh, NeighEntry, Networks, PeerEntry, PeerKind, PeerState, Peers, PortEntry, PortState, Ports, Status,
 };
 use crate::counters::DropReason;
 use crate::doctor::{Check, Finding, Fix, Severity};
@@ -127,6 +127,13 @@ fn the_commands_of_the_contract_are_understood() {
         "weft key install --file -",
         "weft key use 5d1c07aa",
         "weft key remove 5d1c07aa",
+        "weft log",
+        "weft log show -j",
+        "weft log set gossip=debug",
+        "weft log events",
+        "weft bugreport",
+        "weft -j bugreport -o a.tar.gz --anonymize --config a.toml",
+        "weft bugreport -o -",
         "weft leave",
         "weft forget node-c",
         "weft fdb history 02:00:00:00:00:01 --network pods",
@@ -164,6 +171,8 @@ fn wrong_arguments_are_usage_errors() {
         "weft status --interval 2",
         "weft peer add 10.0.0.9 --network pods --watch",
         "weft fdb history",
+        "weft log set",
+        "weft log set gossip",
         "weft forget",
         "weft capture -i web",
         "weft capture -C 10",
@@ -465,6 +474,32 @@ fn the_doctor_says_what_is_fine_then_what_is_not_then_what_passes() {
     let text = doctor::render(&found);
     assert!(text.contains("done: sysctl -w net.core.rmem_max=8388608 (was 212992)"), "{text}");
     assert!(!text.contains("would do"), "{text}");
+}
+
+#[test]
+fn what_is_logged_is_a_line_a_part_with_who_says_so() {
+    let entry =
+        |target: &str, level: &str, source| LogLevel { target: target.into(), level: level.into(), source };
+    let entries = vec![
+        entry("gossip", "debug", LogSource::Command),
+        entry("path", "warn", LogSource::Configuration),
+        entry("of a later version", "info", LogSource::Configuration),
+    ];
+    let text = log::render(&LogLevels { level: "warn".into(), entries });
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines[1], "gossip              debug  weft log set  other nodes, and what they tell");
+    assert!(lines[2].contains("warn   [log] level") && lines[3].ends_with("[log] level"), "{text}");
+    lines_within(&text, 100);
+}
+
+#[test]
+fn every_event_of_the_log_is_listed_with_its_level_and_fields() {
+    let text = log::events();
+    for code in crate::log::Code::ALL {
+        assert!(text.contains(&format!("{} (", code.name())) && text.contains(code.meaning()), "{code:?}");
+    }
+    assert!(text.contains("mac_moved (info, control): mac,vni,from,to\n  A MAC address is"), "{text}");
+    assert!(text.contains("stopping (info, control): -\n"), "{text}");
 }
 
 #[test]

@@ -21,6 +21,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::protocol::{ErrorReply, Reply, Request};
+use crate::log::say;
 
 /// The longest request, in octets, its newline included.
 pub const MAX_REQUEST: usize = 1 << 20;
@@ -101,7 +102,7 @@ impl Api {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => stream,
                     Err(error) => {
-                        tracing::warn!(%error, "cannot accept a client; trying again in 100 ms");
+                        say!(ApiAccept, reason = %error, "cannot accept a client; trying again in 100 ms");
                         tokio::time::sleep(Duration::from_millis(100)).await;
                         continue;
                     }
@@ -113,7 +114,7 @@ impl Api {
                     let calls = calls.clone();
                     tokio::spawn(async move {
                         if let Err(error) = Client::new(stream).run(&calls).await {
-                            tracing::debug!(%error, "an API client went away");
+                            say!(ApiClientGone, reason = %error, "an API client went away");
                         }
                         drop(slot);
                     });
@@ -167,7 +168,7 @@ fn refuse(stream: &UnixStream) {
 /// The line of a reply.
 pub(crate) fn encode(reply: &Reply) -> Vec<u8> {
     let mut line = serde_json::to_vec(reply).unwrap_or_else(|error| {
-        tracing::error!(%error, "a reply cannot be written as JSON");
+        say!(ReplyUnwritable, reason = %error, "a reply cannot be written as JSON");
         br#"{"schema":"weft.error/1","code":"failed","message":"the reply cannot be written as JSON"}"#
             .to_vec()
     });

@@ -19,6 +19,7 @@ use super::protocol::{DegradedSubject, ErrorReply, Health, Reply, Request, Statu
 use super::reload::{Kept, Reloads};
 use super::report::seconds;
 use crate::counters::{PeerCounts, PortTraffic};
+use crate::log::Settings;
 
 /// What one [`Control`] leaves to the next: the ports as they are, what the command line added, what was counted. What was
 /// learned is learned again.
@@ -35,6 +36,7 @@ pub struct Carried {
     /// Gossip that said goodbye because somebody wanted it to: it stays so.
     pub(super) left: Option<Gossip>,
     pub(super) history: History,
+    pub(super) log_set: Settings,
     pub(super) counted: Counters,
     pub(super) traffic: BTreeMap<String, PortTraffic>,
     pub(super) peer_traffic: BTreeMap<String, Arc<PeerCounts>>,
@@ -56,6 +58,7 @@ impl Carried {
             link_mtu: None,
             left: None,
             history: History::new(now),
+            log_set: Settings::default(),
             counted: Counters::default(),
             traffic: BTreeMap::new(),
             peer_traffic: BTreeMap::new(),
@@ -120,6 +123,7 @@ impl<D: Devices> Control<D> {
             link_mtu: self.link_mtu,
             left: self.gossip.take_if(|gossip| gossip.left),
             history: std::mem::replace(&mut self.history, History::new(now)),
+            log_set: self.log_set.clone(),
             counted: self.table.counters(),
             traffic: std::mem::take(&mut self.traffic),
             peer_traffic: std::mem::take(&mut self.peer_traffic),

@@ -377,7 +377,7 @@ impl PortConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
     /// `level`: `error`, `warn`, `info`, `debug` or `trace`, or a list of `TARGET=LEVEL`, as
-    /// [`EnvFilter`](tracing_subscriber::EnvFilter) reads it. Default: `"info"`.
+    /// [`Settings`](crate::log::Settings) reads it. Default: `"info"`.
     pub level: String,
     /// `format`: how a line looks. Default: `"auto"`.
     pub format: LogFormat,

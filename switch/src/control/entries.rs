@@ -12,6 +12,7 @@ use super::devices::Devices;
 use super::history::What;
 use super::ports::State;
 use super::protocol::FdbEvent;
+use crate::log::say;
 
 /// Where the command line put an address; the port or peer may come and go meanwhile.
 pub(super) struct StaticAt {
@@ -89,10 +90,10 @@ impl<D: Devices> Control<D> {
         if frozen {
             self.history.note(vni, mac, What { to: Some(to.clone()), mob_seq, ..FdbEvent::Frozen.into() });
         }
-        tracing::info!(event = "mac_moved", %mac, vni = vni.get(), from, to, "a MAC address moved");
+        say!(MacMoved, %mac, vni = vni.get(), from, to, "a MAC address moved");
         if frozen {
-            tracing::warn!(
-                event = "fdb_frozen", %mac, vni = vni.get(), from, at = to,
+            say!(
+                FdbFrozen, %mac, vni = vni.get(), from, at = to,
                 "a MAC address moved too often and stays where it is for 180 s: do two pods use it, or is there a \
                  loop? `weft fdb thaw {mac}` lets it move again"
             );
@@ -156,7 +157,7 @@ impl<D: Devices> Control<D> {
         }
         for ((vni, mac), location) in wanted {
             if let Err(error) = self.table.add_static(vni, mac, location) {
-                tracing::warn!(%mac, %error, "a configured MAC address is not in the FDB");
+                say!(MacRefused, %mac, vni = vni.get(), reason = %error, "a configured MAC address is not in the FDB");
             }
         }
     }

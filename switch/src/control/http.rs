@@ -29,6 +29,7 @@ use super::metrics::{self, Style};
 use super::protocol::{Reply, Request};
 use crate::clock;
 use crate::io::token::{Token, TokenError};
+use crate::log::say;
 
 /// The most connections at a time; others wait until one ends.
 pub const MAX_CONNECTIONS: usize = 32;
@@ -104,7 +105,7 @@ impl Http {
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(event = "http_accept", %error, "cannot accept a client; trying again in 100 ms");
+                    say!(HttpAccept, reason = %error, "cannot accept a client; trying again in 100 ms");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -118,7 +119,7 @@ async fn serve_one(stream: TcpStream, app: Router) {
     builder.timer(TokioTimer::new()).header_read_timeout(TIMEOUT).max_buf_size(MAX_HEAD).keep_alive(false);
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
     if let Ok(Err(error)) = timeout(TIMEOUT + PATIENCE + TIMEOUT, connection).await {
-        tracing::debug!(%error, "an HTTP client went away");
+        say!(HttpClientGone, reason = %error, "an HTTP client went away");
     }
 }
 

@@ -28,6 +28,7 @@ use super::history::{self, What};
 use super::protocol::FdbEvent;
 use super::shared::Shared;
 use crate::gossip::{Link, News};
+use crate::log::say;
 use crate::path::{Path, Site};
 use crate::topology::{Activity, Moved};
 
@@ -242,9 +243,9 @@ impl<D: Devices> Control<D> {
         let Some(gossip) = &mut self.gossip else { return };
         let member = gossip.member(node, now);
         if vtep.is_none() {
-            tracing::warn!(
-                event = "member_unreachable",
-                node = info.name,
+            say!(
+                MemberUnreachable,
+                peer = info.name,
                 "a node has no underlay address of a family of this one's: give both an IPv4 or both an IPv6 address"
             );
         }
@@ -325,8 +326,8 @@ impl<D: Devices> Control<D> {
                 let here = self.describe(here);
                 let (from, to) = (Some(there.clone()), Some(here.clone()));
                 self.history.note(vni, mac, What { from, to, ..FdbEvent::Duplicate.into() });
-                tracing::warn!(
-                    event = "mac_duplicate", %mac, vni = vni.get(), here, there,
+                say!(
+                    MacDuplicate, %mac, vni = vni.get(), here, there,
                     "a MAC address is configured here and at another node: give one of the two another"
                 );
             }
@@ -420,12 +421,12 @@ fn say_state(name: &str, id: &MemberId, event: MemberEvent) {
     let (addr, epoch) = (id.addr(), id.epoch().get());
     match event {
         MemberEvent::Suspect(_) => {
-            tracing::info!(event = "member_suspect", node = name, %addr, "a node does not answer; frames still go to it");
+            say!(MemberSuspect, peer = name, %addr, "a node does not answer; frames still go to it");
         }
         MemberEvent::Down(_) => {
-            tracing::warn!(event = "member_down", node = name, %addr, "a node is down: what lives there is hidden");
+            say!(MemberDown, peer = name, %addr, "a node is down: what lives there is hidden");
         }
-        MemberEvent::Left(_) => tracing::info!(event = "member_left", node = name, %addr, "a node left"),
-        _ => tracing::info!(event = "member_up", node = name, %addr, epoch, "a node is up"),
+        MemberEvent::Left(_) => say!(MemberLeft, peer = name, %addr, "a node left"),
+        _ => say!(MemberUp, peer = name, %addr, epoch, "a node is up"),
     }
 }

@@ -22,6 +22,7 @@
 //! | `neighbors` | who has which IP address |
 //! | `captures` | what a client wants to see of frames |
 //! | `history`, `troubles` | what happened to addresses; what does not work of gossip |
+//! | `logs` | what is logged |
 //! | `build` | all of it as a [`Topology`] |
 //! | `carried` | what goes on when all else is opened anew |
 
@@ -46,6 +47,7 @@ use self::reload::Reloads;
 use self::troubles::Troubles;
 use crate::counters::{PaddedCounters, PeerCounts, PortTraffic};
 use crate::events::WorkerEvent;
+use crate::log::{Settings, say};
 use crate::path::{self, Target};
 use crate::topology::Topology;
 
@@ -58,6 +60,7 @@ pub mod devices;
 mod entries;
 mod history;
 pub mod http;
+mod logs;
 mod members;
 mod metrics;
 mod mtu;
@@ -140,6 +143,8 @@ pub struct Control<D> {
     /// Offloads that the kernel refused: what it said, and when.
     fallbacks: BTreeMap<(Option<VtepAddr>, &'static str), (String, Instant)>,
     history: History,
+    /// What the command line says of the log.
+    log_set: Settings,
     troubles: Troubles,
     /// What the counters said when the doctor began to look.
     counts_before: BTreeMap<&'static str, u64>,
@@ -171,6 +176,7 @@ impl<D: Devices> Control<D> {
             link_mtu,
             left,
             history,
+            log_set,
             counted,
             traffic,
             peer_traffic,
@@ -197,6 +203,7 @@ impl<D: Devices> Control<D> {
             statics,
             fallbacks: BTreeMap::new(),
             history,
+            log_set,
             troubles: Troubles::default(),
             counts_before: BTreeMap::new(),
             next_port,
@@ -218,7 +225,7 @@ impl<D: Devices> Control<D> {
         control
     }
 
-    /// The configuration in effect; after a reload the owner takes `[log]` from it.
+    /// The configuration in effect.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -300,12 +307,12 @@ impl<D: Devices> Control<D> {
         match refused {
             Some(error) => {
                 let again = if peer.is_some() { "; it is tried again every 60 s" } else { "" };
-                tracing::warn!(
-                    event = "offload_fallback",
+                say!(
+                    OffloadFallback,
+                    subject,
                     cause = report::PLAIN_FALLBACK,
                     offload = name,
-                    subject,
-                    %error,
+                    reason = %error,
                     "the kernel refuses an offload: frames take the plain, slower path{again}"
                 );
                 let (said, _) = self.fallbacks.entry((peer, name)).or_insert_with(|| (String::new(), now));
@@ -313,12 +320,7 @@ impl<D: Devices> Control<D> {
             }
             None => {
                 if self.fallbacks.remove(&(peer, name)).is_some() {
-                    tracing::info!(
-                        event = "offload_restored",
-                        offload = name,
-                        subject,
-                        "an offload works again"
-                    );
+                    say!(OffloadRestored, subject, offload = name, "an offload works again");
                 }
             }
         }

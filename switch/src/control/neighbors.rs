@@ -13,6 +13,7 @@ use super::devices::Devices;
 use super::ports::State;
 use super::protocol::{ErrorReply, Neigh, NeighEntry, Reply};
 use super::report::{Owners, seconds};
+use crate::log::say;
 
 /// Announcements of one round: the workers have frames of others to move. The rest waits for the next round, half a
 /// second at most.
@@ -58,8 +59,8 @@ impl<D: Devices> Control<D> {
     pub(super) fn tell_of_neighbors(&mut self) {
         while let Some(Duplicate { vni, ip, macs: [mac, other] }) = self.neighbors.poll_duplicate() {
             let (at, other_at) = (self.place_of(vni, mac), self.place_of(vni, other));
-            tracing::warn!(
-                event = "duplicate_address", %ip, vni = vni.get(), %mac, at, %other, other_at,
+            say!(
+                DuplicateAddress, %ip, vni = vni.get(), %mac, at, %other, other_at,
                 "two hosts have one IP address, and others reach only the first of them: give one another address"
             );
         }

@@ -15,6 +15,7 @@ use super::config::{Config, Discovery};
 use super::devices::{Devices, Watched};
 use super::members::Member;
 use super::{Control, mtu};
+use crate::log::say;
 use crate::path::{self, Cause, Health, Path, Site, Sources, Target};
 use crate::topology::ViaView;
 
@@ -149,8 +150,8 @@ impl<D: Devices> Control<D> {
         let (own, shared) = (self.static_told(to, mtu, vni, now), self.shared_told(to, mtu, vni, now));
         let Some(peer) = own.or(shared) else { return };
         self.dirty = true;
-        tracing::warn!(
-            event = "path_mtu_reduced",
+        say!(
+            PathMtuChanged,
             %peer,
             path_mtu = mtu.get(),
             "the underlay says that larger packets do not pass to a peer; tried again in 10 min"
@@ -294,37 +295,32 @@ fn say_change(name: &str, before: Option<&Path>, now: &Path) {
     let causes = |path: &Path| path.health.causes().iter().map(|item| item.cause).collect::<Vec<_>>();
     let was = before.map(causes).unwrap_or_default();
     for cause in causes(now).into_iter().filter(|cause| !was.contains(cause)) {
-        tracing::warn!(event = "path_degraded", node = name, %cause, "the path to a node is not as it should be");
+        say!(PeerDegraded, peer = name, %cause, "the path to a node is not as it should be");
     }
     if now.health == Health::Up && !was.is_empty() {
-        tracing::info!(event = "path_good", node = name, "the path to a node is good again");
+        say!(PeerRecovered, peer = name, "the path to a node is good again");
     }
     let old = before.map(|path| path.mtu);
     if old.is_some_and(|old| now.mtu < old) {
-        tracing::warn!(
-            event = "path_mtu_reduced",
-            node = name,
+        say!(
+            PathMtuChanged,
+            peer = name,
             path_mtu = now.mtu.get(),
             "packets of the former size do not arrive at a node; pods are told of the smaller one"
         );
     } else if old.is_some_and(|old| now.mtu > old) {
-        tracing::info!(
-            event = "path_mtu_raised",
-            node = name,
-            path_mtu = now.mtu.get(),
-            "larger packets pass to a node"
-        );
+        say!(PathMtuChanged, peer = name, path_mtu = now.mtu.get(), "larger packets pass to a node");
     }
     let (was, is) = (before.and_then(|path| path.via.as_ref()), now.via.as_ref());
     match (was.map(|via| via.node), is.map(|via| via.node)) {
-        (was, Some(node)) if was != Some(node) => tracing::warn!(
-            event = "path_relayed",
-            node = name,
+        (was, Some(node)) if was != Some(node) => say!(
+            PathRelayed,
+            peer = name,
             via = %node,
             "a node is not reached directly: frames go through another one"
         ),
         (Some(_), None) => {
-            tracing::info!(event = "path_direct", node = name, "a node is reached directly again");
+            say!(PathDirect, peer = name, "a node is reached directly again");
         }
         _ => {}
     }

@@ -9,6 +9,7 @@ use super::config::{Config, PeerAddress, PeerConfig};
 use super::devices::Devices;
 use super::report::NO_ROUTE;
 use super::{Control, mtu};
+use crate::log::say;
 
 /// One peer and how it is.
 pub(super) struct Peer {
@@ -125,8 +126,8 @@ fn say_route(peer: &Peer) {
     let address = peer.config.address;
     if peer.is_up() {
         let path_mtu = peer.path.map(Mtu::get);
-        tracing::info!(event = "peer_up", peer = %address, path_mtu, "a peer is up");
+        say!(PeerUp, peer = %address, path_mtu, "a peer is up");
     } else {
-        tracing::warn!(event = "peer_down", peer = %address, "a peer is down: no route to it; see `ip route get`");
+        say!(PeerDown, peer = %address, "a peer is down: no route to it; see `ip route get`");
     }
 }

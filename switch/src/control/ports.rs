@@ -11,6 +11,7 @@ use super::config::PortConfig;
 use super::devices::{Devices, OpenPort, PortError, PortSpec};
 use super::{Control, mtu};
 use crate::io::netns::NetnsRef;
+use crate::log::say;
 
 /// How long after a failure a port is tried again; a missing namespace is looked for every tick.
 const RETRY: Duration = Duration::from_secs(10);
@@ -89,17 +90,15 @@ impl<D: Devices> Control<D> {
         let (before, since) = port.trouble().map_or((String::new(), now), |(r, s)| (r.to_owned(), s));
         let state = match self.devices.open_port(&spec) {
             Ok(open) => {
-                tracing::info!(
-                    event = "port_up", port = name, ifname = spec.ifname, mac = %open.mac, mtu = %open.mtu,
-                    "a port is up"
-                );
+                let ifname = &spec.ifname;
+                say!(PortUp, port = name, ifname, mac = %open.mac, mtu = %open.mtu, "a port is up");
                 self.dirty = true;
                 State::Up { id: spec.id, open, worker: self.least_loaded_worker(), since: now }
             }
             Err(error) => {
                 let reason = error.to_string();
                 if reason != before {
-                    tracing::warn!(event = "port_down", port = name, reason, "a port is not up");
+                    say!(PortDown, port = name, reason, "a port is not up");
                 }
                 match error {
                     PortError::NamespaceMissing(_) => State::Waiting { since, reason },
@@ -140,7 +139,7 @@ impl<D: Devices> Control<D> {
         if let Some(port) = self.ports.get_mut(&name) {
             port.state = state;
             let reason = port.trouble().map(|(reason, _)| reason);
-            tracing::warn!(event = "port_down", port = name, reason, "a port is not up");
+            say!(PortDown, port = name, reason, "a port is not up");
         }
         if matches!(present, Some(Some(now_there)) if Some(now_there) != before) {
             self.open_port(&name, now);
@@ -198,7 +197,7 @@ impl<D: Devices> Control<D> {
             if let State::Up { id, .. } = port.state
                 && self.devices.change_mtu(id, port.mtu, wanted)
             {
-                tracing::info!(event = "port_mtu", port = name, from = %port.mtu, to = %wanted, "the MTU of a port follows");
+                say!(PortMtu, port = name, from = %port.mtu, to = %wanted, "the MTU of a port follows");
             }
             port.mtu = wanted;
         }

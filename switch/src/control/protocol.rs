@@ -16,6 +16,7 @@ pub use self::gossip::{
     FdbEvent, FdbHistory, FdbHistoryEntry, GossipStatus, KeyEntry, Keys, SecretKey, SecretKeyError,
 };
 pub use self::heads::{DatagramHead, DropHead, DropHeads};
+pub use self::log::{LogLevel, LogLevels, LogSource};
 pub use self::metrics::{
     Amount, GossipMetrics, GossipTraffic, LastReload, Metrics, NetworkMetrics, PeerMetrics, PortMetrics,
     Ready, Tunnels,
@@ -29,6 +30,7 @@ mod capture;
 mod doctor;
 mod gossip;
 mod heads;
+mod log;
 mod metrics;
 mod path;
 mod peers;
@@ -167,6 +169,15 @@ pub enum Request {
         /// The key's id.
         id: String,
     },
+    /// What is logged: [`LogLevels`].
+    LogShow,
+    /// Changes what is logged, until the daemon ends.
+    LogSet {
+        /// A part of weft, or `all`.
+        target: String,
+        /// A level, or `default`.
+        level: String,
+    },
     /// Says goodbye to the other nodes; ports and static peers stay.
     Leave,
     /// Forgets a member that is down.
@@ -198,6 +209,7 @@ impl Request {
                 | Self::Capture(_)
                 | Self::FdbHistory { .. }
                 | Self::KeyList
+                | Self::LogShow
         )
     }
 
@@ -298,6 +310,9 @@ pub enum Reply {
     /// The keys of gossip.
     #[serde(rename = "weft.key-list/1")]
     Keys(Keys),
+    /// What is logged.
+    #[serde(rename = "weft.log/1")]
+    Log(LogLevels),
 }
 
 impl Reply {

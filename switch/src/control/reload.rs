@@ -13,6 +13,7 @@ use super::config::{Config, ConfigError, NetworkConfig, PortConfig};
 use super::devices::Devices;
 use super::peers::{self, Peer};
 use super::ports::{Port, State};
+use crate::log::say;
 
 /// Why a reload was refused; the old configuration stays in effect, untouched.
 #[derive(Debug, thiserror::Error)]
@@ -133,7 +134,7 @@ impl<D: Devices> Control<D> {
         }
         let reloaded = self.apply(merged, &kept, now);
         self.settle();
-        tracing::info!(event = "reload_ok", changes = reloaded.total(), "{reloaded}");
+        say!(ReloadOk, changes = reloaded.total(), "{reloaded}");
         Ok(reloaded)
     }
 
@@ -301,6 +302,6 @@ fn needs_new_device(old: &PortConfig, new: &PortConfig) -> bool {
 }
 
 fn refuse(error: ReloadError) -> Result<Reloaded, ReloadError> {
-    tracing::warn!(event = "reload_refused", "{error}");
+    say!(ReloadRefused, "{error}");
     Err(error)
 }

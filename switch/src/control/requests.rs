@@ -64,6 +64,8 @@ impl<D: Devices> Control<D> {
             Request::KeyInstall { key } => self.key_install(key),
             Request::KeyUse { id } => self.key_use(&id),
             Request::KeyRemove { id } => self.key_remove(&id),
+            Request::LogShow => Ok(self.log_show()),
+            Request::LogSet { target, level } => self.log_set(&target, &level),
             Request::Leave => self.leave(now),
             Request::Forget { node } => self.forget(&node, now),
         };

@@ -12,6 +12,7 @@ use fdb::replica::{Key, MAX_VNIS, Record, VtepRecord};
 use super::devices::Devices;
 use super::members::Gossip;
 use super::{Control, mtu};
+use crate::log::say;
 
 /// VTEPs that one node may share; more are not heard.
 const MAX_SHARED: usize = 256;
@@ -62,8 +63,8 @@ impl<D: Devices> Control<D> {
         let Some(gossip) = &mut self.gossip else { return };
         let new = !gossip.shared.get(&at).is_some_and(|shared| shared.by.contains_key(&node));
         if record.is_some() && new && gossip.shared_by(node) >= MAX_SHARED {
-            tracing::warn!(
-                event = "shared_refused", %node, vtep = %at,
+            say!(
+                SharedRefused, peer = %node, vtep = %at,
                 "a node shares more than {MAX_SHARED} static peers: the rest is not heard here"
             );
             return;

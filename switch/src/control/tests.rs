@@ -12,6 +12,7 @@ use super::*;
 use crate::topology::Topology;
 
 mod gossip;
+mod logs;
 mod metrics;
 mod moving;
 mod neighbors;

@@ -13,6 +13,7 @@ use crate::control::config::Config;
 use crate::gossip::{self, Fatal, Link, Start};
 use crate::io::state::Identity;
 use crate::io::{keyfile, owner, random};
+use crate::log::say;
 
 /// Gossip that is ready to start.
 pub(super) struct Prepared {
@@ -34,7 +35,7 @@ impl Prepared {
         let (udp, tcp) = bind(listen)?;
         let identity = Identity::start(&config.node.state_dir)?;
         if let Some(damage) = identity.damage() {
-            tracing::warn!(event = "state_damaged", "{damage}");
+            say!(StateDamaged, "{damage}");
         }
         let (node, boot) = (identity.node(), BootId::new(random::random_u128()?));
         let setup = Setup {
@@ -65,15 +66,15 @@ impl Prepared {
         let Self { start, link, node, .. } = self;
         let (listen, epoch) = (start.setup.addr, start.identity.epoch().get());
         if matches!(start.setup.mode, Mode::Insecure) {
-            tracing::warn!(
-                event = "gossip_insecure",
+            say!(
+                GossipInsecure,
                 cause = "insecure_gossip",
                 "gossip runs without keys: anybody who reaches this node can join and redirect traffic; make a key with \
                  `weft key new` and name it in [gossip] key_file"
             );
         }
         let thread = gossip::start(start, link.clone()).context("cannot start gossip")?;
-        tracing::info!(event = "gossip_started", %node, epoch, %listen, "gossip is up");
+        say!(GossipStarted, %node, epoch, %listen, "gossip is up");
         Ok(Running { link, thread })
     }
 }

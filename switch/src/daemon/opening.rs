@@ -11,6 +11,7 @@ use super::gossip::Prepared;
 use super::sockets::Sockets;
 use crate::clock;
 use crate::control::Carried;
+use crate::log::say;
 
 /// How soon what was refused is tried again, at first and at last.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -46,10 +47,7 @@ impl Host<'_> {
                 Err(refusal) => format!("{refusal:#}; it is tried again until it works"),
             };
             if retries.is_first() {
-                tracing::warn!(
-                    event = "address_waits",
-                    "weft cannot use another underlay address yet: {refusal}"
-                );
+                say!(AddressWaits, "weft cannot use another underlay address yet: {refusal}");
             }
             let again = retries.next(clock::now());
             if !self.wait(again, |request, now| carried.answer(request, &refusal, since, now)).await {

@@ -24,6 +24,7 @@ use crate::events::{ControlDatagram, WorkerEvent};
 use crate::io::random::{OsRng, os_rng};
 use crate::io::sender;
 use crate::io::udp::{SendSockets, SharedSockets};
+use crate::log::say;
 use crate::path::{Arrival, Config, Engine, Moment, Output, Path, View};
 
 /// Control datagrams that may wait: a round of answers of many members.
@@ -215,7 +216,7 @@ impl Watch {
             at: datagram.at,
         };
         if let Err(why) = self.engine.handle_datagram(arrival, moment(clock::now()), &mut self.rng) {
-            tracing::debug!(event = "control_dropped", from = %datagram.from, "{why}");
+            say!(ControlDropped, from = %datagram.from, reason = %why, "a probe or answer was not believed");
         }
     }
 

@@ -26,6 +26,7 @@ use tokio::time::timeout;
 
 use crate::clock;
 use crate::io::random::os_rng;
+use crate::log::say;
 
 #[cfg(test)]
 mod tests;
@@ -149,7 +150,7 @@ impl Streams {
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "no answer".to_owned(),
             };
-            tracing::debug!(event = "gossip_call_failed", %addr, why, "a node cannot be called over TCP");
+            say!(GossipCallFailed, %addr, reason = why, "a node cannot be called over TCP");
             let _ = events.send((id, Event::Ended(id))).await;
         });
         id
@@ -261,7 +262,7 @@ async fn carry(
             ended = &mut writing => ended,
         };
         if let Err(error) = ended {
-            tracing::debug!(event = "gossip_stream_ended", node = %peer.node, %error, "a stream to a node ended");
+            say!(GossipStreamEnded, peer = %peer.node, reason = %error, "a stream to a node ended");
         }
     }
     line.tell(Event::Ended(id)).await;
@@ -326,7 +327,7 @@ pub(super) async fn next_caller(listener: &TcpListener) -> Option<(TcpStream, So
     match listener.accept().await {
         Ok(caller) => Some(caller),
         Err(error) => {
-            tracing::debug!(event = "gossip_accept_failed", %error, "a caller could not be taken");
+            say!(GossipAcceptFailed, reason = %error, "a caller could not be taken");
             // Such as no descriptor left: without a pause this would spin.
             tokio::time::sleep(Duration::from_millis(100)).await;
             None

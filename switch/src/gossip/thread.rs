@@ -30,6 +30,7 @@ use crate::control::protocol::GossipTraffic;
 use crate::io::keyfile;
 use crate::io::random::{OsRng, os_rng};
 use crate::io::state::{Identity, StateError};
+use crate::log::say;
 
 /// Datagrams that are read before the engine's clock moves on.
 const BURST: usize = 256;
@@ -87,9 +88,9 @@ pub fn start(start: Start, link: Link) -> io::Result<JoinHandle<Result<(), Fatal
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("gossip".to_owned()).spawn(move || {
         if let Err(error) = rustix::process::nice(NICE) {
-            tracing::info!(
-                event = "gossip_priority",
-                %error,
+            say!(
+                GossipPriority,
+                reason = %error,
                 "gossip runs with ordinary priority: on a full host others may think that this node hesitates; it needs \
                  CAP_SYS_NICE"
             );
@@ -214,7 +215,7 @@ impl Thread {
         if let Dropped::Seal(Refusal::HigherVersion { version }) = why {
             self.later_version = Some((from, version, clock::now()));
         }
-        tracing::debug!(event = "gossip_dropped", reason = why.name(), %from, "{why}");
+        say!(GossipDropped, %from, reason = why.name(), "{why}");
     }
 
     fn handle_stream(&mut self, event: Event) {
@@ -225,7 +226,7 @@ impl Thread {
                 let taken = self.engine.handle_stream(who, &message, clock::now(), &mut self.rng);
                 if let Err(why) = taken {
                     *self.dropped.entry(why.name()).or_default() += 1;
-                    tracing::debug!(event = "gossip_dropped", reason = why.name(), node = %who.node, "{why}");
+                    say!(GossipDropped, peer = %who.node, reason = why.name(), "{why}");
                 }
             }
             Event::Drained(stream) | Event::Ended(stream) => self.unblock(stream),
@@ -241,7 +242,7 @@ impl Thread {
 
     fn refuse(&mut self, from: SocketAddr, why: &str) {
         *self.dropped.entry("stream_refused").or_default() += 1;
-        tracing::debug!(event = "gossip_caller_refused", %from, why, "a caller was turned away");
+        say!(GossipCallerRefused, %from, reason = why, "a caller was turned away");
     }
 
     /// Who waited for this stream waits no longer.
@@ -276,7 +277,7 @@ impl Thread {
                 Some(Ok(())) => {}
                 Some(Err(error)) => {
                     *self.dropped.entry("not_published").or_default() += 1;
-                    tracing::warn!(event = "not_published", ?key, %error, "other nodes are not told of an address");
+                    say!(NotPublished, ?key, reason = %error, "other nodes are not told of an address");
                 }
             }
         }
@@ -360,8 +361,8 @@ impl Thread {
                 Output::Member(event) => self.link.tell_event(event),
                 Output::Changed { origin, key, new } => self.link.tell_change(origin, key, new),
                 Output::EpochRaised(epoch) => {
-                    tracing::warn!(
-                        event = "epoch_raised",
+                    say!(
+                        EpochRaised,
                         epoch = epoch.get(),
                         "other nodes know a later start of this node than its state directory: was it restored from an \
                          older copy? It goes on after that start"

@@ -59,7 +59,7 @@ pub(super) const fn is_trusted(owner: u32, user: u32) -> bool {
 }
 
 /// Makes a new file with mode 0600 that outlives a power cut; refuses a name that is taken.
-pub(super) fn create(path: &Path, octets: &[u8]) -> io::Result<()> {
+pub(crate) fn create(path: &Path, octets: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     let written = fill(&mut file, octets).and_then(|()| sync_parent(path));
     if written.is_err() {
@@ -97,7 +97,7 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 }
 
 /// What a person can do about a file that cannot be written.
-pub(super) fn remedy(error: &io::Error) -> &'static str {
+pub(crate) fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on that file system",
         io::ErrorKind::ReadOnlyFilesystem => {

@@ -1,6 +1,6 @@
 //! Safe devices over the system calls of `sys`: they know bytes, batches and addresses; never VNIs or tables.
 
-mod file;
+pub(crate) mod file;
 pub mod host;
 pub mod keyfile;
 pub mod link;

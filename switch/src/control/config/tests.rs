@@ -112,7 +112,7 @@ const EVERYTHING: &str = r#"
     token_file = "/etc/weft/http.token"
 
     [log]
-    level = "warn,weft::control=debug"
+    level = "warn,control=debug"
     format = "json"
 "#;
 
@@ -161,7 +161,7 @@ fn every_key_reaches_its_field() {
         mtu: Some(Mtu::new(1400).unwrap()),
     };
     assert_eq!(config.networks, [network]);
-    let log = LogConfig { level: "warn,weft::control=debug".to_owned(), format: LogFormat::Json };
+    let log = LogConfig { level: "warn,control=debug".to_owned(), format: LogFormat::Json };
     assert_eq!(config.log, log);
 }
 
@@ -201,7 +201,7 @@ fn values_at_the_edge_of_what_is_allowed_are_taken() {
         "[underlay]\naddress = []".to_owned(),
         "[underlay]\nmtu = 576\nsource_ports = 64".to_owned(),
         "[datapath]\nworkers = 64\nudp_segment = 0".to_owned(),
-        "[log]\nlevel = \"weft=trace\"".to_owned(),
+        "[log]\nlevel = \"gossip=trace, off\"".to_owned(),
         "[[network]]\nname = \"0\"\nvni = 0\nmtu = 1280\nmac_age = \"0s\"".to_owned(),
         format!("[[network]]\nname = \"{}\"\nvni = 1\nmtu = 65481\nmac_age = \"365days\"", "n".repeat(64)),
         // An address with /31, /32, /127 or /128 has no network address to be mistaken for.

@@ -4,9 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
 
-use tracing_subscriber::EnvFilter;
-
 use super::{Discovery, Dscp, LogFormat, Poll, Reserved, UnderlayMtu, UnknownUnicast, VlanRule, Workers};
+use crate::log::Settings;
 
 /// Spells the values of an enumeration: for reading, for messages, for people.
 macro_rules! choices {
@@ -71,15 +70,11 @@ pub(super) fn is_ifname(text: &str) -> bool {
 }
 
 /// What [`is_log_level`] allows.
-pub(super) const LOG_LEVEL: &str =
-    "error, warn, info, debug, trace, or a list such as \"info,weft::control=debug\"";
+pub(super) const LOG_LEVEL: &str = "error, warn, info, debug, trace, or a list such as \"info,gossip=debug\" (of api, control, datapath, gossip, path)";
 
 /// Whether `text` is a list of levels and `TARGET=LEVEL`.
 pub(super) fn is_log_level(text: &str) -> bool {
-    // `EnvFilter` alone would take a misspelled level for the name of a target.
-    let level = |word: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&word);
-    let known = |directive: &str| level(directive.rsplit('=').next().unwrap_or(directive).trim());
-    text.split(',').all(known) && EnvFilter::builder().parse(text).is_ok()
+    text.parse::<Settings>().is_ok()
 }
 
 /// What [`is_unicast`] allows.

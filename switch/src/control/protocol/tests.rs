@@ -40,6 +40,8 @@ fn every_request_survives_the_wire() {
         Request::KeyInstall { key: key() },
         Request::KeyUse { id: "5d1c07aa".into() },
         Request::KeyRemove { id: "5d1c07aa".into() },
+        Request::LogShow,
+        Request::LogSet { target: "gossip".into(), level: "debug".into() },
         Request::Leave,
         Request::Forget { node: "node-c".into() },
     ];
@@ -133,6 +135,8 @@ fn only_questions_are_no_changes() {
     let heads = Request::DropHeads { reason: "vlan".into() };
     assert!(!heads.is_change() && heads.shows_traffic());
     assert!(!Request::KeyList.is_change());
+    let log_set = Request::LogSet { target: "all".into(), level: "off".into() };
+    assert!(log_set.is_change() && !Request::LogShow.is_change());
     assert!(Request::KeyInstall { key: key() }.is_change() && Request::Leave.is_change());
     assert!(!Request::NeighShow { network: None }.is_change());
     assert!(Request::Reload.is_change());

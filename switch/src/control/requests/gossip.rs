@@ -12,6 +12,7 @@ use crate::control::devices::Devices;
 use crate::control::members::{Gossip, Member};
 use crate::control::protocol::{ErrorReply, KeyEntry, Keys, Reply, SecretKey};
 use crate::gossip;
+use crate::log::say;
 
 impl<D: Devices> Control<D> {
     pub(super) fn key_list(&self) -> Result<Reply, ErrorReply> {
@@ -67,10 +68,7 @@ impl<D: Devices> Control<D> {
         command(gossip, gossip::Command::Leave)?;
         let told = gossip.members.values().filter(|member| member.is_alive()).count();
         self.leave_members(now);
-        tracing::info!(
-            event = "gossip_left",
-            "this node left: it hears of no other node before it is restarted"
-        );
+        say!(GossipLeft, "this node left: it hears of no other node before it is restarted");
         let nodes = if told == 1 { "1 other node".to_owned() } else { format!("{told} other nodes") };
         Ok(Reply::done(
             format!("left {nodes}: local ports and static peers go on; restart weft to join again"),

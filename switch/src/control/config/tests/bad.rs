@@ -90,7 +90,8 @@ fn a_wrong_value_of_a_section_names_key_value_and_what_is_allowed() {
         ("[datapath]\ntso = 1", &["`tso` in [datapath] is 1", "true or false"]),
         ("[datapath]\nudp_segment = 32", &["`udp_segment`", "is 32", "0, 64 or 128"]),
         ("[log]\nlevel = \"inof\"", &["`level` in [log] is \"inof\"", "error, warn, info, debug, trace"]),
-        ("[log]\nlevel = \"weft=loud\"", &["`level`", "\"weft=loud\"", "error, warn, info"]),
+        ("[log]\nlevel = \"gossip=loud\"", &["`level`", "\"gossip=loud\"", "error, warn, info"]),
+        ("[log]\nlevel = \"info,gosip=debug\"", &["`level`", "gosip", "gossip, path"]),
         ("[log]\nformat = \"xml\"", &["`format` in [log] is \"xml\"", "\"auto\" or \"text\" or \"json\""]),
     ];
     for (text, parts) in cases {

@@ -36,6 +36,7 @@ mod run;
 mod sim;
 mod status;
 mod table;
+mod top;
 mod watch;
 
 /// An overlay switch in user space: pods on several hosts share a network over VXLAN or Geneve.
@@ -50,6 +51,7 @@ mod watch;
                   weft run                                the daemon, in the foreground\n  \
                   weft status                             does everything work?\n  \
                   weft status --watch                     and does it go on working?\n  \
+                  weft top                                what goes on now?\n  \
                   weft doctor                             what is wrong, and what mends it?\n  \
                   weft drops                              where did my frames go?\n  \
                   weft -j fdb show | jq .entries          who is where, for a script\n\n\
@@ -130,6 +132,8 @@ enum Command {
     Neigh(neigh::NeighArgs),
     /// Show where every frame went, and why frames were dropped
     Drops(drops::DropsArgs),
+    /// Watch peers, networks, ports, drops and what is wrong, with their rates
+    Top(top::TopArgs),
     /// Make, list and change the keys that seal what nodes tell each other
     Key(key::KeyArgs),
     /// Check a configuration file, without the daemon
@@ -196,6 +200,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(global, &args),
         Command::Neigh(args) => neigh::run(global, args),
         Command::Drops(args) => drops::run(global, &args),
+        Command::Top(args) => top::run(global, &args),
         Command::Key(args) => key::run(global, args),
         Command::Config(args) => config::run(global, &args),
         Command::Reload => reload::run(global),

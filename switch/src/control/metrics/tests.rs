@@ -50,6 +50,8 @@ fn example() -> Metrics {
             lost_back: Lost { count: 0, of: 4 },
             path_mtu: Some(1280),
             degraded: vec!["small_mtu".to_owned()],
+            received: amount,
+            sent: amount,
         }],
         degraded: counts(&[("small_mtu", 1)]),
         offloads: [("run_first".to_owned(), "off: it needs CAP_SYS_NICE".to_owned())].into(),

@@ -126,6 +126,12 @@ pub struct PeerMetrics {
     pub path_mtu: Option<u16>,
     /// The names of what is wrong with it.
     pub degraded: Vec<String>,
+    /// From it.
+    #[serde(default)]
+    pub received: Amount,
+    /// To it.
+    #[serde(default)]
+    pub sent: Amount,
 }
 
 /// Gossip.

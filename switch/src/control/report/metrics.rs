@@ -133,6 +133,8 @@ impl<D: Devices> Control<D> {
             lost_back: Lost::default(),
             path_mtu: peer.path.map(Mtu::get),
             degraded: owned(static_codes(peer).chain(self.fallback_code(peer.vtep.ip()))),
+            received: Amount::default(),
+            sent: Amount::default(),
         }
     }
 
@@ -160,6 +162,8 @@ impl<D: Devices> Control<D> {
             lost_back: lost(|view| view.lost_back),
             path_mtu: self.path_mtu(member).map(Mtu::get),
             degraded: owned(codes.chain(found_codes(member)).chain(fallback).chain(insecure)),
+            received: Amount::default(),
+            sent: Amount::default(),
         }
     }
 

@@ -250,7 +250,7 @@ fn port_page(page: &mut Page, row: &PortRow, more: Option<&Reply>) {
             for found in macs.iter().take(LISTED) {
                 let age = table::duration(found.age_s);
                 let frozen = if found.frozen_s.is_some() { ", frozen" } else { "" };
-                page.text(&format!("{}  {age}{frozen}", found.mac), Tone::Plain);
+                page.text(&format!("{} {age}{frozen}", found.mac), Tone::Plain);
             }
             match macs.len() {
                 0 => page.text("none", Tone::Dim),

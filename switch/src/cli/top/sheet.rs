@@ -94,8 +94,9 @@ const fn words(title: &'static str, rank: u8) -> Column {
     Column { title, kind: Kind::Words, width: 0, rank, largest_first: false }
 }
 
-const fn prose(title: &'static str, rank: u8) -> Column {
-    Column { title, kind: Kind::Prose, width: 16, rank, largest_first: false }
+/// At least so wide, or not there.
+const fn prose(title: &'static str, width: usize, rank: u8) -> Column {
+    Column { title, kind: Kind::Prose, width, rank, largest_first: false }
 }
 
 /// Numbers of which the smallest matter most.
@@ -109,7 +110,7 @@ const fn most(title: &'static str, width: usize, rank: u8) -> Column {
 }
 
 const fn history(rank: u8) -> Column {
-    Column { title: "HISTORY", kind: Kind::History, width: 10, rank, largest_first: true }
+    Column { title: "HISTORY", kind: Kind::History, width: 14, rank, largest_first: true }
 }
 
 /// As wide as `1.24 Gbit/s`.
@@ -128,7 +129,7 @@ const PEERS: &[Column] = &[
     most("FROM PPS", PPS, 7),
     most("TO PPS", PPS, 7),
     history(4),
-    prose("CAUSE", 6),
+    prose("CAUSE", 16, 6),
 ];
 
 const NETWORKS: &[Column] = &[
@@ -156,7 +157,7 @@ const PORTS: &[Column] = &[
     most("FROM PPS", PPS, 7),
     most("TO PPS", PPS, 7),
     history(4),
-    prose("ADDRESSES", 6),
+    prose("ADDRESSES", 16, 6),
 ];
 
 const DROPS: &[Column] = &[
@@ -165,10 +166,10 @@ const DROPS: &[Column] = &[
     most("OUTBOUND", 9, 1),
     most("RATE", PPS, 0),
     history(3),
-    prose("WHY", 2),
+    prose("WHY", 40, 4),
 ];
 
-const CAUSES: &[Column] = &[words("SUBJECT", 0), least("FOR", 6, 0), prose("CAUSE", 1)];
+const CAUSES: &[Column] = &[words("SUBJECT", 0), least("FOR", 6, 0), prose("CAUSE", 16, 1)];
 
 /// How something is, for its colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -46,13 +46,10 @@ struct Taken(DefaultTerminal);
 impl Taken {
     /// A panic gives the terminal back before it says anything.
     fn take() -> io::Result<Self> {
-        match ratatui::try_init() {
-            Ok(terminal) => Ok(Self(terminal)),
-            Err(error) => {
-                ratatui::restore();
-                Err(error)
-            }
-        }
+        ratatui::try_init().map(Self).inspect_err(|_| {
+            // Half of it may have been done.
+            let _ = ratatui::try_restore();
+        })
     }
 }
 

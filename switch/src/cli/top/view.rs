@@ -15,6 +15,8 @@ use crate::control::protocol::Health;
 
 /// Columns of the screen between two parts of a line.
 const GAP: usize = 2;
+/// Columns of this rank and above come together or not at all.
+const TOGETHER: u8 = 7;
 /// In so many answers an imbalance must be the same before it is shown: frames on their way come and go.
 const STANDING: u32 = 3;
 
@@ -305,27 +307,48 @@ struct Place {
 
 /// Places for as many columns as have room, those of low ranks first; prose and history take what is left.
 fn fit(columns: &[Column], rows: &[Row], width: usize) -> Vec<Place> {
-    let gap = if width < 100 { 1 } else { GAP };
     let natural: Vec<usize> = (0..columns.len()).map(|at| natural_width(&columns[at], at, rows)).collect();
     let least = |at: usize| match columns[at].kind {
-        Kind::Words => natural[at].min((width / 4).max(12)),
+        Kind::Words => natural[at].min((width / 4).max(16)),
         Kind::Number => natural[at],
         Kind::Prose | Kind::History => columns[at].width,
     };
+    // Wider where that costs no column.
+    let all: usize = (0..columns.len()).map(|at| least(at) + GAP).sum();
+    let gap = if all <= width + GAP { GAP } else { 1 };
     let mut by_rank: Vec<usize> = (0..columns.len()).collect();
     by_rank.sort_by_key(|at| columns[*at].rank);
     let (mut taken, mut used) = (vec![None; columns.len()], 0);
-    for at in by_rank {
-        let more = least(at) + if used > 0 { gap } else { 0 };
-        if used == 0 || used + more <= width {
-            taken[at] = Some(least(at).min(width));
-            used = (used + more).min(width);
+    for group in by_rank.chunk_by(|a, b| columns[*a].rank == columns[*b].rank) {
+        let together: usize = group.iter().map(|at| least(*at) + gap).sum();
+        if columns[group[0]].rank >= TOGETHER && used + together > width {
+            continue;
+        }
+        for &at in group {
+            let more = least(at) + if used > 0 { gap } else { 0 };
+            if used == 0 || used + more <= width {
+                taken[at] = Some(least(at).min(width));
+                used = (used + more).min(width);
+            }
         }
     }
-    let mut left = width.saturating_sub(used);
-    let of_kind = |kind: Kind| (0..columns.len()).find(|at| columns[*at].kind == kind);
-    let history = of_kind(Kind::History).filter(|at| taken[*at].is_some());
-    if let Some(at) = of_kind(Kind::Prose).filter(|at| taken[*at].is_some()) {
+    spread(columns, &natural, &mut taken, width.saturating_sub(used));
+    let mut x = 0;
+    let place = |(column, width): (usize, usize)| {
+        let place = Place { column, x, width, is_right: columns[column].kind == Kind::Number };
+        x += width + gap;
+        place
+    };
+    taken.into_iter().enumerate().filter_map(|(at, width)| Some((at, width?))).map(place).collect()
+}
+
+/// Gives what is left to prose, as far as it needs it, and to the history.
+fn spread(columns: &[Column], natural: &[usize], taken: &mut [Option<usize>], mut left: usize) {
+    let of_kind = |taken: &[Option<usize>], kind: Kind| {
+        (0..columns.len()).find(|at| columns[*at].kind == kind && taken[*at].is_some())
+    };
+    let history = of_kind(taken, Kind::History);
+    if let Some(at) = of_kind(taken, Kind::Prose) {
         let room = if history.is_some() { left * 2 / 3 } else { left };
         let more = natural[at].saturating_sub(columns[at].width).min(room);
         taken[at] = taken[at].map(|width| width + more);
@@ -334,13 +357,6 @@ fn fit(columns: &[Column], rows: &[Row], width: usize) -> Vec<Place> {
     if let Some(at) = history {
         taken[at] = taken[at].map(|width| (width + left).min(SAMPLES));
     }
-    let mut x = 0;
-    let place = |(column, width): (usize, usize)| {
-        let place = Place { column, x, width, is_right: columns[column].kind == Kind::Number };
-        x += width + gap;
-        place
-    };
-    taken.into_iter().enumerate().filter_map(|(at, width)| Some((at, width?))).map(place).collect()
 }
 
 /// The columns of the screen that the title and the widest cell take.

@@ -9,13 +9,17 @@ import sys
 from html import escape
 
 WIDTH, HEIGHT, BACK, FRONT = 8, 17, "#1b1e24", "#d5d8de"
-COLOURS = {31: "#f2777a", 32: "#8cc570", 33: "#e6b450", 36: "#5fc4d1"}
+COLOURS = {31: "#f2777a", 32: "#8cc570", 33: "#e6b450", 36: "#5fc4d1"}  # what weft uses
 BARS = "▁▂▃▄▅▆▇█"
 
 
+style = set()  # codes; it goes on over the ends of lines
+
+
 def cells(line):
-    """Every character with its style: a set of codes."""
-    style = set()
+    """Every character with its style."""
+    global style
+    line = re.sub(r"38;5;(\d)(?=[;m])", r"3\1", line)
     for codes, char in re.findall(r"\x1b\[([\d;]*)m|([^\x1b])", line):
         if char:
             yield char, frozenset(style)

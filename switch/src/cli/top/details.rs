@@ -105,8 +105,9 @@ const KEYS: &[(&str, &str)] = &[
 
 const NOTES: &[&str] = &[
     "What is wrong comes first until you sort.",
-    "FROM and TO are rates since the answer before, of pods' frames; in and out in the second line are what the tunnels \
-     carry, with their headers. HISTORY has one bar an answer, 120 at most, all rows on one scale.",
+    "FROM and TO are rates since the answer before. Those of peers, and in and out in the second line, are what the \
+     tunnels carry, with their headers; those of ports and networks are pods' frames. HISTORY has one bar an answer, \
+     120 at most, all rows on one scale.",
     "RTT and LOSS are of probes on the data ports (RTT of gossip where there are none), MTU is what a pod may send.",
     "With --once, and without a terminal, the same is printed as text.",
 ];

@@ -240,7 +240,8 @@ fn draw_list(canvas: &mut Canvas<'_>, area: Rect, picture: &Picture<'_>) -> Show
         let line = cut(&mut rest, 1);
         draw_row(canvas, line, row, &places, most);
         if at == selected {
-            canvas.buffer.set_style(line, Style::new().add_modifier(Modifier::REVERSED));
+            // One colour: others would be patches.
+            canvas.buffer.set_style(line, Style::new().fg(Color::Reset).add_modifier(Modifier::REVERSED));
         }
     }
     if let Some(row) = rows.get(selected) {

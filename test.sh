@@ -38,6 +38,7 @@ python3 python3
 faketime faketime
 setpriv util-linux
 strace strace
+tmux tmux
 groff groff
 man man-db
 dpkg-deb dpkg

@@ -145,6 +145,17 @@ fn paths_know_neither_devices_nor_the_clock_nor_who_uses_them() {
 }
 
 #[test]
+fn of_top_only_the_shell_knows_the_terminal_and_only_the_asker_and_the_shell_the_clock() {
+    for source in sources("switch/src/cli/top").into_iter().map(without_tests) {
+        let name = source.path.rsplit('/').next().unwrap_or_default();
+        let is_shell = ["shell.rs", "asker.rs"].contains(&name);
+        for word in ["crossterm", "clock", "UnixStream", "Client"] {
+            assert!(is_shell || !mentions(&source.code, word), "{} uses {word}", source.path);
+        }
+    }
+}
+
+#[test]
 fn the_doctor_knows_neither_devices_nor_the_clock_nor_who_asks() {
     for module in ["io", "sys", "control", "datapath", "gossip", "clock", "daemon", "cli"] {
         never("switch/src/doctor", module, &["switch/src/doctor/tests"]);

@@ -11,6 +11,8 @@ use crate::control::protocol::{Reply, Request};
 pub(super) struct Client {
     stream: BufReader<UnixStream>,
     path: PathBuf,
+    /// What came of the next answer.
+    line: Vec<u8>,
 }
 
 /// Why the daemon did not answer.
@@ -50,21 +52,38 @@ impl Client {
         let stream = UnixStream::connect(path).map_err(failed)?;
         stream.set_read_timeout(Some(timeout)).map_err(failed)?;
         stream.set_write_timeout(Some(timeout)).map_err(failed)?;
-        Ok(Self { stream: BufReader::new(stream), path: path.to_owned() })
+        Ok(Self { stream: BufReader::new(stream), path: path.to_owned(), line: Vec::new() })
     }
 
     /// Asks one thing and waits for the answer.
     pub(super) fn ask(&mut self, request: &Request) -> Result<Reply, ClientError> {
-        let failed = |error| ClientError::from_io(&self.path, error);
+        self.send(request)?;
+        self.receive()?.ok_or_else(|| ClientError::Timeout(self.path.clone()))
+    }
+
+    /// Asks one thing; answers come in the order of the questions.
+    pub(super) fn send(&mut self, request: &Request) -> Result<(), ClientError> {
         let garbage = |error| ClientError::Garbage { path: self.path.clone(), error };
         let mut line = serde_json::to_vec(request).map_err(garbage)?;
         line.push(b'\n');
-        self.stream.get_mut().write_all(&line).map_err(failed)?;
-        line.clear();
-        if self.stream.read_until(b'\n', &mut line).map_err(failed)? == 0 {
-            return Err(failed(io::ErrorKind::UnexpectedEof.into()));
+        let written = self.stream.get_mut().write_all(&line);
+        written.map_err(|error| ClientError::from_io(&self.path, error))
+    }
+
+    /// The next answer; `None` = it is not there when the time-out ends, and may come later.
+    pub(super) fn receive(&mut self) -> Result<Option<Reply>, ClientError> {
+        match self.stream.read_until(b'\n', &mut self.line) {
+            Ok(0) => Err(ClientError::from_io(&self.path, io::ErrorKind::UnexpectedEof.into())),
+            Ok(_) => {
+                let line = std::mem::take(&mut self.line);
+                let garbage = |error| ClientError::Garbage { path: self.path.clone(), error };
+                serde_json::from_slice(&line).map(Some).map_err(garbage)
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                Ok(None)
+            }
+            Err(error) => Err(ClientError::from_io(&self.path, error)),
         }
-        serde_json::from_slice(&line).map_err(garbage)
     }
 
     /// The connection itself, without time limits, and what was read of it behind the last answer.

@@ -108,10 +108,7 @@ pub(super) fn render(drops: &Drops, all: bool) -> String {
         drops.answered,
         drops.dropped()
     );
-    let difference = i128::from(drops.received) + i128::from(drops.copies)
-        - i128::from(drops.delivered)
-        - i128::from(drops.answered)
-        - i128::from(drops.dropped());
+    let difference = imbalance(drops);
     if difference != 0 {
         text.push_str(&format!("{difference} frames are on their way through weft at this moment\n"));
     }
@@ -119,6 +116,14 @@ pub(super) fn render(drops: &Drops, all: bool) -> String {
     section(&mut text, "NOTICED", &counted(&drops.notices, all));
     section(&mut text, "LOST BEFORE WEFT SAW IT", &counted(&drops.lost_before, all));
     text
+}
+
+/// Frames that came in and are not accounted for: on their way, or lost by a mistake of weft.
+pub(super) fn imbalance(drops: &Drops) -> i128 {
+    i128::from(drops.received) + i128::from(drops.copies)
+        - i128::from(drops.delivered)
+        - i128::from(drops.answered)
+        - i128::from(drops.dropped())
 }
 
 fn section(text: &mut String, title: &str, lines: &[String]) {

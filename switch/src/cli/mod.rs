@@ -39,6 +39,7 @@ mod run;
 mod sim;
 mod status;
 mod table;
+mod top;
 mod watch;
 
 /// An overlay switch in user space: pods on several hosts share a network over VXLAN or Geneve.
@@ -53,6 +54,7 @@ mod watch;
                   weft run                                the daemon, in the foreground\n  \
                   weft status                             does everything work?\n  \
                   weft status --watch                     and does it go on working?\n  \
+                  weft top                                what goes on now?\n  \
                   weft doctor                             what is wrong, and what mends it?\n  \
                   weft drops                              where did my frames go?\n  \
                   weft -j fdb show | jq .entries          who is where, for a script\n\n\
@@ -139,6 +141,8 @@ enum Command {
     Log(log::LogArgs),
     /// Put all that is needed to understand a fault into one archive, without secrets
     Bugreport(bugreport::BugreportArgs),
+    /// Watch peers, networks, ports, drops and what is wrong, with their rates
+    Top(top::TopArgs),
     /// Make, list and change the keys that seal what nodes tell each other
     Key(key::KeyArgs),
     /// Check a configuration file, without the daemon
@@ -208,6 +212,7 @@ pub fn main() -> ExitCode {
         Command::Capture(args) => capture::run(global, &args),
         Command::Log(args) => log::run(global, args),
         Command::Bugreport(args) => bugreport::run(global, &args),
+        Command::Top(args) => top::run(global, &args),
         Command::Key(args) => key::run(global, args),
         Command::Config(args) => config::run(global, &args),
         Command::Reload => reload::run(global),

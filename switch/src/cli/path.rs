@@ -72,7 +72,7 @@ pub(super) fn render(paths: &Paths) -> String {
             table::or_dash(path.mtu),
             format!("{}/{}", path.format, path.port),
             table::or_dash(probes.map(|probes| table::microseconds(probes.rtt_us))),
-            table::or_dash(probes.map(loss)),
+            table::or_dash(probes.map(|probes| percent(worse(probes.lost_there, probes.lost_back)))),
             path.via.clone().map_or_else(|| "direct".to_owned(), |via| format!("via {via}")),
         ]
     };
@@ -83,7 +83,7 @@ pub(super) fn render(paths: &Paths) -> String {
 }
 
 /// One path, with the sum of its MTU.
-fn detail(path: &PathEntry) -> String {
+pub(super) fn detail(path: &PathEntry) -> String {
     let since = table::duration(path.since_s);
     let mut text = format!("{} ({}), {} for {since}\n\n", path.name, path.address, state(path.state));
     let mut line = |what: &str, value: String, note: &str| {
@@ -145,16 +145,13 @@ fn probed(probes: &PathProbes) -> String {
 }
 
 /// The worse of both directions.
-fn loss(probes: &PathProbes) -> String {
+pub(super) fn worse(there: Lost, back: Lost) -> Lost {
     let share = |lost: Lost| lost.count * 1_000_000 / lost.of.max(1);
-    percent(if share(probes.lost_there) > share(probes.lost_back) {
-        probes.lost_there
-    } else {
-        probes.lost_back
-    })
+    if share(there) > share(back) { there } else { back }
 }
 
-fn percent(Lost { count, of }: Lost) -> String {
+/// A share with one decimal.
+pub(super) fn percent(Lost { count, of }: Lost) -> String {
     let permille = count * 1_000 / of.max(1);
     format!("{}.{} %", permille / 10, permille % 10)
 }

@@ -155,7 +155,8 @@ fn render_members(peers: &Peers) -> String {
     table::render(header, &rows)
 }
 
-const fn state(peer: &PeerEntry) -> &'static str {
+/// How it is, in a word.
+pub(super) const fn state(peer: &PeerEntry) -> &'static str {
     match peer.state {
         PeerState::Up => "up",
         PeerState::Suspect => "suspect",

@@ -135,7 +135,8 @@ pub(super) fn render(ports: &Ports) -> String {
     text
 }
 
-const fn state(state: PortState) -> &'static str {
+/// How it is, in a word.
+pub(super) const fn state(state: PortState) -> &'static str {
     match state {
         PortState::Up => "up",
         PortState::Down => "down",

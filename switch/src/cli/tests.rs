@@ -144,6 +144,8 @@ fn the_commands_of_the_contract_are_understood() {
         "weft network list -w",
         "weft -j fdb show 02:00:00:00:00:01 -w --interval 2",
         "weft drops --all -w",
+        "weft top",
+        "weft top --once --interval 0.5",
         "weft config check a.toml",
         "weft reload",
         "weft completions bash",

@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""Makes an SVG of what a terminal shows: the output of `tmux capture-pane -e -p` on standard input.
+
+docs/top.svg:  WEFT_TOP_PICTURE=/tmp/top.txt cargo test -p weft-tests --test top keys -- --ignored
+               docs/terminal.py < /tmp/top.txt > docs/top.svg
+"""
+import re
+import sys
+from html import escape
+
+WIDTH, HEIGHT, BACK, FRONT = 8, 17, "#1b1e24", "#d5d8de"
+COLOURS = {31: "#f2777a", 32: "#8cc570", 33: "#e6b450", 36: "#5fc4d1"}  # what weft uses
+BARS = "▁▂▃▄▅▆▇█"
+
+
+style = set()  # codes; it goes on over the ends of lines
+
+
+def cells(line):
+    """Every character with its style."""
+    global style
+    line = re.sub(r"38;5;(\d)(?=[;m])", r"3\1", line)
+    for codes, char in re.findall(r"\x1b\[([\d;]*)m|([^\x1b])", line):
+        if char:
+            yield char, frozenset(style)
+        for code in [int(code or 0) for code in codes.split(";")] if not char else []:
+            if code in (0, 39):
+                style = set() if code == 0 else style - set(COLOURS)
+            else:
+                style = (style - set(COLOURS) if code in COLOURS else style) | {code}
+
+
+def draw(x, y, text, style):
+    """One run of characters of one style."""
+    front = next((COLOURS[code] for code in style if code in COLOURS), FRONT)
+    back = None
+    if 7 in style:
+        front, back = BACK, front
+    left, top, width = x * WIDTH + 10, y * HEIGHT + 10, len(text) * WIDTH
+    if back:
+        yield f'<rect x="{left}" y="{top}" width="{width}" height="{HEIGHT}" fill="{back}"/>'
+    words = "".join(" " if char in BARS else char for char in text)
+    for at, char in enumerate(text):
+        if char in BARS:
+            high = (BARS.index(char) + 1) * HEIGHT / 8
+            yield f'<rect x="{left + at * WIDTH}" y="{top + HEIGHT - high:.1f}" width="{WIDTH}" height="{high:.1f}" fill="{front}"/>'
+    if words.strip():
+        extra = ' font-weight="bold"' * (1 in style) + ' opacity="0.6"' * (2 in style) + ' text-decoration="underline"' * (4 in style)
+        yield (f'<text x="{left}" y="{top + 13}" textLength="{width}" fill="{front}"{extra}>{escape(words)}</text>')
+
+
+lines = [list(cells(line)) for line in sys.stdin.read().rstrip("\n").split("\n")]
+columns = max(len(line) for line in lines)
+size = f'{columns * WIDTH + 20} {len(lines) * HEIGHT + 20}'
+print(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" '
+      f'font-size="13" xml:space="preserve"><rect width="100%" height="100%" rx="6" fill="{BACK}"/>')
+for y, line in enumerate(lines):
+    start = 0
+    for x in range(1, len(line) + 1):
+        if x == len(line) or line[x][1] != line[start][1]:
+            print("\n".join(draw(start, y, "".join(char for char, _ in line[start:x]), line[start][1])))
+            start = x
+print("</svg>")

@@ -62,6 +62,8 @@ fn metrics(n: u64) -> Metrics {
         degraded: vec![],
         received: amount(octets),
         sent: amount(octets / 50),
+        geneve_received: Amount::default(),
+        geneve_sent: Amount::default(),
     };
     let port = |name: &str, octets: u64| PortMetrics {
         name: name.to_owned(),
@@ -128,6 +130,8 @@ pub(in crate::cli::top) fn peer(name: &str, last: u8) -> PeerEntry {
         left: false,
         node: Some(format!("0{last}").repeat(16)),
         version: Some("0.1.0".to_owned()),
+        received: Amount::default(),
+        sent: Amount::default(),
         gossip: None,
     }
 }

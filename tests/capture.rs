@@ -206,7 +206,11 @@ fn a_file_has_both_halves_of_every_frame_and_others_read_it() {
         .map(|(node, file)| Running::start(node, &format!("-w {}", utf8(file))))
         .collect();
     assert_pings(&cluster.pods[0], pod_v4(2));
-    Iperf::start(&cluster.pods[0], (&cluster.pods[1], pod_v4(2)), 1, cluster.lab.dir()).finish();
+    // As much as a reader surely takes, octets and all.
+    let _server = cluster.pods[1].start(&["iperf3", "-s", "-1"], &[], &cluster.lab.dir().join("server.log"));
+    let listens = || cluster.pods[1].exec("ss -Hltn sport = :5201").contains("5201");
+    wait::until(wait::secs(5), "iperf3 to listen", listens);
+    cluster.pods[0].exec(&format!("iperf3 -c {} -t 1 -b 100M", pod_v4(2)));
     for (running, file) in running.into_iter().zip(&files) {
         let (log, captured, lost) = running.stop();
         let packets = read(file);
@@ -482,7 +486,8 @@ fn what_is_wrong_is_told_before_it_begins() {
     let node = &pair.nodes[0];
     let done = weft(node, &["capture", "--inner", "host 10.0.0.1 and prt 80"]);
     assert_eq!(done.code, 2, "{done:?}");
-    assert!(done.err.contains("--inner: ") && done.err.contains("\n                      ^"), "{}", done.err);
+    let place = format!("\n  host 10.0.0.1 and prt 80\n  {:18}^", "");
+    assert!(done.err.contains("--inner: ") && done.err.contains(&place), "{}", done.err);
     let done = weft(node, &["capture", "-i", "port:nosuch"]);
     assert!(done.code != 0 && done.err.contains("nosuch") && done.err.contains("pod"), "{done:?}");
     let done = weft(node, &["capture", "-i", "peer:nosuch"]);

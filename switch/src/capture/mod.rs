@@ -7,7 +7,6 @@
 //! | [`record`] | what is told of a frame at one point, and the octets of the stream that carries it |
 //! | [`ring`] | from a worker to whoever writes the capture down |
 //! | [`text`] | a record in words: lines for a person, comments of a file |
-//! | [`pcapng`] | files of packets for Wireshark and tcpdump |
 //! | [`outer`] | the Ethernet, IP and UDP headers of a datagram, which a UDP socket never sees: made up |
 //! | [`pcapng`] | files that Wireshark and tcpdump open, block by block |
 //! | [`line`] | a frame or a datagram in a line of text |

@@ -122,7 +122,8 @@ fn capture(global: &Global, args: &CaptureArgs) -> Result<Outcome, Refusal> {
         Some(path) => {
             let plan = plan(args, path);
             let files = Files::open(plan, &begun, stop.flag(), clock::now());
-            Output::Files(files.map_err(|error| Refusal(Outcome::Failed, cannot_write(path, &error)))?)
+            let files = files.map_err(|error| Refusal(Outcome::Failed, cannot_write(path, &error)))?;
+            Output::Files(Box::new(files))
         }
         None => Output::Lines(Lines::new(global.json, Target::stdout(stop.flag()).map_err(failed)?)),
     };

@@ -71,7 +71,7 @@ fn arp(line: &mut String, message: &ArpPacketSlice<'_>) {
             put(line, format_args!("arp probe, who has {target}"));
         }
         ArpOperation::REQUEST if sender == target => {
-            put(line, format_args!("arp announcement, {sender} is at {mac}"))
+            put(line, format_args!("arp announcement, {sender} is at {mac}"));
         }
         ArpOperation::REQUEST => put(line, format_args!("arp who has {target}, tell {sender}")),
         ArpOperation::REPLY => put(line, format_args!("arp {sender} is at {mac}")),

@@ -13,7 +13,7 @@ use crate::control::protocol::FdbEntry;
 /// Files, or lines.
 #[derive(Debug)]
 pub(super) enum Output {
-    Files(Files),
+    Files(Box<Files>),
     Lines(Lines),
 }
 
@@ -76,7 +76,7 @@ impl Output {
     }
 
     /// Frames that are where they were to be written.
-    pub(super) const fn frames(&self) -> u64 {
+    pub(super) fn frames(&self) -> u64 {
         match self {
             Self::Files(files) => files.frames(),
             Self::Lines(lines) => lines.frames(),

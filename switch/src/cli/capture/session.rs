@@ -171,7 +171,7 @@ impl Session {
     }
 
     /// Frames that are written, and those that were lost.
-    pub(super) const fn counts(&self) -> (u64, u64) {
+    pub(super) fn counts(&self) -> (u64, u64) {
         (self.output.frames(), self.lost)
     }
 }

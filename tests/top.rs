@@ -102,10 +102,10 @@ fn degrade(cluster: &Cluster) -> Process {
     for node in &cluster.nodes {
         node.host.ns.exec("ethtool -K u0 tx-udp-segmentation off");
     }
-    let small = |from, to| format!("iifname \"h{from}\" oifname \"h{to}\" meta length > 1400 drop");
+    let small = |from, to| format!("iifname \"h{from}\" oifname \"h{to}\" meta length > 1280 drop");
     cluster.fault(&format!("{}\n  {}", small(1, 3), small(3, 1)));
     let to = pod_v4(3).to_string();
-    let words = ["ping", "-q", "-n", "-i", "0.2", "-s", "1390", &to];
+    let words = ["ping", "-q", "-n", "-i", "0.2", "-s", "1300", &to];
     cluster.pods[0].start(&words, &[], &cluster.lab.dir().join("ping.txt"))
 }
 
@@ -123,7 +123,7 @@ fn it_shows_what_goes_on_and_does_what_keys_say() {
         let (bad, good) = (position(lines, "n3", "degraded"), position(lines, "n2", " up "));
         bad.is_some() && bad < good
     });
-    top.until_line("small_mtu: IP packets of more than 1400", "");
+    top.until_line("small_mtu: IP packets of more than 1280", "");
     assert!(top.has_colours());
     if let Some(file) = std::env::var_os("WEFT_TOP_PICTURE") {
         wait::sleep_ms(4000);

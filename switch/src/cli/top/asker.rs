@@ -66,11 +66,11 @@ impl Asker {
     /// # Errors
     ///
     /// [`AskError::Client`]: the daemon cannot be reached.
-    pub(super) fn ask(&mut self, more: Option<Request>, now: Instant) -> Result<(), AskError> {
+    pub(super) fn ask(&mut self, more: Option<&Request>, now: Instant) -> Result<(), AskError> {
         self.round = None;
         let mut client = Client::connect(&self.socket, LOOK)?;
         let wanted = QUESTIONS.len() + usize::from(more.is_some());
-        for question in QUESTIONS.iter().chain(&more) {
+        for question in QUESTIONS.iter().chain(more) {
             client.send(question)?;
         }
         self.round = Some(Round { client, replies: Vec::new(), wanted, until: now + self.timeout });

@@ -160,9 +160,8 @@ impl Screen {
         match key {
             Key::Char('q') => return Action::Quit,
             Key::Char(' ') => return Action::Ask,
-            Key::Char('?' | 'h') => {
-                self.put_over(if self.over == Over::Help { Over::Nothing } else { Over::Help })
-            }
+            Key::Char('?' | 'h') if self.over == Over::Help => self.put_over(Over::Nothing),
+            Key::Char('?' | 'h') => self.put_over(Over::Help),
             Key::Esc if self.over != Over::Nothing => self.put_over(Over::Nothing),
             Key::Esc => self.filter.clear(),
             Key::Char('p') => {

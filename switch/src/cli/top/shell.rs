@@ -150,7 +150,7 @@ impl Shell {
         let selected = self.screen.selected(&rows).and_then(|at| rows.get(at));
         let shown = selected.filter(|_| self.screen.over() == Over::Details);
         let more = shown.and_then(|row| question(&self.model, self.screen.view(), &row.id));
-        if let Err(error) = self.asker.ask(more, now) {
+        if let Err(error) = self.asker.ask(more.as_ref(), now) {
             self.lose(&error, now);
         }
     }

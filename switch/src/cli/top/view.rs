@@ -326,8 +326,9 @@ fn fit(columns: &[Column], rows: &[Row], width: usize) -> Vec<Place> {
             continue;
         }
         for &at in group {
-            let more = least(at) + if used > 0 { gap } else { 0 };
-            if used == 0 || used + more <= width {
+            let is_first = taken.iter().all(Option::is_none);
+            let more = least(at) + if is_first { 0 } else { gap };
+            if is_first || used + more <= width {
                 taken[at] = Some(least(at).min(width));
                 used = (used + more).min(width);
             }

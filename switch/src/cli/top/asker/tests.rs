@@ -88,7 +88,8 @@ fn what_is_asked_besides_may_be_refused() {
         let said: String = replies().iter().chain([&refusal]).map(line).collect();
         stream.write_all(said.as_bytes()).unwrap();
     });
-    asker.ask(Some(Request::PathShow { peer: Some("node-z".to_owned()) }), clock::now()).unwrap();
+    let path = Request::PathShow { peer: Some("node-z".to_owned()) };
+    asker.ask(Some(&path), clock::now()).unwrap();
     let more = outcome(&mut asker).unwrap().more;
     assert!(matches!(more, Some(Reply::Error(error)) if error.message == "no peer node-z"));
     daemon.join().unwrap();

@@ -14,6 +14,7 @@ pub use self::doctor::{Doctor, Fixed, MatrixEntry};
 pub use self::gossip::{
     FdbEvent, FdbHistory, FdbHistoryEntry, GossipStatus, KeyEntry, Keys, SecretKey, SecretKeyError,
 };
+pub use self::map::{Map, MapChanges, MapLink, MapNode, NodeKind, Rate};
 pub use self::metrics::{
     Amount, GossipMetrics, GossipTraffic, LastReload, Metrics, NetworkMetrics, PeerMetrics, PortMetrics,
     Ready, Tunnels,
@@ -25,6 +26,7 @@ use crate::io::netns::NetnsRef;
 
 mod doctor;
 mod gossip;
+mod map;
 mod metrics;
 mod path;
 mod peers;
@@ -50,6 +52,8 @@ pub enum Request {
     Metrics,
     /// Whether the node is ready for its pods: [`Ready`].
     Ready,
+    /// This node, its peers and the links to them: [`Map`].
+    Map,
     /// All networks: [`Networks`].
     NetworkList,
     /// All ports: [`Ports`].
@@ -173,6 +177,7 @@ impl Request {
             Self::Status
                 | Self::Metrics
                 | Self::Ready
+                | Self::Map
                 | Self::NetworkList
                 | Self::PortList
                 | Self::PeerList
@@ -236,6 +241,9 @@ pub enum Reply {
     /// Whether the node is ready.
     #[serde(rename = "weft.ready/1")]
     Ready(Ready),
+    /// Nodes and links.
+    #[serde(rename = "weft.map/1")]
+    Map(Map),
     /// All networks.
     #[serde(rename = "weft.network/1")]
     Networks(Networks),

@@ -21,6 +21,7 @@ use crate::counters::{DropReason, Totals};
 
 mod doctor;
 mod gossip;
+mod map;
 mod metrics;
 mod paths;
 

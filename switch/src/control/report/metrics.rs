@@ -123,7 +123,7 @@ impl<D: Devices> Control<D> {
         all
     }
 
-    fn static_metrics(&self, peer: &Peer) -> PeerMetrics {
+    pub(super) fn static_metrics(&self, peer: &Peer) -> PeerMetrics {
         PeerMetrics {
             name: peer.config.address.to_string(),
             state: if peer.is_up() { PeerState::Up } else { PeerState::Down },
@@ -131,12 +131,14 @@ impl<D: Devices> Control<D> {
             probe_rtt_us: None,
             lost_there: Lost::default(),
             lost_back: Lost::default(),
+            received: Amount::default(),
+            sent: Amount::default(),
             path_mtu: peer.path.map(Mtu::get),
             degraded: owned(static_codes(peer).chain(self.fallback_code(peer.vtep.ip()))),
         }
     }
 
-    fn member_metrics(
+    pub(super) fn member_metrics(
         &self,
         (gossip, node, member): (&Gossip, NodeId, &Member),
         view: Option<&View>,
@@ -158,6 +160,8 @@ impl<D: Devices> Control<D> {
             probe_rtt_us: probe_rtt.map(micros),
             lost_there: lost(|view| view.lost_there),
             lost_back: lost(|view| view.lost_back),
+            received: Amount::default(),
+            sent: Amount::default(),
             path_mtu: self.path_mtu(member).map(Mtu::get),
             degraded: owned(codes.chain(found_codes(member)).chain(fallback).chain(insecure)),
         }

@@ -148,11 +148,12 @@ function answer(map, path) {
 /** Serves a kind of graph; resolves to the address and what ends it. */
 export function serve(kind, port = 0) {
   const make = { cluster, large, hostile }[kind];
+  const answered = make();
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url, "http://localhost");
     const head = { "Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store" };
-    const map = make();
     if (pathname === "/api/v1/events") {
+      const map = make();
       response.writeHead(200, { ...head, "Content-Type": "text/event-stream" });
       let number = 1;
       const roll = dice(1);
@@ -166,7 +167,7 @@ export function serve(kind, port = 0) {
       return;
     }
     if (pathname.startsWith("/api/v1/")) {
-      const told = answer(map, pathname.slice("/api/v1/".length));
+      const told = answer(answered, pathname.slice("/api/v1/".length));
       response.writeHead(told ? 200 : 404, { ...head, "Content-Type": "application/json" });
       response.end(JSON.stringify(told ?? { schema: "weft.error/1", code: "usage", message: "no such peer" }));
       return;

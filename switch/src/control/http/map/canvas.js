@@ -7,7 +7,7 @@ import { LEVELS, MARKS, time } from "./words.js";
 /** What draws are called in the browser's own measurements. */
 export const DRAW = "weft-draw";
 /** Up to so many edges have their round trip written beside them. */
-const WRITTEN = 20;
+export const WRITTEN = 20;
 /** From so many edges on good ones are thin and pale, so that the others stand out. */
 const CROWD = 300;
 const DASHES = [[], [9, 5], [2, 5]];
@@ -53,10 +53,22 @@ export class Canvas {
     return true;
   }
 
-  /** Asks for a drawing in the next frame; `all`: edges, too. */
+  /** Asks for a drawing of items in the next frame; `all`: of edges, too. */
   redraw(all) {
+    this.itemsToo = true;
     this.edgesToo ||= all;
-    if (this.asked) return;
+    this.ask();
+  }
+
+  /** The same of edges alone, unless one is drawn between the items now. */
+  redrawEdges() {
+    this.edgesToo = true;
+    this.itemsToo ||= Boolean(this.over || this.chosen || this.focused);
+    this.ask();
+  }
+
+  ask() {
+    if (this.asked || this.hidden) return;
     this.asked = true;
     requestAnimationFrame(() => {
       this.asked = false;
@@ -148,7 +160,11 @@ export class Canvas {
 
   draw() {
     if (this.edgesToo) this.drawEdges();
-    this.edgesToo = false;
+    if (this.itemsToo) this.drawItems();
+    this.edgesToo = this.itemsToo = false;
+  }
+
+  drawItems() {
     const context = this.begin(this.graph);
     for (const edge of this.view.edges) {
       if (this.isLit(edge)) this.stroke(context, [edge], edge.level, 3.5, 1);
@@ -183,7 +199,7 @@ export class Canvas {
           const wide = new Map();
           for (const edge of some) {
             if ((this.isDim(edge.a) || this.isDim(edge.b)) !== dim) continue;
-            const width = crowd ? 1 : Math.min(6, 1.6 + 0.6 * Math.log2(edge.links.length));
+            const width = crowd ? 1 : Math.min(6, 2 + 0.6 * Math.log2(edge.links.length));
             const key = Math.round(width * 2) / 2;
             if (!wide.has(key)) wide.set(key, []);
             wide.get(key).push(edge);
@@ -198,10 +214,13 @@ export class Canvas {
   /** Draws edges that look the same. */
   stroke(context, edges, level, width, alpha) {
     context.beginPath();
-    for (const edge of edges) {
-      const [[ax, ay], [bx, by]] = [this.at(edge.a), this.at(edge.b)];
+    for (const { a, b, relayed } of edges) {
+      const ax = a.x * this.scale + this.x;
+      const ay = a.y * this.scale + this.y;
+      const bx = b.x * this.scale + this.x;
+      const by = b.y * this.scale + this.y;
       context.moveTo(ax, ay);
-      if (edge.relayed) context.quadraticCurveTo(...this.bend(ax, ay, bx, by), bx, by);
+      if (relayed) context.quadraticCurveTo(...this.bend(ax, ay, bx, by), bx, by);
       else context.lineTo(bx, by);
     }
     context.globalAlpha = alpha;
@@ -216,9 +235,9 @@ export class Canvas {
   /** The round trip beside an edge, and what is wrong. */
   write(context, edge) {
     if (edge.links.length !== 1 || this.isDim(edge.a) || this.isDim(edge.b)) return;
-    const [link] = edge.links;
+    const link = edge.links[0].told;
     const lines = [link.rtt_us === undefined || edge.level === 2 ? "" : time(link.rtt_us), ...link.degraded.slice(0, 2)];
-    const words = lines.filter(Boolean).join("  ");
+    const words = lines.filter(Boolean).join("  ").slice(0, 40);
     if (!words) return;
     const [[ax, ay], [bx, by]] = [this.at(edge.a), this.at(edge.b)];
     const [cx, cy] = edge.relayed ? this.bend(ax, ay, bx, by) : [(ax + bx) / 2, (ay + by) / 2];
@@ -287,7 +306,7 @@ export class Canvas {
       from = to;
     });
     context.setLineDash([]);
-    if (radius > 11) this.sign(context, String(item.nodes.length), x, y, radius * 0.8, this.colours.front);
+    if (radius > 11) this.sign(context, String(item.nodes.length), x, y, radius * 0.62, this.colours.front);
   }
 
   sign(context, text, x, y, radius, colour) {
@@ -312,9 +331,11 @@ export class Canvas {
       const [x, y] = this.at(item);
       if (x < 0 || y < 0 || x > this.width || y > this.height) continue;
       const name = item.name.length > 30 && !important ? `${item.name.slice(0, 28)}\u2026` : item.name.slice(0, 80);
-      context.font = `${important || item.isGroup ? 600 : 400} 12.5px system-ui, 'DejaVu Sans', sans-serif`;
+      const weighty = important || item.isGroup ? 600 : 400;
+      context.font = `${weighty} 12.5px system-ui, 'DejaVu Sans', sans-serif`;
       const top = y + this.radius(item) + (item.isHere ? 8 : 4);
-      const half = context.measureText(name).width / 2 + 3;
+      item.widths ??= {};
+      const half = (item.widths[weighty] ??= context.measureText(name).width) / 2 + 3;
       const box = [x - half, top, x + half, top + 15];
       if (!important && taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3])) continue;
       taken.push(box);

@@ -80,8 +80,8 @@ export class Details {
       ["MACs", String(node.macs)], ["Id", node.kind === "static" || node.id === "here" ? "" : node.id],
     ])];
     if (link) parts.push(element("h3", "The way there"), facts(figures(link, this.graph)));
-    const others = node.links.filter((other) => other !== link && other.from !== this.graph.here);
-    if (others.length > 0) parts.push(element("h3", many(others.length, "other link", "other links")), this.linkTable(others));
+    const others = node.links.map(({ told }) => told).filter(({ from }) => from !== this.graph.here);
+    if (others.length > 0) parts.push(element("h3", many(others.length, "other link", "other links")), this.linkTable(others, node.id));
     this.live_part.replaceChildren(...parts);
   }
 
@@ -100,7 +100,7 @@ export class Details {
 
   writeEdge(edge) {
     const names = `${edge.a.name} \u2013 ${edge.b.name}`;
-    this.live_part.replaceChildren(element("h2", names), element("p", many(edge.links.length, "link", "links")), this.linkTable(edge.links));
+    this.live_part.replaceChildren(element("h2", names), element("p", many(edge.links.length, "link", "links")), this.linkTable(edge.links.map(({ told }) => told)));
   }
 
   nodeButton(id) {
@@ -111,10 +111,13 @@ export class Details {
     return button;
   }
 
-  linkTable(links) {
+  /** Links, the worst first; of those of one node only the other end is named. */
+  linkTable(links, node) {
     const worst = [...links].sort((a, b) => level(b.state) - level(a.state) || (b.rtt_us ?? 0) - (a.rtt_us ?? 0));
-    const table = tableOf(["From", "To", "Path", "Round trip", "Wrong"], worst.slice(0, LINES).map((link) => [
-      this.graph.name(link.from), this.graph.name(link.to), link.state, time(link.rtt_us), link.degraded.join(", "),
+    const ends = ({ from, to }) => (node === undefined ? [from, to] : [from === node ? to : from]).map((id) => this.graph.name(id));
+    const titles = [...(node === undefined ? ["From", "To"] : ["With"]), "Path", "Round trip", "Wrong"];
+    const table = tableOf(titles, worst.slice(0, LINES).map((link) => [
+      ...ends(link), link.state, time(link.rtt_us), link.degraded.join(", "),
     ]));
     if (worst.length > LINES) table.append(element("caption", `the worst ${LINES} of ${worst.length}`));
     return table;
@@ -125,7 +128,7 @@ export class Details {
     const node = this.shown?.node !== undefined && this.graph.nodes.get(this.shown.node);
     if (!node) return;
     const [turn, here] = [this.turn, node.id === this.graph.here];
-    const name = encodeURIComponent(node.kind === "static" ? node.address : node.name);
+    const name = encodeURIComponent(node.kind === "static" ? node.address : node.called);
     const part = async (path, write) => {
       try {
         return write(await this.live.ask(path));
@@ -205,7 +208,7 @@ function path({ entries: [found] }) {
   }
   if (found.path_mtu && found.mtu) {
     const sum = terms.map(({ what, octets: size }) => `${what} ${size}`).join(" \u2212 ");
-    parts.push(facts([["So pods have", `${found.path_mtu} \u2212 ${sum} = ${found.mtu}`]]));
+    parts.push(facts([["Pods\u2019 MTU", `${found.path_mtu} \u2212 ${sum} = ${found.mtu}`]]));
   }
   if (found.degraded.length > 0) {
     parts.push(element("h3", "What is wrong"), listOf(found.degraded.map(({ cause, since_s }) => `${cause} (${age(since_s)})`)));

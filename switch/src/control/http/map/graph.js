@@ -1,5 +1,8 @@
 // What is known: nodes and links, as they were told; and what is shown of them: items, which are nodes or groups of nodes,
 // and edges, which are all links between two items.
+//
+// A link stays the same object as long as it is there, and has what was told of it last as `told`: thousands of links may
+// have news each second.
 
 import { level } from "./words.js";
 
@@ -24,27 +27,27 @@ export class Graph {
   /** Takes a snapshot in place of all before. */
   reset(map) {
     this.here = map.here;
-    this.nodes = new Map(map.nodes.map((node) => [node.id, { ...node, links: [] }]));
+    this.nodes = new Map(map.nodes.map((told) => [told.id, nodeOf(told)]));
     this.links = new Map();
     for (const link of map.links) this.addLink(link);
     for (const node of this.nodes.values()) this.judge(node);
   }
 
-  /** Takes changes. Says what they did: nothing that is drawn, `levels`, or the `shape` of the graph; and to which nodes. */
+  /** Takes changes. Says what they did to the `shape` of the graph, and how bad its `links` and `nodes` are; and to which nodes. */
   apply(changes) {
     let shape = changes.gone_nodes.length + changes.gone_links.length > 0;
-    let levels = false;
+    let [links, nodes] = [false, false];
     const touched = new Set();
     for (const [from, to] of changes.gone_links) this.dropLink(keyOf(from, to));
     for (const id of changes.gone_nodes) this.dropNode(id);
-    for (const node of changes.nodes) {
-      const known = this.nodes.get(node.id);
+    for (const told of changes.nodes) {
+      const [node, known] = [nodeOf(told), this.nodes.get(told.id)];
       if (known) {
         // What moves a node to another group is a change of shape.
         shape ||= known.name !== node.name || known.networks.join() !== node.networks.join() || known.kind !== node.kind;
-        replace(known, node);
+        Object.assign(known, node, { links: known.links, level: known.level });
       } else {
-        this.nodes.set(node.id, { ...node, links: [] });
+        this.nodes.set(node.id, node);
         shape = true;
       }
       touched.add(node.id);
@@ -52,9 +55,9 @@ export class Graph {
     for (const link of changes.links) {
       const known = this.links.get(keyOf(link.from, link.to));
       if (known) {
-        shape ||= known.via !== link.via;
-        levels ||= known.state !== link.state;
-        replace(known, link);
+        shape ||= known.told.via !== link.via;
+        links ||= known.told.state !== link.state;
+        known.told = link;
       } else {
         this.addLink(link);
         shape = true;
@@ -63,30 +66,30 @@ export class Graph {
     }
     for (const id of touched) {
       const node = this.nodes.get(id);
-      if (node) levels = this.judge(node) || levels;
+      if (node) nodes = this.judge(node) || nodes;
     }
-    return { shape, levels, touched };
+    return { shape, links, nodes, touched };
   }
 
-  addLink(link) {
-    const kept = { ...link };
-    this.links.set(keyOf(link.from, link.to), kept);
-    this.nodes.get(link.from)?.links.push(kept);
-    this.nodes.get(link.to)?.links.push(kept);
+  addLink(told) {
+    const link = { told };
+    this.links.set(keyOf(told.from, told.to), link);
+    this.nodes.get(told.from)?.links.push(link);
+    this.nodes.get(told.to)?.links.push(link);
   }
 
   dropLink(key) {
     const link = this.links.get(key);
     if (!link) return;
     this.links.delete(key);
-    for (const id of [link.from, link.to]) {
+    for (const id of [link.told.from, link.told.to]) {
       const node = this.nodes.get(id);
       if (node) node.links = node.links.filter((other) => other !== link);
     }
   }
 
   dropNode(id) {
-    for (const link of this.nodes.get(id)?.links ?? []) this.dropLink(keyOf(link.from, link.to));
+    for (const { told } of this.nodes.get(id)?.links ?? []) this.dropLink(keyOf(told.from, told.to));
     this.nodes.delete(id);
   }
 
@@ -98,9 +101,9 @@ export class Graph {
     return node.level !== before;
   }
 
-  /** The link from this node to another. */
+  /** What was told of the link from this node to another. */
   linkTo(id) {
-    return this.links.get(keyOf(this.here, id));
+    return this.links.get(keyOf(this.here, id))?.told;
   }
 
   name(id) {
@@ -115,12 +118,10 @@ export class Graph {
   }
 }
 
-/** Makes a known thing what a new one says; what the page itself noted of it stays. */
-function replace(known, told) {
-  for (const key of ["address", "version", "via", "format", "rtt_us", "path_mtu", "mtu", "rate"]) {
-    if (!(key in told)) known[key] = undefined;
-  }
-  Object.assign(known, told);
+/** A node as it was told, with a name that can be read: none is empty, or turns the writing around. */
+function nodeOf({ id, name, kind, state, address, version, networks, macs }) {
+  const readable = name.replace(/[\p{Cc}\p{Cf}]/gu, "\ufffd").trim() || id;
+  return { id, name: readable, called: name, kind, state, address, version, networks, macs, links: [], level: undefined };
 }
 
 /**
@@ -157,9 +158,10 @@ export function viewOf(graph, by, open) {
 function edgesOf(graph, itemOf) {
   const edges = new Map();
   for (const link of graph.links.values()) {
-    const to = itemOf.get(link.to);
-    const via = link.via && itemOf.get(link.via);
-    const from = via && via !== to ? via : itemOf.get(link.from);
+    const { told } = link;
+    const to = itemOf.get(told.to);
+    const via = told.via && itemOf.get(told.via);
+    const from = via && via !== to ? via : itemOf.get(told.from);
     if (!from || !to || from === to) continue;
     const [a, b] = from.at < to.at ? [from, to] : [to, from];
     const relayed = Boolean(via && via !== to);
@@ -180,7 +182,7 @@ export function judgeView(view) {
   }
   for (const edge of view.edges) {
     edge.level = 0;
-    for (const link of edge.links) edge.level = Math.max(edge.level, level(link.state));
+    for (const { told } of edge.links) edge.level = Math.max(edge.level, level(told.state));
   }
 }
 
@@ -204,9 +206,11 @@ function collect(nodes, nameOf) {
   return [...groups];
 }
 
-/** A name without its last number: `rack-a` of `rack-a-17`, `10.0.0` of `10.0.0.9`. */
-function stem(node) {
-  return node.name.replace(/[\d/]+$/, "").replace(/[-_.:]+$/, "") || node.name;
+/** What names of a kind share: `rack-a` of `rack-a-17`, `10.0.0` of `10.0.0.9`, `eu.example` of `web.eu.example`. */
+function stem({ name }) {
+  const numbered = /^(.+?)[-_.:/]+[^-_.:/]*\d[^-_.:/]*$/.exec(name);
+  if (numbered) return numbered[1];
+  return name.includes(".") ? name.slice(name.indexOf(".") + 1) || name : name.replace(/\d+$/, "") || name;
 }
 
 /** Some twenty-five names at a time. */

@@ -120,10 +120,12 @@ export class Layout {
   round() {
     const { x, y, size, ends, pull } = this;
     const count = x.length;
-    const [fx, fy] = [new Float64Array(count), new Float64Array(count)];
+    const fx = new Float64Array(count);
+    const fy = new Float64Array(count);
     for (let i = 0; i < count; i += 1) {
       for (let j = i + 1; j < count; j += 1) {
-        const [dx, dy] = [x[i] - x[j], y[i] - y[j]];
+        const dx = x[i] - x[j];
+        const dy = y[i] - y[j];
         const force = LENGTH * LENGTH * size[i] * size[j] / (dx * dx + dy * dy + 25);
         fx[i] += dx * force;
         fy[i] += dy * force;
@@ -132,8 +134,10 @@ export class Layout {
       }
     }
     for (let e = 0; e < pull.length; e += 1) {
-      const [i, j] = [ends[2 * e], ends[2 * e + 1]];
-      const [dx, dy] = [x[i] - x[j], y[i] - y[j]];
+      const i = ends[2 * e];
+      const j = ends[2 * e + 1];
+      const dx = x[i] - x[j];
+      const dy = y[i] - y[j];
       const force = 2 * pull[e] * Math.sqrt(dx * dx + dy * dy) / LENGTH;
       fx[i] -= dx * force;
       fy[i] -= dy * force;
@@ -143,8 +147,8 @@ export class Layout {
     this.left -= 1;
     const most = 1 + LENGTH * this.hot * this.left / this.rounds;
     for (let i = 0; i < count; i += 1) {
-      fx[i] -= x[i] * 0.35;
-      fy[i] -= y[i] * 0.6;
+      fx[i] -= x[i] * 0.25;
+      fy[i] -= y[i] * 0.75;
       const length = Math.hypot(fx[i], fy[i]) || 1;
       const step = Math.min(length * 0.25, most) / length;
       x[i] += fx[i] * step;
@@ -194,7 +198,7 @@ export class Layout {
 }
 
 /** How far apart the nodes of an open group are, more or less. */
-const DISC = 40;
+const DISC = 52;
 
 /** The innermost ring, and how far others are from the one before. */
 const INNER = 190;

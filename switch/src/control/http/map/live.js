@@ -91,9 +91,12 @@ export class Live {
 
   /** One event; a comment is none. */
   handle(text) {
-    const field = (name) => text.split("\n").find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2);
-    const [event, data] = [field("event"), field("data")];
-    if (event && data !== undefined && this.on[event]) this.on[event](data);
+    const told = {};
+    for (const line of text.split("\n")) {
+      const colon = line.indexOf(": ");
+      if (colon > 0) told[line.slice(0, colon)] = line.slice(colon + 2);
+    }
+    if (told.data !== undefined) this.on[told.event]?.(told.data);
   }
 
   /** The answer to a question, as JSON. */

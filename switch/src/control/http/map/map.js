@@ -1,6 +1,6 @@
 // The page: takes what the node tells, shows it as a graph or a table, and listens to pointer and keys.
 
-import { Canvas } from "./canvas.js";
+import { Canvas, WRITTEN } from "./canvas.js";
 import { Details, figures, tally } from "./details.js";
 import { Graph, judgeView, viewOf } from "./graph.js";
 import { Layout } from "./layout.js";
@@ -40,16 +40,15 @@ function snapshot(data) {
 function changes(data) {
   timed(() => {
     notice("");
-    const { shape, levels, touched } = graph.apply(JSON.parse(data));
-    const regroup = levels && part("grouping").value === "state";
-    if (shape || regroup) return rebuild();
-    if (levels) {
-      judgeView(view);
-      writeCounts();
-    }
-    if (levels || view.edges.length <= 20) canvas.redraw(levels);
-    if (!part("table-view").hidden) for (const id of touched) table.fill(graph.nodes.get(id));
-    details.update();
+    const { shape, links, nodes, touched } = graph.apply(JSON.parse(data));
+    if (shape || (nodes && part("grouping").value === "state")) return rebuild();
+    if (links || nodes) judgeView(view);
+    if (nodes) writeCounts();
+    if (nodes || view.edges.length <= WRITTEN) canvas.redraw(links);
+    else if (links) canvas.redrawEdges();
+    if (!part("table-view").hidden) table.update(touched);
+    // The panel of a group has buttons, which must not go while they are pressed.
+    if (nodes || !details.shown?.group) details.update();
     if (canvas.over) writeTip(canvas.over);
   });
 }
@@ -86,6 +85,7 @@ function rebuild() {
   layout.set(view);
   const again = (key) => key === undefined ? null : view.items.find((item) => item.key === key) ?? null;
   Object.assign(canvas, { view, over: null, chosen: again(chosen), cursor: again(cursor) });
+  part("tip").hidden = true;
   if (details.shown?.edge) closeDetails();
   if (details.shown?.group) {
     const { key, name } = details.shown.group;
@@ -95,7 +95,7 @@ function rebuild() {
   part("close-groups").hidden = open.size === 0;
   writeCounts();
   writeSeen();
-  table.rebuild();
+  listNodes();
   details.update();
   if (!fitted) {
     canvas.fit();
@@ -143,7 +143,7 @@ function countButton(level) {
 
 /** Says what this map cannot show. */
 function writeSeen() {
-  const own = [...graph.links.values()].every((link) => link.from === graph.here);
+  const own = [...graph.links.values()].every(({ told }) => told.from === graph.here);
   const grouped = view.grouped ? `${many(graph.nodes.size, "node", "nodes")} in groups: press one to open it. ` : "";
   part("seen").textContent = graph.nodes.size === 1 ? "No other node is known yet: [gossip] finds them, [[peer]] names them."
     : grouped + (own ? `As ${graph.name(graph.here)} sees it. Links between other nodes are on their own maps.` : "");
@@ -156,7 +156,7 @@ function filter() {
   const nothing = levelsShown.size === 0 && sought === "";
   canvas.isDim = nothing ? () => false : (item) => item.nodes.every(isOut);
   table.isDim = nothing ? () => false : isOut;
-  table.rebuild();
+  listNodes();
   writeCounts();
   canvas.redraw(true);
 }
@@ -188,7 +188,7 @@ function act({ item, edge }) {
   if (item?.isGroup) return toggleGroup(item.key);
   if (item) return choose(item.nodes[0].id);
   if (!edge) return closeDetails();
-  const [link] = edge.links;
+  const link = edge.links[0].told;
   if (edge.links.length === 1 && link.from === graph.here) return choose(link.to);
   canvas.chosen = edge;
   details.show({ edge });
@@ -231,10 +231,9 @@ function closeDetails() {
 /** What is said of a thing when it is pointed at, and to who cannot see it. */
 function describe({ item, edge }) {
   if (edge) {
-    const [link] = edge.links;
-    const title = `${graph.name(link.from)} \u2192 ${graph.name(link.to)}`;
-    if (edge.links.length === 1) return [title, figures(link, graph)];
-    return [`${edge.a.name} \u2013 ${edge.b.name}`, summary(edge.links)];
+    const links = edge.links.map(({ told }) => told);
+    if (links.length > 1) return [`${edge.a.name} \u2013 ${edge.b.name}`, summary(links)];
+    return [`${graph.name(links[0].from)} \u2192 ${graph.name(links[0].to)}`, figures(links[0], graph)];
   }
   if (item.isGroup) return [item.name, [["Nodes", `${item.nodes.length}: ${tally(item.levels)}`]]];
   const [node] = item.nodes;
@@ -398,8 +397,17 @@ function showTable(on) {
   part("table-view").hidden = !on;
   part("show-graph").setAttribute("aria-pressed", String(!on));
   part("show-table").setAttribute("aria-pressed", String(on));
-  if (on) table.rebuild();
-  else resized();
+  canvas.hidden = on;
+  if (on) return listNodes();
+  resized();
+  canvas.redraw(true);
+}
+
+/** Writes the table anew, where it can be seen. */
+function listNodes() {
+  if (part("table-view").hidden) return;
+  table.rebuild();
+  table.mark(details.shown?.node);
 }
 
 /** The graph has another size: what fitted fits again, unless somebody moved it. */

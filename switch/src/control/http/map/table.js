@@ -3,31 +3,31 @@
 import { LEVELS, MARKS, bits, element, octets, or, share, time } from "./words.js";
 import { byName } from "./graph.js";
 
-/** Up to so many rows are made at a time: more on request. */
-const ROWS = 500;
+/** Up to so many rows: more on request, as each costs the browser time with all news. */
+const ROWS = 100;
 
 const lost = (link) => link ? 100 * Math.max(ratio(link.lost_there), ratio(link.lost_back)) : -1;
 const ratio = ({ count, of }) => of ? count / of : 0;
 const total = (link) => link ? link.received.octets + link.sent.octets : -1;
 
-/** Title, text of a node and its link from here, and what it is sorted by if that is not the text. */
+/** Title, width in pixels, text of a node and its link from here, and what it is sorted by if that is not the text. */
 const COLUMNS = [
-  { title: "Node", name: "name", text: (node) => node.name, compare: byName },
-  { title: "State", text: (node) => `${MARKS[node.level]} ${LEVELS[node.level]}`, by: (node) => -node.level },
-  { title: "Round trip", number: true, text: (_, link) => time(link?.rtt_us), by: (_, link) => link?.rtt_us ?? -1 },
+  { title: "Node", width: 210, name: "name", text: (node) => node.name, compare: byName },
+  { title: "State", width: 110, text: (node) => `${MARKS[node.level]} ${LEVELS[node.level]}`, by: (node) => -node.level },
+  { title: "Round trip", width: 100, number: true, text: (_, link) => time(link?.rtt_us), by: (_, link) => link?.rtt_us ?? -1 },
   {
-    title: "Loss there / back", number: true, by: (_, link) => lost(link),
+    title: "Loss there / back", width: 150, number: true, by: (_, link) => lost(link),
     text: (_, link) => link ? `${share(link.lost_there)} / ${share(link.lost_back)}` : or(),
   },
-  { title: "Path MTU", number: true, text: (_, link) => or(link?.path_mtu), by: (_, link) => link?.path_mtu ?? -1 },
-  { title: "Pods\u2019 MTU", number: true, text: (_, link) => or(link?.mtu), by: (_, link) => link?.mtu ?? -1 },
+  { title: "Path MTU", width: 90, number: true, text: (_, link) => or(link?.path_mtu), by: (_, link) => link?.path_mtu ?? -1 },
+  { title: "Pods\u2019 MTU", width: 96, number: true, text: (_, link) => or(link?.mtu), by: (_, link) => link?.mtu ?? -1 },
   {
-    title: "From / to", number: true, by: (_, link) => link?.rate ? link.rate.received + link.rate.sent : -1,
+    title: "From / to", width: 190, number: true, by: (_, link) => link?.rate ? link.rate.received + link.rate.sent : -1,
     text: (_, link) => link ? `${bits(link.rate?.received)} / ${bits(link.rate?.sent)}` : or(),
   },
-  { title: "Bytes", number: true, text: (_, link) => link ? octets(total(link)) : or(), by: (_, link) => total(link) },
-  { title: "MACs", number: true, text: (node) => String(node.macs), by: (node) => node.macs },
-  { title: "Address", text: (node) => or(node.address) },
+  { title: "Bytes", width: 96, number: true, text: (_, link) => link ? octets(total(link)) : or(), by: (_, link) => total(link) },
+  { title: "MACs", width: 70, number: true, text: (node) => String(node.macs), by: (node) => node.macs },
+  { title: "Address", width: 150, text: (node) => or(node.address) },
   { title: "What is wrong", name: "causes", text: (node, link, graph) => causes(node, link, graph) },
 ];
 
@@ -43,6 +43,9 @@ export class Table {
     [this.columns, this.body, this.caption] = ["columns", "rows", "caption"].map((id) => document.getElementById(id));
     [this.sorted, this.downwards, this.limit] = [COLUMNS[0], false, ROWS];
     this.rows = new Map();
+    // Only rows that can be seen are written when there is news.
+    this.seen = new Set();
+    this.watch = new IntersectionObserver((entries) => this.scrolled(entries), { root: document.getElementById("table-view") });
     this.isDim = () => false;
     for (const column of COLUMNS) this.addColumn(column);
   }
@@ -50,6 +53,7 @@ export class Table {
   addColumn(column) {
     const head = element("th", undefined, column.number ? "number" : undefined);
     head.scope = "col";
+    if (column.width) head.style.width = `${column.width}px`;
     const button = element("button", column.title);
     button.type = "button";
     button.addEventListener("click", () => {
@@ -73,6 +77,11 @@ export class Table {
     const known = this.rows;
     this.rows = new Map(shown.map((node) => [node.id, known.get(node.id) ?? this.makeRow(node)]));
     for (const node of shown) this.fill(node);
+    for (const [id, row] of known) {
+      if (this.rows.has(id)) continue;
+      this.watch.unobserve(row.element);
+      this.seen.delete(id);
+    }
     this.body.replaceChildren(...[...this.rows.values()].map((row) => row.element));
     this.caption.textContent = `${shown.length} of ${this.graph.nodes.size} nodes, as ${this.graph.name(this.graph.here)} sees them`;
     if (shown.length === all.length) return;
@@ -105,7 +114,25 @@ export class Table {
     button.addEventListener("click", () => this.choose(node.id));
     cells[0].append(button);
     cells[0] = button;
+    row.dataset.id = node.id;
+    this.watch.observe(row);
     return { element: row, cells, texts: [] };
+  }
+
+  /** Takes news of some nodes. */
+  update(touched) {
+    for (const id of touched) if (this.seen.has(id)) this.fill(this.graph.nodes.get(id));
+  }
+
+  scrolled(entries) {
+    for (const { isIntersecting, target } of entries) {
+      const { id } = target.dataset;
+      if (!isIntersecting) this.seen.delete(id);
+      else if (this.graph.nodes.has(id)) {
+        this.seen.add(id);
+        this.fill(this.graph.nodes.get(id));
+      }
+    }
   }
 
   /** Writes what is other in a row: text that stays is not touched. */

@@ -64,10 +64,12 @@ export class Layout {
     const room = items.some((item) => item.isGroup) ? 150 : 118;
     const fresh = others.filter((item) => !this.places.has(item.key));
     if (fresh.length < others.length) return fresh.forEach((item) => this.squeezeIn(item, others));
+    // Two lie beside it, as screens are wide.
+    const turn = others.length === 2 ? 0 : Math.PI / 2;
     let at = 0;
     ringsFor(others.length, room).forEach(({ radius, size }, ring) => {
       for (let i = 0; i < size; i += 1, at += 1) {
-        const angle = 2 * Math.PI * (i + (ring % 2) / 2) / size - Math.PI / 2;
+        const angle = 2 * Math.PI * (i + (ring % 2) / 2) / size - turn;
         this.places.set(others[at].key, polar(angle, radius));
       }
     });

@@ -185,6 +185,7 @@ function select(item) {
 
 /** What a press or Enter does to an item or an edge. */
 function act({ item, edge }) {
+  leave();
   if (item?.isGroup) return toggleGroup(item.key);
   if (item) return choose(item.nodes[0].id);
   if (!edge) return closeDetails();

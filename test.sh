@@ -32,6 +32,9 @@ sysctl procps
 cc gcc
 iperf3 iperf3
 curl curl
+chromium chromium
+node nodejs
+npm npm
 openssl openssl
 promtool prometheus
 python3 python3

@@ -1,28 +1,35 @@
-//! HTTP for programs: `/metrics`, `/healthz`, `/readyz`; nothing can be changed by it.
+//! HTTP, for programs: `/metrics`, `/healthz`, `/readyz`; for people: the map, at `/`, and what it asks for, under
+//! `/api/v1/`. Nothing can be changed by any of it.
 //!
 //! Requests become [`Call`]s, as those of the Unix socket do; see [`super::api`]. A connection is one request, and ends
-//! after it. A request that names a host by DNS is refused, since a page in somebody's browser could have had that name
-//! lead here (DNS rebinding).
+//! after it; only a stream of events lasts.
+//!
+//! A browser on the host may show pages of strangers. So a request that names a host by DNS is refused, since a page
+//! could have had its own name lead here (DNS rebinding); and one that a page of another origin makes, since it could
+//! use up connections, though it could not read the answer.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{Request as HttpRequest, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
+use self::events::{Feed, Lasting};
 use super::api::{Call, ask};
 use super::config::ApiConfig;
 use super::metrics::{self, Style};
@@ -30,6 +37,10 @@ use super::protocol::{Reply, Request};
 use crate::clock;
 use crate::io::token::{Token, TokenError};
 use crate::log::say;
+
+mod events;
+mod page;
+mod questions;
 
 /// The most connections at a time; others wait until one ends.
 pub const MAX_CONNECTIONS: usize = 32;
@@ -39,6 +50,10 @@ pub const MAX_HEAD: usize = 8 << 10;
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long control may take to answer before the node is not healthy.
 pub const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a client may leave what was sent untaken, also in the midst of a stream of events.
+pub const STALLED: Duration = Duration::from_secs(10);
+/// Octets that wait in the kernel for one client: what a slow one costs, and soon enough full for [`STALLED`] to begin.
+const SEND_BUFFER: usize = 64 << 10;
 
 /// The bound socket.
 #[derive(Debug)]
@@ -92,7 +107,7 @@ impl Http {
     /// Serves clients for as long as the runtime lives.
     pub async fn serve(self, calls: mpsc::Sender<Call>) {
         let Self { listener, token } = self;
-        let app = app(Arc::new(App { calls, token, started_ms: OnceLock::new() }));
+        let app = app(Arc::new(App { calls, token, started_ms: OnceLock::new(), feed: Feed::default() }));
         let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         // Nobody closes the semaphore.
         while let Ok(slot) = Arc::clone(&free).acquire_owned().await {
@@ -113,12 +128,25 @@ impl Http {
     }
 }
 
-/// One connection, for no longer than a request, its answer and the way of both may take.
+/// One connection, for no longer than a request, its answer and the way of both may take, unless that is a stream.
 async fn serve_one(stream: TcpStream, app: Router) {
+    let socket = SockRef::from(&stream);
+    if let Err(error) =
+        socket.set_tcp_user_timeout(Some(STALLED)).and(socket.set_send_buffer_size(SEND_BUFFER))
+    {
+        return say!(HttpClientGone, reason = %error, "an HTTP client was gone at once");
+    }
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(TIMEOUT).max_buf_size(MAX_HEAD).keep_alive(false);
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
-    if let Ok(Err(error)) = timeout(TIMEOUT + PATIENCE + TIMEOUT, connection).await {
+    let lasting = Lasting::default();
+    let service = TowerToHyperService::new(app.layer(Extension(lasting.clone())));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = match timeout(TIMEOUT + PATIENCE + TIMEOUT, connection.as_mut()).await {
+        Ok(ended) => ended,
+        Err(_) if lasting.is() => connection.await,
+        Err(_) => return,
+    };
+    if let Err(error) = ended {
         say!(HttpClientGone, reason = %error, "an HTTP client went away");
     }
 }
@@ -129,38 +157,80 @@ struct App {
     token: Option<Token>,
     /// When the daemon started, in milliseconds since 1970. Read off the two clocks once: later they could disagree.
     started_ms: OnceLock<u64>,
+    /// What streams of events tell.
+    feed: Feed,
 }
+
+/// What a browser is told with every answer: nothing but the files of the map runs, is shown, asked or framed, and nothing
+/// is kept.
+const HEADERS: [(HeaderName, &str); 5] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+         frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (header::CACHE_CONTROL, "no-store"),
+];
 
 fn app(app: Arc<App>) -> Router {
     Router::new()
         .route("/metrics", get(scrape))
         .route("/healthz", get(health))
         .route("/readyz", get(readiness))
-        .fallback(async || (StatusCode::NOT_FOUND, "not here: there are /metrics, /healthz and /readyz\n"))
+        .merge(questions::routes())
+        .with_state(Arc::clone(&app))
+        .merge(page::routes())
+        .fallback(async || {
+            (StatusCode::NOT_FOUND, "not here: there are / (the map), /metrics, /healthz and /readyz\n")
+        })
         .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"))
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), admit))
-        .with_state(app)
+        .layer(middleware::from_fn_with_state(app, admit))
 }
 
-/// Lets a request pass that names this host by its address, and has the token where there is one.
+/// Lets a request pass that may ask, and says with every answer what a browser may do with it.
 async fn admit(State(app): State<Arc<App>>, request: HttpRequest, next: Next) -> Response {
+    let mut response = match refusal(&app, &request) {
+        Some(refusal) => refusal,
+        None => next.run(request).await,
+    };
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Why a request is not answered: it must name this host by its address, not come from a stranger's page, and have the
+/// token where there is one. The files of the map tell nothing of the node, and are what asks a person for the token.
+fn refusal(app: &App, request: &HttpRequest) -> Option<Response> {
     let headers = request.headers();
     let named = headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or("?"));
     if !request.uri().authority().map(Authority::as_str).into_iter().chain(named).all(is_here) {
         let why = "the Host header names this host by DNS, as a page of a stranger in a browser would: ask by its IP address, \
                    or as localhost\n";
-        return (StatusCode::FORBIDDEN, why).into_response();
+        return Some((StatusCode::FORBIDDEN, why).into_response());
     }
-    if app.token.as_ref().is_some_and(|token| !has_token(headers, token)) {
-        let why = "the request has not the token of `token_file` in [api]: send it as `Authorization: Bearer TOKEN`\n";
-        return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], why).into_response();
+    if is_foreign(headers) {
+        let why = "a page of another site asks, which may not: open the map itself\n";
+        return Some((StatusCode::FORBIDDEN, why).into_response());
     }
-    let mut response = next.run(request).await;
-    let extra = [(header::CACHE_CONTROL, "no-store"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
-    for (name, value) in extra {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    let has_token = || app.token.as_ref().is_none_or(|token| has_token(headers, token));
+    if page::is_file(request.uri().path()) || has_token() {
+        return None;
     }
-    response
+    let why =
+        "the request has not the token of `token_file` in [api]: send it as `Authorization: Bearer TOKEN`\n";
+    Some((StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], why).into_response())
+}
+
+/// Whether a browser says that a page of another origin asks. Following a link to the map is no such thing.
+/// <https://www.w3.org/TR/fetch-metadata/>
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let says = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+    let elsewhere = says("sec-fetch-site").is_some_and(|site| !matches!(site, b"same-origin" | b"none"));
+    elsewhere && says("sec-fetch-dest") != Some(b"document")
 }
 
 /// Whether a `Host` header, with a port or without, can be nothing but an address, or this host's own name for itself.

@@ -17,6 +17,7 @@ pub use self::gossip::{
 };
 pub use self::heads::{DatagramHead, DropHead, DropHeads};
 pub use self::log::{LogLevel, LogLevels, LogSource};
+pub use self::map::{Map, MapChanges, MapLink, MapNode, NodeKind, Rate};
 pub use self::metrics::{
     Amount, GossipMetrics, GossipTraffic, LastReload, Metrics, NetworkMetrics, PeerMetrics, PortMetrics,
     Ready, Tunnels,
@@ -31,6 +32,7 @@ mod doctor;
 mod gossip;
 mod heads;
 mod log;
+mod map;
 mod metrics;
 mod path;
 mod peers;
@@ -56,6 +58,8 @@ pub enum Request {
     Metrics,
     /// Whether the node is ready for its pods: [`Ready`].
     Ready,
+    /// This node, its peers and the links to them: [`Map`].
+    Map,
     /// All networks: [`Networks`].
     NetworkList,
     /// All ports: [`Ports`].
@@ -196,6 +200,7 @@ impl Request {
             Self::Status
                 | Self::Metrics
                 | Self::Ready
+                | Self::Map
                 | Self::NetworkList
                 | Self::PortList
                 | Self::PeerList
@@ -268,6 +273,9 @@ pub enum Reply {
     /// Whether the node is ready.
     #[serde(rename = "weft.ready/1")]
     Ready(Ready),
+    /// Nodes and links.
+    #[serde(rename = "weft.map/1")]
+    Map(Map),
     /// All networks.
     #[serde(rename = "weft.network/1")]
     Networks(Networks),

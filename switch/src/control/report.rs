@@ -22,6 +22,7 @@ use crate::counters::{DropReason, Totals};
 mod doctor;
 mod gossip;
 mod heads;
+mod map;
 mod metrics;
 mod paths;
 

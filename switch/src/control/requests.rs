@@ -35,6 +35,7 @@ impl<D: Devices> Control<D> {
                 Ok(self.metrics(now))
             }
             Request::Ready => Ok(self.ready()),
+            Request::Map => Ok(self.map(now)),
             Request::FdbShow { mac, network } => self.fdb_show(mac, network.as_deref(), now),
             Request::PathShow { peer } => self.path_show(peer.as_deref(), now),
             Request::Examine => Ok(self.examine()),

@@ -9,6 +9,9 @@ use super::*;
 use crate::control::config::Http as Address;
 use crate::control::protocol::{ErrorReply, Ready};
 
+mod map;
+mod streams;
+
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// A server on its own thread, whose control gives these answers to `/readyz` one after the other, and then none.
@@ -78,6 +81,13 @@ fn answer(stream: &mut StdStream) -> String {
     String::from_utf8(octets).unwrap()
 }
 
+fn token_file(directory: &tempfile::TempDir) -> std::path::PathBuf {
+    let file = directory.path().join("token");
+    std::fs::write(&file, TOKEN).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    file
+}
+
 fn ready(waits_for: &[&str]) -> Reply {
     Reply::Ready(Ready { waits_for: waits_for.iter().map(|what| (*what).to_owned()).collect() })
 }
@@ -120,10 +130,10 @@ fn without_a_control_a_scrape_says_what_it_waits_for() {
 #[test]
 fn there_is_nothing_else_and_nothing_can_be_changed() {
     let server = Server::start(config(), vec![ready(&[])]);
-    for path in ["/", "/metrics/", "/../etc/passwd", "/metrics%2f..", "/favicon.ico", "//metrics"] {
+    for path in ["/map", "/metrics/", "/../etc/passwd", "/metrics%2f..", "/favicon.ico", "//metrics"] {
         let answer = server.get(path, "");
         assert_status(&answer, 404);
-        assert!(answer.ends_with("there are /metrics, /healthz and /readyz\n"), "{answer}");
+        assert!(answer.ends_with("there are / (the map), /metrics, /healthz and /readyz\n"), "{answer}");
     }
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE"] {
         let request = format!("{method} /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
@@ -157,10 +167,7 @@ fn a_host_that_has_a_name_of_dns_is_refused() {
 #[test]
 fn with_a_token_only_who_has_it_is_answered() {
     let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("token");
-    std::fs::write(&file, TOKEN).unwrap();
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let config = ApiConfig { token_file: Some(file), ..config() };
+    let config = ApiConfig { token_file: Some(token_file(&directory)), ..config() };
     let server = Server::start(config, vec![ready(&[]), ready(&[])]);
     for right in [format!("Bearer {TOKEN}"), format!("bearer {TOKEN}")] {
         assert_status(&server.get("/readyz", &format!("Authorization: {right}\r\n")), 200);

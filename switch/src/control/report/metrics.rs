@@ -123,7 +123,7 @@ impl<D: Devices> Control<D> {
         all
     }
 
-    fn static_metrics(&self, peer: &Peer) -> PeerMetrics {
+    pub(super) fn static_metrics(&self, peer: &Peer) -> PeerMetrics {
         let name = peer.config.address.to_string();
         let amounts = self.amounts(&name);
         PeerMetrics {
@@ -142,7 +142,7 @@ impl<D: Devices> Control<D> {
         }
     }
 
-    fn member_metrics(
+    pub(super) fn member_metrics(
         &self,
         (gossip, node, member): (&Gossip, NodeId, &Member),
         view: Option<&View>,

@@ -47,7 +47,7 @@ impl<D: Devices> Control<D> {
         Ok(Reply::Paths(Paths { entries }))
     }
 
-    fn static_path(&self, peer: &Peer, now: Instant) -> PathEntry {
+    pub(super) fn static_path(&self, peer: &Peer, now: Instant) -> PathEntry {
         let networks = self.config.networks.iter().filter(|n| peer.config.is_on(&n.name));
         let vlan = networks.into_iter().any(|n| n.vlan == VlanRule::Pass);
         let overhead = Overhead { outer: peer.vtep.ip().into(), option_octets: 0, vlan };
@@ -75,7 +75,7 @@ impl<D: Devices> Control<D> {
         }
     }
 
-    fn member_path(
+    pub(super) fn member_path(
         &self,
         node: NodeId,
         member: &Member,

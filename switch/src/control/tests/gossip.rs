@@ -19,6 +19,7 @@ use crate::gossip::{Command, CommandError, KeyView, Link, MemberStatus, Reply as
 mod addresses;
 mod commands;
 mod doctor;
+mod map;
 mod metrics;
 mod paths;
 

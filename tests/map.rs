@@ -84,7 +84,9 @@ fn a_stream_tells_of_a_path_that_shrinks_and_of_one_that_is_relayed_within_three
     cluster.shrink(1280);
     let found = wait::until(wait::secs(3), "the smaller path", || {
         link_is(&n2, &|link| {
-            link["path_mtu"] == 1280 && link["state"] == "degraded" && link["degraded"].to_string().contains("small_mtu")
+            link["path_mtu"] == 1280
+                && link["state"] == "degraded"
+                && link["degraded"].to_string().contains("small_mtu")
         })
     });
     cluster.heal();

@@ -42,7 +42,7 @@ impl<D: Devices> Control<D> {
         for peer in &self.peers {
             map.nodes.push(self.static_node(peer, &macs));
             let (metrics, path) = (self.static_metrics(peer), self.static_path(peer, now));
-            map.links.push(link(&map.here, path.name.clone(), metrics, Some(path)));
+            map.links.push(link(&map.here, path.name.clone(), metrics, Some(&path)));
         }
         if let Some(gossip) = &self.gossip {
             let there = gossip.members.iter().filter(|(_, member)| member.state != MemberState::Left);
@@ -120,24 +120,24 @@ impl<D: Devices> Control<D> {
         let metrics = self.member_metrics((gossip, node, member), views.get(&node), now);
         let path = self.member_path(node, member, views, now);
         let via = member.found.as_ref().and_then(|found| found.via).map(|via| via.node.to_string());
-        MapLink { via, ..link(here, node.to_string(), metrics, path) }
+        MapLink { via, ..link(here, node.to_string(), metrics, path.as_ref()) }
     }
 }
 
 /// A link of this node; without a path nothing is sent there.
-fn link(here: &str, to: String, metrics: PeerMetrics, path: Option<PathEntry>) -> MapLink {
-    let state = path.as_ref().map_or(PathState::Down, |path| path.state);
+fn link(here: &str, to: String, metrics: PeerMetrics, path: Option<&PathEntry>) -> MapLink {
+    let state = path.map_or(PathState::Down, |path| path.state);
     MapLink {
         from: here.to_owned(),
         to,
         state: if metrics.state == PeerState::Down { PathState::Down } else { state },
         via: None,
-        format: path.as_ref().map(|path| path.format),
+        format: path.map(|path| path.format),
         rtt_us: metrics.probe_rtt_us.or(metrics.rtt_us),
         lost_there: metrics.lost_there,
         lost_back: metrics.lost_back,
-        path_mtu: path.as_ref().and_then(|path| path.path_mtu),
-        mtu: path.as_ref().and_then(|path| path.mtu),
+        path_mtu: path.and_then(|path| path.path_mtu),
+        mtu: path.and_then(|path| path.mtu),
         received: metrics.received,
         sent: metrics.sent,
         rate: None,

@@ -16,3 +16,4 @@ pub mod io;
 pub mod path;
 mod sys;
 pub mod topology;
+pub mod trace;

@@ -115,6 +115,9 @@ fn the_commands_of_the_contract_are_understood() {
         "weft doctor",
         "weft -j doctor --fix",
         "weft doctor --config a.toml",
+        "weft trace web 10.32.0.6",
+        "weft -j trace web node-b/db tcp/5432 --live --size 1400",
+        "weft trace web 02:00:00:00:00:02 udp/53 --source-mac 02:00:00:00:00:09 --source-ip 10.32.0.9 --vlan 7",
         "weft key new",
         "weft key new --output gossip.key",
         "weft key list -j",
@@ -158,6 +161,9 @@ fn wrong_arguments_are_usage_errors() {
         "weft status --interval 2",
         "weft peer add 10.0.0.9 --network pods --watch",
         "weft fdb history",
+        "weft trace web",
+        "weft trace web 10.32.0.6 tcp",
+        "weft trace web 10.32.0.6 tcp/0",
         "weft forget",
     ] {
         let error = parse(line).expect_err(line);

@@ -20,6 +20,7 @@
 //! | `ports`, `peers`, `members`, `shared`, `entries` | what is up, what is reachable, who lives where |
 //! | `paths` | what is known of the ways to peers |
 //! | `neighbors` | who has which IP address |
+//! | `trace` | the way of a frame, here and as other nodes tell it |
 //! | `history`, `troubles` | what happened to addresses; what does not work of gossip |
 //! | `build` | all of it as a [`Topology`] |
 //! | `carried` | what goes on when all else is opened anew |
@@ -42,6 +43,7 @@ use self::peers::Peer;
 use self::ports::Port;
 use self::protocol::FdbEvent;
 use self::reload::Reloads;
+use self::trace::Traces;
 use self::troubles::Troubles;
 use crate::counters::{PaddedCounters, PortTraffic};
 use crate::events::WorkerEvent;
@@ -70,6 +72,7 @@ mod requests;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod troubles;
 
 pub use carried::Carried;
@@ -137,6 +140,7 @@ pub struct Control<D> {
     fallbacks: BTreeMap<(Option<VtepAddr>, &'static str), (String, Instant)>,
     history: History,
     troubles: Troubles,
+    traces: Traces,
     /// What the counters said when the doctor began to look.
     counts_before: BTreeMap<&'static str, u64>,
     next_port: u32,
@@ -192,6 +196,7 @@ impl<D: Devices> Control<D> {
             fallbacks: BTreeMap::new(),
             history,
             troubles: Troubles::default(),
+            traces: Traces::default(),
             counts_before: BTreeMap::new(),
             next_port,
             link_mtu,
@@ -231,6 +236,7 @@ impl<D: Devices> Control<D> {
             WorkerEvent::PortGone { port, error } => self.port_gone(port, &error, now),
             WorkerEvent::TooBig { to, mtu, vni } => self.too_big(to, mtu, vni, now),
             WorkerEvent::Path { node, boot, path } => self.path_changed(node, boot, path),
+            WorkerEvent::Letter(letter) => self.letter(&letter, now),
             WorkerEvent::Offload { name, peer, refused } => self.offload(name, peer, refused, now),
         }
         self.settle();
@@ -255,6 +261,7 @@ impl<D: Devices> Control<D> {
         self.look_at_shared();
         self.look_for_troubles(now);
         self.forget_moved(now);
+        self.go_on_tracing(now);
         self.follow_underlay_mtu();
         self.settle();
     }

@@ -21,6 +21,7 @@ mod commands;
 mod doctor;
 mod metrics;
 mod paths;
+mod trace;
 
 const GOSSIP: &str = "[gossip]\njoin = [\"10.0.0.2\"]\nkey_file = \"/etc/weft/gossip.key\"\n";
 

@@ -50,20 +50,36 @@ fn the_whole_way_of_a_frame_is_told_and_tried() {
     assert_pings(&cluster.pods[0], pod_v4(2));
 
     let (code, story) = trace(node, "pod 10.32.0.2 tcp/80");
-    assert_eq!((code, &story["outcome"], &story["schema"]), (0, &"arrives".into(), &"weft.trace/1".into()), "{story:#}");
-    let way = ["n1 resolve", "n1 admit", "n1 observe", "n1 decide", "n1 send", "n2 open", "n2 decide", "n2 deliver"];
+    assert_eq!(
+        (code, &story["outcome"], &story["schema"]),
+        (0, &"arrives".into(), &"weft.trace/1".into()),
+        "{story:#}"
+    );
+    let way = [
+        "n1 resolve",
+        "n1 admit",
+        "n1 observe",
+        "n1 decide",
+        "n1 send",
+        "n2 open",
+        "n2 decide",
+        "n2 deliver",
+    ];
     assert_eq!(stages(&story), way, "{story:#}");
-    assert_eq!((&story["frame"]["size"], &story["frame"]["to"]), (&1450.into(), &"10.32.0.2".into()));
+    assert_eq!((&story["frame"]["size"], &story["frame"]["to"]), (&1430.into(), &"10.32.0.2".into()));
     let (entry, peer) = (&story["stages"][3]["entry"], &story["stages"][4]["peer"]);
     assert_eq!((&entry["owner"], &entry["static"]), (&"n2".into(), &true.into()), "{entry}");
-    assert_eq!((&peer["path_mtu"], &peer["mtu"], &peer["member"]), (&1500.into(), &1450.into(), &true.into()));
+    assert_eq!(
+        (&peer["path_mtu"], &peer["mtu"], &peer["member"]),
+        (&1500.into(), &1450.into(), &true.into())
+    );
     assert!(peer["source_port"].as_u64().is_some_and(|port| port > 1024), "{peer}");
 
     // The marked frame is as large as the frame, takes its port, and the pods hear nothing of it.
     let before = node.json("drops");
     let (code, live) = trace(node, "pod 10.32.0.2 tcp/80 --live");
     let hop = &live["nodes"][0];
-    assert_eq!((code, &hop["size"], &hop["answered"]), (0, &1500.into(), &true.into()), "{live:#}");
+    assert_eq!((code, &hop["size"], &hop["answered"]), (0, &1480.into(), &true.into()), "{live:#}");
     let micros = |key: &str| hop[key].as_u64().expect("microseconds");
     assert!((1..1_000_000).contains(&micros("round_trip_us")) && micros("inside_us") < 1_000_000, "{hop}");
     println!("live: {hop}");
@@ -71,7 +87,12 @@ fn the_whole_way_of_a_frame_is_told_and_tried() {
 
     let text = node.cli(&["trace", "pod", "n3/pod"]);
     println!("{}", text.out);
-    assert!(text.ok() && text.out.contains("port pod of n3 has 02:00:00:00:32:03"), "{}{}", text.out, text.err);
+    assert!(
+        text.ok() && text.out.contains("port pod of n3 has 02:00:00:00:32:03"),
+        "{}{}",
+        text.out,
+        text.err
+    );
     assert!(text.out.ends_with("ARRIVES: such a frame would arrive\n"), "{}", text.out);
 
     let (code, asked) = trace(node, "pod 10.32.0.3 arp");
@@ -153,7 +174,9 @@ fn a_small_path_a_detour_and_a_dead_way_are_named() {
     };
     wait::until(wait::secs(10), "the small path to be named", small);
     let (_, story) = trace(node, "pod 10.32.0.2 tcp/80 --live");
-    assert_eq!((&story["nodes"][0]["size"], &story["nodes"][0]["answered"]), (&1280.into(), &true.into()), "{story:#}");
+    let hop = &story["nodes"][0];
+    assert!(hop["size"].as_u64().is_some_and(|size| (1200..=1280).contains(&size)), "{story:#}");
+    assert_eq!(hop["answered"], true, "{story:#}");
     assert_eq!(fault(node, "pod 10.32.0.2 udp/53 --size 1400"), owned(1, "pkt_too_big", "n1"));
     cluster.heal();
 
@@ -174,7 +197,8 @@ fn a_small_path_a_detour_and_a_dead_way_are_named() {
     cluster.heal();
 
     // Nobody else can help out: only gossip gets through.
-    cluster.fault("iifname \"h1\" udp dport { 4789, 6081 } drop");
+    let ports = "udp dport { 4789, 6081 } drop";
+    cluster.fault(&format!("iifname \"h1\" {ports}\n  oifname \"h1\" {ports}"));
     let dead = || {
         pings(2);
         fault(node, "pod 10.32.0.2").1 == "unanswered"

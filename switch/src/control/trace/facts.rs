@@ -14,7 +14,7 @@ use crate::control::devices::Devices;
 use crate::control::members::Member;
 use crate::control::mtu;
 use crate::control::report::seconds;
-use crate::path::{Health, View};
+use crate::path::{self, Health, Path, View};
 use crate::topology::PeerView;
 use crate::trace::{Cause, EntryFacts, PeerFacts};
 
@@ -69,7 +69,7 @@ impl<D: Devices> Control<D> {
             rtt_us: rtt.map(|rtt: Duration| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
             via: via.and_then(|via| name(via.node)),
             causes: member.map(|(_, member)| self.causes_of(member)).unwrap_or_default(),
-            down: found.is_some_and(|found| matches!(found.health, Health::Down(_))),
+            down: found.is_some_and(|found| is_dead(found) && peer.via.is_none()),
         }
     }
 
@@ -93,4 +93,10 @@ impl<D: Devices> Control<D> {
         };
         self.found_causes(member).iter().filter_map(|(cause, _)| named(cause)).collect()
     }
+}
+
+/// Whether nothing gets there directly, though something may come back.
+fn is_dead(found: &Path) -> bool {
+    let one_way = found.health.causes().iter().any(|since| since.cause == path::Cause::OneWay);
+    one_way || matches!(found.health, Health::Down(_))
 }

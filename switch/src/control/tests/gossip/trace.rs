@@ -199,6 +199,10 @@ fn a_path_that_is_not_as_it_should_be_is_named() {
     finds(&mut lab, 2, path::Path { health: PathHealth::Down(causes), ..good() });
     let dead = trace(&mut lab, ask("10.32.0.2"));
     assert_eq!((dead.outcome, code(&dead)), (Outcome::Lost, "unanswered"));
+    let one_way = ill(&lab, Cause::OneWay);
+    finds(&mut lab, 2, one_way);
+    let dead = trace(&mut lab, ask("10.32.0.2"));
+    assert_eq!((dead.outcome, code(&dead)), (Outcome::Lost, "one_way"));
 }
 
 #[test]

@@ -217,7 +217,9 @@ impl Outbound<'_> {
         let see = format!("`weft path show {name}` and `weft doctor` say more");
         if peer.down {
             let nothing = || (String::from("unanswered"), format!("nothing gets to {name}, by no way"));
-            let (code, what) = causes.first().cloned().map_or_else(nothing, |cause| (cause.code, cause.what));
+            let is_end = |cause: &&Cause| ["one_way", "unanswered"].contains(&cause.code.as_str());
+            let cause = causes.iter().find(is_end).or(causes.first()).cloned();
+            let (code, what) = cause.map_or_else(nothing, |cause| (cause.code, cause.what));
             return Some((State::Failed, Fault::new(&code, self.node, what, see)));
         }
         let pieces = self.ran.sent.iter().map(|message| message.datagrams().count()).sum::<usize>();

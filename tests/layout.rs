@@ -170,6 +170,13 @@ fn the_log_knows_neither_devices_nor_the_clock_nor_who_says_something() {
 }
 
 #[test]
+fn traces_know_neither_devices_nor_the_clock_nor_who_asks() {
+    for module in ["io", "sys", "control", "gossip", "clock", "daemon", "cli"] {
+        never("switch/src/trace", module, &["switch/src/trace/tests"]);
+    }
+}
+
+#[test]
 fn crates_depend_one_way() {
     let depends = |krate: &str, on: &str| {
         let path = format!("{}/../{krate}/Cargo.toml", env!("CARGO_MANIFEST_DIR"));

@@ -1,7 +1,8 @@
 //! Who has which IP address, as ARP ([RFC 826]) and neighbour discovery ([RFC 4861]) ask it and tell it.
 //!
 //! [`Message::decode`] reads what a frame of a host tells (a [`Binding`]) and asks (a [`Question`]).
-//! [`Question::answer`] writes what the owner would answer, [`announcement`] what it would say unasked.
+//! [`Question::answer`] writes what the owner would answer, [`announcement`] what it would say unasked, [`request`] the
+//! question itself.
 //!
 //! A question is one that may be answered for its owner ([RFC 9161 §4.3]). Whoever asks whether an address is *free* must
 //! hear the owner itself, so a probe (sender 0.0.0.0, [RFC 5227]), duplicate address detection (source `::`,
@@ -272,6 +273,42 @@ pub fn announcement(ip: IpAddr, owner: MacAddr, router: bool) -> FrameBuf {
     }
 }
 
+/// The frame in which `asker`, who has `source`, asks everybody on a segment who has `target`: an ARP request, or a
+/// neighbour solicitation ([RFC 4861 §7.2.2]). `None` when the two are not of one IP version.
+///
+/// # Examples
+///
+/// ```
+/// use encap::ether::Frame;
+/// use encap::inet::Layers;
+/// use encap::neighbor::{Message, request};
+///
+/// let asker = "02:00:00:00:00:01".parse()?;
+/// for (source, target) in [("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2")] {
+///     let target = target.parse()?;
+///     let frame = request(asker, source.parse()?, target).expect("one IP version");
+///     let message = Message::decode(&Frame::new(frame.octets())?, &Layers::of(frame.octets()));
+///     assert_eq!(message.and_then(|message| message.question).map(|asked| asked.target()), Some(target));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// [RFC 4861 §7.2.2]: https://www.rfc-editor.org/rfc/rfc4861#section-7.2.2
+#[must_use]
+pub fn request(asker: MacAddr, source: IpAddr, target: IpAddr) -> Option<FrameBuf> {
+    match (source, target) {
+        (IpAddr::V4(source), IpAddr::V4(target)) => {
+            let nobody = MacAddr::new([0; 6]);
+            Some(FrameBuf::arp(MacAddr::BROADCAST, REQUEST, (asker, source), (nobody, target)))
+        }
+        (IpAddr::V6(source), IpAddr::V6(target)) => {
+            let group = solicited_node(target);
+            Some(FrameBuf::discovery(SOLICITATION, (group_mac(group), group), (asker, source), (target, 0)))
+        }
+        _ => None,
+    }
+}
+
 /// A frame that was written here, kept on the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameBuf {
@@ -301,16 +338,26 @@ impl FrameBuf {
     }
 
     fn advertisement(to: (MacAddr, Ipv6Addr), owner: (MacAddr, Ipv6Addr), flags: u8) -> Self {
-        let mut frame = Self::ethernet(to.0, owner.0, ether::IPV6);
+        Self::discovery(ADVERTISEMENT, to, owner, (owner.1, flags))
+    }
+
+    /// A message about `target` with the link-layer address of who sends it.
+    fn discovery(
+        kind: u8,
+        to: (MacAddr, Ipv6Addr),
+        from: (MacAddr, Ipv6Addr),
+        (target, flags): (Ipv6Addr, u8),
+    ) -> Self {
+        let mut frame = Self::ethernet(to.0, from.0, ether::IPV6);
         frame.put(&[0x60, 0, 0, 0, 0, ND_OPTION_LEN as u8, ICMPV6, HOP_LIMIT]);
-        frame.put(&owner.1.octets());
+        frame.put(&from.1.octets());
         frame.put(&to.1.octets());
         let icmp = frame.len;
-        frame.put(&[ADVERTISEMENT, 0, 0, 0, flags, 0, 0, 0]);
-        frame.put(&owner.1.octets());
-        frame.put(&[TARGET_ADDRESS, 1]);
-        frame.put(&owner.0.octets());
-        let sum = Sum::of_addresses(owner.1.into(), to.1.into(), ICMPV6).and_u16(ND_OPTION_LEN as u16);
+        frame.put(&[kind, 0, 0, 0, flags, 0, 0, 0]);
+        frame.put(&target.octets());
+        frame.put(&[if kind == SOLICITATION { SOURCE_ADDRESS } else { TARGET_ADDRESS }, 1]);
+        frame.put(&from.0.octets());
+        let sum = Sum::of_addresses(from.1.into(), to.1.into(), ICMPV6).and_u16(ND_OPTION_LEN as u16);
         let sum = sum.and(&frame.octets[icmp..]).complement();
         frame.octets[icmp + 2..icmp + 4].copy_from_slice(&sum);
         frame

@@ -9,7 +9,7 @@ use encap::neighbor::Binding;
 use encap::{Format, MacAddr, PortId, Vni, VtepAddr};
 use fdb::gossip::identity::{BootId, NodeId};
 
-use crate::path::Path;
+use crate::path::{Path, Received};
 
 /// Where a MAC address was seen.
 pub use fdb::Location;
@@ -60,6 +60,8 @@ pub enum WorkerEvent {
         /// The path to it.
         path: Path,
     },
+    /// A letter of another node.
+    Letter(Box<Received>),
     /// An offload that the kernel refused; the plain path is used from now on, or again the offload.
     Offload {
         /// `udp_segment`, `udp_gro`, ...

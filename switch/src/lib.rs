@@ -19,3 +19,4 @@ pub mod log;
 pub mod path;
 mod sys;
 pub mod topology;
+pub mod trace;

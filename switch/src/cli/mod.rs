@@ -1,7 +1,7 @@
 //! The command line: one file a command, each a client of the daemon's API.
 //!
 //! Data goes to standard output, messages to standard error. Exit codes: 0 ok, 1 failed, 2 usage, 3 the daemon cannot be
-//! reached, 4 it runs, but degraded (`status`, `doctor`).
+//! reached, 4 it runs, but degraded (`status`, `doctor`, `trace`).
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -40,6 +40,7 @@ mod sim;
 mod status;
 mod table;
 mod top;
+mod trace;
 mod watch;
 
 /// An overlay switch in user space: pods on several hosts share a network over VXLAN or Geneve.
@@ -56,10 +57,11 @@ mod watch;
                   weft status --watch                     and does it go on working?\n  \
                   weft top                                what goes on now?\n  \
                   weft doctor                             what is wrong, and what mends it?\n  \
+                  weft trace web 10.32.0.6                what would become of such a frame?\n  \
                   weft drops                              where did my frames go?\n  \
                   weft -j fdb show | jq .entries          who is where, for a script\n\n\
                   Exit codes: 0 ok; 1 failed; 2 the command or its arguments are wrong; 3 the daemon cannot be \
-                  reached; 4 it runs, and something does not work (status, doctor)."
+                  reached; 4 it runs, and something does not work (status, doctor, trace)."
 )]
 struct Cli {
     #[command(flatten)]
@@ -131,6 +133,8 @@ enum Command {
     Path(path::PathArgs),
     /// Look for what is wrong with this node and its peers, and say what mends it
     Doctor(doctor::DoctorArgs),
+    /// Tell what would become of a frame, here and at other nodes, and why
+    Trace(trace::TraceArgs),
     /// Show which MAC address has which IP address
     Neigh(neigh::NeighArgs),
     /// Show where every frame went, and why frames were dropped
@@ -207,6 +211,7 @@ pub fn main() -> ExitCode {
         Command::Fdb(args) => fdb::run(global, args),
         Command::Path(args) => path::run(global, args),
         Command::Doctor(args) => doctor::run(global, &args),
+        Command::Trace(args) => trace::run(global, args),
         Command::Neigh(args) => neigh::run(global, args),
         Command::Drops(args) => drops::run(global, &args),
         Command::Capture(args) => capture::run(global, &args),

@@ -121,6 +121,9 @@ fn the_commands_of_the_contract_are_understood() {
         "weft doctor",
         "weft -j doctor --fix",
         "weft doctor --config a.toml",
+        "weft trace web 10.32.0.6",
+        "weft -j trace web node-b/db tcp/5432 --live --size 1400",
+        "weft trace web 02:00:00:00:00:02 udp/53 --source-mac 02:00:00:00:00:09 --source-ip 10.32.0.9 --vlan 7",
         "weft key new",
         "weft key new --output gossip.key",
         "weft key list -j",
@@ -175,6 +178,9 @@ fn wrong_arguments_are_usage_errors() {
         "weft fdb history",
         "weft log set",
         "weft log set gossip",
+        "weft trace web",
+        "weft trace web 10.32.0.6 tcp",
+        "weft trace web 10.32.0.6 tcp/0",
         "weft forget",
         "weft capture -i web",
         "weft capture -C 10",
@@ -509,4 +515,45 @@ fn an_empty_list_says_what_to_do_next() {
     assert!(port::render(&Ports { entries: vec![] }).contains("weft port add"));
     assert!(peer::render(&Peers { entries: vec![] }).contains("weft peer add"));
     assert!(network::render(&Networks { entries: vec![] }).contains("[[network]]"));
+}
+
+#[test]
+fn a_trace_reads_as_a_story_and_ends_with_its_cause() {
+    use crate::trace::{Fault, Hop, Outcome as End, Stage, StageName, State, Story};
+    let fault = Fault::new("vlan", "node-b", "dropped, vlan: It has a tag.", "send it without");
+    let story = Story {
+        id: 1,
+        node: "node-a".into(),
+        from: "web".into(),
+        to: "10.32.0.6".into(),
+        network: "pods".into(),
+        vni: encap::Vni::new(100).unwrap(),
+        frame: None,
+        live: false,
+        finished: true,
+        outcome: End::Lost,
+        fault: Some(fault.clone()),
+        stages: vec![
+            Stage::passed("node-a", StageName::Admit, "port web may use any address"),
+            Stage::passed("node-a", StageName::Decide, "it lives at node node-b"),
+            Stage::wrong("node-b", StageName::CheckEthernet, State::Failed, fault),
+        ],
+        nodes: vec![Hop {
+            node: "node-b".into(),
+            size: 0,
+            asked: 1,
+            answered: true,
+            round_trip_us: Some(560),
+            inside_us: Some(1240),
+        }],
+    };
+    assert_eq!(
+        trace::render(&story),
+        "port web of node-a -> 10.32.0.6, network pods (VNI 100)\n\n\
+         node-a\n  admit   ok    port web may use any address\n  decide  ok    it lives at node node-b\n\n\
+         node-b\n  check   LOST  dropped, vlan: It has a tag.\n\n\
+         node-b: the question and the answer took 560us on the way, 1.2ms there\n\n\
+         LOST: such a frame would not arrive\n  vlan at node-b\n  what  dropped, vlan: It has a tag.\n  \
+         mend  send it without\n"
+    );
 }

@@ -14,7 +14,7 @@ use crate::counters::{DropReason, PortTraffic};
 use crate::doctor::{HostFacts, HostQuestions};
 use crate::heads::Head;
 use crate::io::netns::NetnsRef;
-use crate::path::{self, Target, View};
+use crate::path::{self, Outgoing, Target, View};
 use crate::topology::{Activity, Topology};
 
 /// A TAP as the configuration asks for it.
@@ -121,6 +121,9 @@ pub trait Devices {
 
     /// Begins to find out which ports and sizes pass on the path to a member; its view tells of it.
     fn examine_path(&mut self, node: NodeId);
+
+    /// Sends a letter to another node; it may be lost.
+    fn post(&mut self, letter: Outgoing);
 
     /// What is known of the paths to all members.
     fn path_views(&self) -> BTreeMap<NodeId, View>;

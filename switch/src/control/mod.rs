@@ -21,6 +21,7 @@
 //! | `paths` | what is known of the ways to peers |
 //! | `neighbors` | who has which IP address |
 //! | `captures` | what a client wants to see of frames |
+//! | `trace` | the way of a frame, here and as other nodes tell it |
 //! | `history`, `troubles` | what happened to addresses; what does not work of gossip |
 //! | `logs` | what is logged |
 //! | `build` | all of it as a [`Topology`] |
@@ -44,6 +45,7 @@ use self::peers::Peer;
 use self::ports::Port;
 use self::protocol::FdbEvent;
 use self::reload::Reloads;
+use self::trace::Traces;
 use self::troubles::Troubles;
 use crate::counters::{PaddedCounters, PeerCounts, PortTraffic};
 use crate::events::WorkerEvent;
@@ -75,6 +77,7 @@ mod requests;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod troubles;
 
 pub use carried::Carried;
@@ -146,6 +149,7 @@ pub struct Control<D> {
     /// What the command line says of the log.
     log_set: Settings,
     troubles: Troubles,
+    traces: Traces,
     /// What the counters said when the doctor began to look.
     counts_before: BTreeMap<&'static str, u64>,
     next_port: u32,
@@ -205,6 +209,7 @@ impl<D: Devices> Control<D> {
             history,
             log_set,
             troubles: Troubles::default(),
+            traces: Traces::default(),
             counts_before: BTreeMap::new(),
             next_port,
             link_mtu,
@@ -244,6 +249,7 @@ impl<D: Devices> Control<D> {
             WorkerEvent::PortGone { port, error } => self.port_gone(port, &error, now),
             WorkerEvent::TooBig { to, mtu, vni } => self.too_big(to, mtu, vni, now),
             WorkerEvent::Path { node, boot, path } => self.path_changed(node, boot, path),
+            WorkerEvent::Letter(letter) => self.letter(&letter, now),
             WorkerEvent::Offload { name, peer, refused } => self.offload(name, peer, refused, now),
         }
         self.settle();
@@ -268,6 +274,7 @@ impl<D: Devices> Control<D> {
         self.look_at_shared();
         self.look_for_troubles(now);
         self.forget_moved(now);
+        self.go_on_tracing(now);
         self.follow_underlay_mtu();
         self.settle();
     }

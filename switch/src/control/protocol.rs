@@ -25,7 +25,9 @@ pub use self::metrics::{
 pub use self::path::{Lost, PathEntry, PathFound, PathProbes, PathState, Paths, Term};
 pub use self::peers::{Degraded, PeerAdd, PeerEntry, PeerKind, PeerState, Peers};
 pub use self::ports::{NetworkEntry, Networks, PortEntry, PortState, Ports};
+pub use self::trace::TraceAsk;
 use crate::io::netns::NetnsRef;
+use crate::trace::Story;
 
 mod capture;
 mod doctor;
@@ -37,6 +39,7 @@ mod metrics;
 mod path;
 mod peers;
 mod ports;
+mod trace;
 
 /// What a client asks for.
 ///
@@ -130,6 +133,13 @@ pub enum Request {
     Examine,
     /// What is wrong, and what mends it: [`Doctor`]. Asked two seconds after [`Request::Examine`].
     Doctor,
+    /// Begins to tell the way of a frame: a [`Story`] that other nodes may still be asked for.
+    Trace(TraceAsk),
+    /// How a [`Story`] goes on; at most ten seconds after it began.
+    TraceShow {
+        /// Its number.
+        id: u32,
+    },
     /// Who has which IP address: [`Neigh`].
     NeighShow {
         /// Only this network, by name or VNI.
@@ -208,6 +218,8 @@ impl Request {
                 | Self::PathShow { .. }
                 | Self::Examine
                 | Self::Doctor
+                | Self::Trace(_)
+                | Self::TraceShow { .. }
                 | Self::NeighShow { .. }
                 | Self::Drops
                 | Self::DropHeads { .. }
@@ -294,6 +306,9 @@ pub enum Reply {
     /// What is wrong.
     #[serde(rename = "weft.doctor/1")]
     Doctor(Doctor),
+    /// The way of a frame.
+    #[serde(rename = "weft.trace/1")]
+    Trace(Box<Story>),
     /// Who has which IP address.
     #[serde(rename = "weft.neigh/1")]
     Neigh(Neigh),

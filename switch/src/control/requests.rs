@@ -43,6 +43,8 @@ impl<D: Devices> Control<D> {
                 self.look_for_troubles(now);
                 Ok(self.doctor(now))
             }
+            Request::Trace(ask) => self.trace(ask, now),
+            Request::TraceShow { id } => self.trace_show(id, now),
             Request::NeighShow { network } => self.neigh_show(network.as_deref(), now),
             Request::PortAdd(add) => self.port_add(add, now),
             Request::PortDel { name } => self.port_del(&name),

@@ -33,7 +33,7 @@ use crate::io::netns::{Netns, NetnsRef};
 use crate::io::poll::Waker;
 use crate::io::tap::Wanted;
 use crate::io::udp;
-use crate::path::{self, View};
+use crate::path::{self, Outgoing, View};
 use crate::topology::Topology;
 
 /// How long a worker may take to make room for a new topology; it takes microseconds unless it is stuck.
@@ -228,6 +228,10 @@ impl Devices for HostDevices {
 
     fn examine_path(&mut self, node: NodeId) {
         self.paths.iter().for_each(|paths| paths.examine(node));
+    }
+
+    fn post(&mut self, letter: Outgoing) {
+        self.paths.iter().for_each(|paths| paths.post(letter));
     }
 
     fn path_views(&self) -> BTreeMap<NodeId, View> {

@@ -25,7 +25,7 @@ use crate::io::random::{OsRng, os_rng};
 use crate::io::sender;
 use crate::io::udp::{SendSockets, SharedSockets};
 use crate::log::say;
-use crate::path::{Arrival, Config, Engine, Moment, Output, Path, View};
+use crate::path::{Arrival, Config, Engine, Moment, Outgoing, Output, Path, View};
 
 /// Control datagrams that may wait: a round of answers of many members.
 const DATAGRAMS: usize = 1024;
@@ -46,6 +46,7 @@ enum Order {
     Keys(Mode),
     TooBig { to: SocketAddr, mtu: u32 },
     Examine(NodeId),
+    Post(Outgoing),
     Views(Sender<BTreeMap<NodeId, View>>),
 }
 
@@ -100,6 +101,10 @@ impl Paths {
 
     pub(super) fn examine(&self, node: NodeId) {
         self.order(Order::Examine(node));
+    }
+
+    pub(super) fn post(&self, letter: Outgoing) {
+        self.order(Order::Post(letter));
     }
 
     /// What is known of all paths.
@@ -234,6 +239,11 @@ impl Watch {
             Order::Keys(mode) => self.engine.set_mode(mode),
             Order::TooBig { to, mtu } => self.engine.handle_too_big(to.into(), octets(mtu), now),
             Order::Examine(node) => self.engine.examine(node, now),
+            Order::Post(letter) => {
+                if let Err(why) = self.engine.post(&letter, now) {
+                    tracing::debug!(event = "letter_dropped", to = %letter.to, "{why}");
+                }
+            }
             Order::Views(reply) => {
                 let nodes = self.watched.iter().map(|watched| watched.target.node);
                 let views = nodes.filter_map(|node| Some((node, self.view(node)?)));
@@ -260,6 +270,8 @@ impl Watch {
                     self.send(Route { to, source, tos: 0 }, format, &sealed, size);
                 }
                 Output::Path { node, .. } => self.note_path(node),
+                // Who wrote it asks again, if there is no room.
+                Output::Letter(letter) => drop(self.events.try_send(WorkerEvent::Letter(letter))),
             }
         }
     }

@@ -24,6 +24,10 @@ pub(super) const OPENED_RATE: u32 = 2_000;
 pub(super) const REPLY_RATE: u32 = 20;
 pub(super) const REPLY_BURST: u32 = 40;
 
+/// Letters a second of one peer that are heard or passed on, and at once: a trace that asks four times, and some more.
+pub(super) const LETTER_RATE: u32 = 8;
+pub(super) const LETTER_BURST: u32 = 32;
+
 /// What peers with and without traffic are counted with when there are many.
 const ACTIVE_COST: u64 = 3_900;
 const IDLE_COST: u64 = 190;

@@ -1,5 +1,6 @@
 //! The engine: targets, the seal, what is due when, and what it may cost.
 
+mod letters;
 mod targets;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -72,6 +73,8 @@ pub struct Engine {
     opened: Bucket,
     stretch: Stretch,
     count_at: Instant,
+    /// What letters count time from.
+    begun: Instant,
     outputs: VecDeque<Output>,
 }
 
@@ -90,6 +93,7 @@ impl Engine {
             opened: Bucket::new(OPENED_RATE, OPENED_RATE, now),
             stretch: Stretch::of(0, 0),
             count_at: now,
+            begun: now,
             outputs: VecDeque::new(),
         }
     }
@@ -141,6 +145,7 @@ impl Engine {
                 self.handle_answer(node, &answer, now);
                 Ok(())
             }
+            Body::Letter(letter) => self.handle_letter(node, &letter, &arrival, now.at),
         };
         self.run(node, now, rng);
         handled
@@ -194,6 +199,7 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(&node) else { return Err(Refusal::Stranger.into()) };
         let size = match body {
             Body::Ask(_) | Body::Answer(_) => message::ask_packet(way.family, way.format),
+            Body::Letter(_) => message::letter_packet(way.family, way.format),
             Body::Probe(_) | Body::Reply(_) => message::small_packet(way.family, way.format).into(),
         };
         if !peer.may_answer(now.at) || !self.bucket.take(size, 0.0, now.at) {

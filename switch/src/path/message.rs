@@ -5,9 +5,11 @@
 //! | kind, 0x80 = numbered | to | number | highest | heard | body
 //! probe  1: id 4, size 2, pace 2, wall 6, source 2, reserved 2  ask    3: round 4, about 16, reserved 7
 //! reply  2: id 4, size 2, pace 2, wall 6, delay 4               answer 4: round 4, about 16, up 1, mtu 2, round trip 4
+//! letter 5: from 16, for 16, flow 4, stamp 4, delay 4, flags (1 = answer, 2 = to be passed on) 1, octets 1, content 120
 //! ```
 //!
-//! A reply is as long as the smallest probe, an answer as an ask: nobody can use a node to send more than was sent to it.
+//! A reply is as long as the smallest probe, an answer as an ask, and a letter as any other: nobody can use a node to send
+//! more than was sent to it.
 //! Octets after the end are left to later versions.
 
 use std::time::Duration;
@@ -17,6 +19,9 @@ use encap::{Format, control};
 use fdb::gossip::identity::{BootId, NodeId};
 use fdb::gossip::seal;
 
+use super::letter::{Content, MAX_CONTENT};
+use crate::events::MAX_SEALED;
+
 /// A probe up to this size is small: it says nothing about the MTU.
 pub(super) const SMALL_MAX: u16 = 256;
 
@@ -24,6 +29,8 @@ pub(super) const SMALL_MAX: u16 = 256;
 const PROBE_LEN: usize = COMMON_LEN + 18;
 /// Octets of an ask and of an answer.
 const ASK_LEN: usize = COMMON_LEN + 27;
+/// Octets of a letter.
+const LETTER_LEN: usize = COMMON_LEN + 46 + MAX_CONTENT;
 const COMMON_LEN: usize = 21;
 
 const NUMBERED: u8 = 0x80;
@@ -31,6 +38,11 @@ const PROBE: u8 = 1;
 const REPLY: u8 = 2;
 const ASK: u8 = 3;
 const ANSWER: u8 = 4;
+const LETTER: u8 = 5;
+
+/// Flags of a letter.
+const IS_ANSWER: u8 = 1;
+const TO_BE_PASSED_ON: u8 = 2;
 
 /// The octets of the outer IP packet around a message of so many octets, without padding.
 const fn packet_len(outer: IpVersion, format: Format, message: usize) -> usize {
@@ -48,6 +60,12 @@ pub(super) const fn ask_packet(outer: IpVersion, format: Format) -> usize {
     packet_len(outer, format, ASK_LEN)
 }
 
+/// The octets of the outer IP packet of a letter, without padding.
+pub(super) const fn letter_packet(outer: IpVersion, format: Format) -> usize {
+    packet_len(outer, format, LETTER_LEN)
+}
+
+const _: () = assert!(seal::OVERHEAD + LETTER_LEN <= MAX_SEALED, "workers hand letters on");
 const _: () = assert!(small_packet(IpVersion::V6, Format::Geneve) <= SMALL_MAX, "small probes are small");
 
 /// For which process a message is: a datagram does not name its receiver, and somebody on the way may bring it to another.
@@ -100,6 +118,7 @@ pub(super) enum Body {
     Reply(Reply),
     Ask(Ask),
     Answer(Answer),
+    Letter(Letter),
 }
 
 /// Asks for a reply, if it arrives as large as it says.
@@ -153,6 +172,27 @@ pub(super) struct Answer {
     pub(super) round_trip: Duration,
 }
 
+/// Something that one node writes to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Letter {
+    /// Who wrote it.
+    pub(super) from: NodeId,
+    /// For whom it is.
+    pub(super) to: NodeId,
+    /// The hash of the flow whose source port it takes.
+    pub(super) flow: u32,
+    /// When the question left, in microseconds by the clock of who asks.
+    pub(super) stamp: u32,
+    /// How long the question lay at who answers.
+    pub(super) delay: Duration,
+    /// Whether it answers one.
+    pub(super) is_answer: bool,
+    /// Whether the receiver is to pass it on.
+    pub(super) to_be_passed_on: bool,
+    /// What it says.
+    pub(super) content: Content,
+}
+
 /// Why octets are no message. Nothing was changed by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
@@ -179,18 +219,21 @@ impl Message {
         match self.body {
             Body::Probe(Probe { size, .. }) => size <= SMALL_MAX,
             Body::Reply(_) | Body::Ask(_) | Body::Answer(_) => true,
+            // Of whatever size: an older node does not know it, and would not count it.
+            Body::Letter(_) => false,
         }
     }
 
     /// The octets to seal.
     pub(super) fn encode(&self) -> Vec<u8> {
         let Counts { number, highest, heard } = self.counts;
-        let mut out = Vec::with_capacity(ASK_LEN);
+        let mut out = Vec::with_capacity(LETTER_LEN);
         let kind = match self.body {
             Body::Probe(_) => PROBE,
             Body::Reply(_) => REPLY,
             Body::Ask(_) => ASK,
             Body::Answer(_) => ANSWER,
+            Body::Letter(_) => LETTER,
         };
         out.push(if self.numbered { kind | NUMBERED } else { kind });
         out.extend(self.to.to_be_bytes());
@@ -223,6 +266,7 @@ impl Message {
                 out.extend(micros(*round_trip).to_be_bytes());
                 ASK_LEN
             }
+            Body::Letter(letter) => letter.encode(&mut out),
         };
         out.resize(len, 0);
         out
@@ -234,7 +278,7 @@ impl Message {
         let mut rest = Reader(octets);
         let [first] = rest.array().ok_or(short)?;
         let (kind, numbered) = (first & !NUMBERED, first & NUMBERED != 0);
-        if !(PROBE..=ANSWER).contains(&kind) {
+        if !(PROBE..=LETTER).contains(&kind) {
             return Err(MessageError::Kind { kind });
         }
         Self::read(kind, numbered, &mut rest).ok_or(short)
@@ -257,6 +301,7 @@ impl Message {
                     Body::Reply(Reply { id, size, pace, wall_ms, delay })
                 }
             }
+            LETTER => Body::Letter(Letter::read(rest)?),
             kind => {
                 let (round, about) = (rest.u32()?, NodeId::new(u128::from_be_bytes(rest.array()?)));
                 let ([up], mtu, micros) = (rest.array()?, rest.u16()?, rest.u32()?);
@@ -271,25 +316,57 @@ impl Message {
     }
 }
 
+impl Letter {
+    /// Appends it; returns how long the whole message is to be.
+    fn encode(&self, out: &mut Vec<u8>) -> usize {
+        let Self { from, to, flow, stamp, delay, is_answer, to_be_passed_on, content } = self;
+        [from, to].iter().for_each(|node| out.extend(node.get().to_be_bytes()));
+        [*flow, *stamp, micros(*delay)].iter().for_each(|number| out.extend(number.to_be_bytes()));
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        out.push(flag(*is_answer, IS_ANSWER) | flag(*to_be_passed_on, TO_BE_PASSED_ON));
+        out.push(content.octets().len() as u8);
+        out.extend(content.octets());
+        LETTER_LEN
+    }
+
+    fn read(rest: &mut Reader<'_>) -> Option<Self> {
+        let [from, to] =
+            [rest.array()?, rest.array()?].map(|octets| NodeId::new(u128::from_be_bytes(octets)));
+        let (flow, stamp, delay) = (rest.u32()?, rest.u32()?, Duration::from_micros(rest.u32()?.into()));
+        let [flags, len] = rest.array()?;
+        let content = Content::new(rest.array::<MAX_CONTENT>()?.get(..usize::from(len))?)?;
+        let (is_answer, to_be_passed_on) = (flags & IS_ANSWER != 0, flags & TO_BE_PASSED_ON != 0);
+        Some(Self { from, to, flow, stamp, delay, is_answer, to_be_passed_on, content })
+    }
+}
+
 fn micros(time: Duration) -> u32 {
     u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
 }
 
 /// What is left to read.
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
-impl Reader<'_> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+impl<'a> Reader<'a> {
+    /// So many of the next octets; `None` = there are fewer.
+    pub(crate) fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    /// The next octets; `None` = there are fewer.
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (taken, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(*taken)
     }
 
-    fn u16(&mut self) -> Option<u16> {
+    pub(crate) fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_be_bytes)
     }
 
-    fn u32(&mut self) -> Option<u32> {
+    pub(crate) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_be_bytes)
     }
 }
@@ -315,7 +392,24 @@ mod tests {
             (any::<(u32, bool, u16)>(), about, time()).prop_map(|((round, up, mtu), about, round_trip)| {
                 Body::Answer(Answer { round, about, up, mtu, round_trip })
             }),
+            letters().prop_map(Body::Letter),
         ]
+    }
+
+    fn letters() -> impl Strategy<Value = Letter> {
+        let said = prop::collection::vec(any::<u8>(), 0..=MAX_CONTENT);
+        (any::<(u128, u128)>(), any::<(u32, u32, u32)>(), any::<(bool, bool)>(), said).prop_map(
+            |((from, to), (flow, stamp, micros), (is_answer, to_be_passed_on), said)| Letter {
+                from: NodeId::new(from),
+                to: NodeId::new(to),
+                flow,
+                stamp,
+                delay: Duration::from_micros(micros.into()),
+                is_answer,
+                to_be_passed_on,
+                content: Content::new(&said).unwrap(),
+            },
+        )
     }
 
     proptest! {
@@ -333,12 +427,12 @@ mod tests {
 
         #[test]
         fn any_octets_are_a_message_that_reads_the_same_again_or_an_error(
-            kind in 0..ANSWER + 2, numbered: bool, rest in prop::collection::vec(any::<u8>(), 0..80),
+            kind in 0..LETTER + 2, numbered: bool, rest in prop::collection::vec(any::<u8>(), 0..240),
         ) {
             let octets = [&[if numbered { kind | NUMBERED } else { kind }], &rest[..]].concat();
             match Message::decode(&octets) {
                 Ok(message) => prop_assert_eq!(Message::decode(&message.encode()), Ok(message)),
-                Err(MessageError::Kind { kind }) => prop_assert!(kind == 0 || kind > ANSWER),
+                Err(MessageError::Kind { kind }) => prop_assert!(kind == 0 || kind > LETTER),
                 Err(error) => prop_assert_eq!(error, MessageError::Truncated { octets: octets.len() }),
             }
         }

@@ -3,7 +3,8 @@
 //! ```text
 //!  handle_datagram ─> Gate ─> message ─┬─ probe ──> reply
 //!                                      ├─ reply ──> round trip, odds, life ──> search ─┐
-//!                                      └─ ask, answer ──> relay ───────────────────────┤
+//!                                      ├─ ask, answer ──> relay ───────────────────────┤
+//!                                      └─ letter ──> for this node, or passed on ──────┤
 //!  handle_timeout ──> lost probes ──> life, search ──> health ─────────────────────────┤
 //!  poll_output <── sealed datagrams to send, and paths that changed <──────────────────┘
 //! ```
@@ -16,6 +17,7 @@
 //!    `sources` says by which source ports nothing gets there.
 //! 3. `relay` asks others for the way while the direct path is dead.
 //! 4. `health` makes one state of it all, with causes. [`Output::Path`] tells it when the data path needs to know.
+//! 5. `letter`: what others of this daemon write to other nodes goes the same ways, such as what `weft trace` asks.
 //!
 //! Everything is an argument: time, chance, and what arrived. The seal is gossip's, with keys of its own.
 
@@ -23,6 +25,7 @@ mod budget;
 mod engine;
 mod examination;
 mod health;
+mod letter;
 mod life;
 mod message;
 mod numbers;
@@ -49,7 +52,9 @@ use fdb::gossip::seal::{Process, Refusal};
 pub use self::engine::{Engine, MAX_TARGETS};
 pub use self::examination::{Cell, EXAMINATION, Examination, Size};
 pub use self::health::{Cause, Health, Since};
+pub use self::letter::{Content, MAX_CONTENT, Outgoing, Question, Received, Sort};
 pub use self::message::MessageError;
+pub(crate) use self::message::Reader;
 pub use self::numbers::Share;
 pub use self::relay::Via;
 pub use self::search::Found;
@@ -218,6 +223,8 @@ pub enum Output {
         /// The path.
         path: Path,
     },
+    /// A letter arrived.
+    Letter(Box<Received>),
 }
 
 /// What the data path needs to know of the way to a member.
@@ -255,6 +262,11 @@ pub enum Dropped {
     /// More than are answered to one peer, or by this node.
     #[error("too many probes come from one member, or from all: this one is not answered")]
     Rate,
+    /// A letter for another node that does not get there.
+    #[error(
+        "a letter for another node is not passed on: it was once already, [path] relay is off, or that node is not known"
+    )]
+    NotPassedOn,
     /// A reply to nothing.
     #[error("a reply to a probe that nobody waits for: it came very late")]
     Stray,
@@ -269,6 +281,7 @@ impl Dropped {
             Self::Message(_) => "message",
             Self::Size { .. } => "size",
             Self::Rate => "rate",
+            Self::NotPassedOn => "not_passed_on",
             Self::Stray => "stray",
         }
     }

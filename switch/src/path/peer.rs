@@ -12,7 +12,9 @@ use rand_core::Rng;
 
 use self::family::{Aside, bounds};
 pub(super) use self::schedule::{Tempo, Want};
-use super::budget::{Bucket, OPENED_RATE, PEER_BURST, PEER_RATE, REPLY_BURST, REPLY_RATE, Stretch};
+use super::budget::{
+    Bucket, LETTER_BURST, LETTER_RATE, OPENED_RATE, PEER_BURST, PEER_RATE, REPLY_BURST, REPLY_RATE, Stretch,
+};
 use super::examination::{Examination, Size};
 use super::health::Causes;
 use super::life::Life;
@@ -94,6 +96,7 @@ pub(super) struct Peer {
     causes: Causes,
     opened: Bucket,
     replies: Bucket,
+    letters: Bucket,
     bucket: Bucket,
     sources: SourcePorts,
     sent: Vec<Sent>,
@@ -133,6 +136,7 @@ impl Peer {
             causes: Causes::default(),
             opened: Bucket::new(OPENED_RATE, OPENED_RATE, now),
             replies: Bucket::new(REPLY_RATE, REPLY_BURST, now),
+            letters: Bucket::new(LETTER_RATE, LETTER_BURST, now),
             bucket: Bucket::new(PEER_RATE, PEER_BURST, now),
             sources: SourcePorts::new(sources),
             sent: Vec::new(),
@@ -298,6 +302,11 @@ impl Peer {
         self.replies.take(1, 0.0, now)
     }
 
+    /// Whether one more letter of it is taken.
+    pub(super) fn may_write(&mut self, now: Instant) -> bool {
+        self.letters.take(1, 0.0, now)
+    }
+
     /// A probe arrived there. Says whether it was one that is remembered.
     pub(super) fn replied(&mut self, reply: &Reply, arrived: Instant, now: super::Moment) -> bool {
         let known = self.sent.iter().position(|sent| (sent.id, sent.size) == (reply.id, reply.size));
@@ -452,6 +461,11 @@ impl Peer {
     /// By which source port an answer goes to one by which a probe came.
     pub(super) fn answer_by(&self, source: u16) -> u16 {
         self.sources.alive(source)
+    }
+
+    /// By which of so many source ports a flow with this hash goes there.
+    pub(super) fn source_of(&self, flow: u32, count: u16) -> u16 {
+        self.sources.dead().spread(flow, count)
     }
 
     /// Whether nothing gets there by a source port.

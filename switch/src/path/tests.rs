@@ -3,6 +3,7 @@
 mod cost;
 mod families;
 mod faults;
+mod letters;
 mod loss;
 mod mtu;
 mod relaying;

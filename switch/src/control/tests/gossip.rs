@@ -22,6 +22,7 @@ mod doctor;
 mod map;
 mod metrics;
 mod paths;
+mod trace;
 
 const GOSSIP: &str = "[gossip]\njoin = [\"10.0.0.2\"]\nkey_file = \"/etc/weft/gossip.key\"\n";
 

@@ -12,7 +12,7 @@ use crate::counters::{DropReason, PortTraffic};
 use crate::doctor::{HostFacts, HostQuestions};
 use crate::heads::Head;
 use crate::io::netns::NetnsRef;
-use crate::path::{self, View};
+use crate::path::{self, Outgoing, View};
 
 /// The world of a test.
 pub(super) struct Twin {
@@ -49,6 +49,8 @@ pub(super) struct Twin {
     pub(super) too_big: Vec<(SocketAddr, u32)>,
     /// Whose paths were to be examined.
     pub(super) examined: Vec<NodeId>,
+    /// The letters that were sent.
+    pub(super) posted: Vec<Outgoing>,
     /// What is known of paths.
     pub(super) views: BTreeMap<NodeId, View>,
     /// What the host was asked.
@@ -79,6 +81,7 @@ impl Default for Twin {
             path_keys: None,
             too_big: Vec::new(),
             examined: Vec::new(),
+            posted: Vec::new(),
             views: BTreeMap::new(),
             questions: None,
             host: HostFacts::default(),
@@ -162,6 +165,10 @@ impl Devices for Twin {
 
     fn examine_path(&mut self, node: NodeId) {
         self.examined.push(node);
+    }
+
+    fn post(&mut self, letter: Outgoing) {
+        self.posted.push(letter);
     }
 
     fn path_views(&self) -> BTreeMap<NodeId, View> {

@@ -72,6 +72,7 @@ pub(super) struct Node {
     /// Octets of outer IP packets that it sent.
     pub(super) octets: u64,
     pub(super) refused: BTreeMap<&'static str, u64>,
+    pub(super) letters: Vec<Received>,
     config: Config,
 }
 
@@ -320,6 +321,7 @@ impl World {
                     assert!(size <= usize::from(self.link), "{size} octets do not leave");
                     self.transmit(n, to, format, source, (sealed, size));
                 }
+                Output::Letter(letter) => self.nodes[n].letters.push(*letter),
             }
         }
     }
@@ -373,6 +375,7 @@ fn node(n: usize, boot: u64, config: Config, mode: Mode, now: Instant) -> Node {
         changes: 0,
         octets: 0,
         refused: BTreeMap::new(),
+        letters: Vec::new(),
         config,
     }
 }

@@ -1,0 +1,108 @@
+//! Letters: what one node asks another by the way that frames take, and the answer.
+//!
+//! A letter goes straight to the node that it is for, or through the one that passes frames on to it, and so does the
+//! answer. Who passes a question on hears it, too, and may answer for itself. What a letter says is not the business of
+//! this module.
+//!
+//! An answer brings back when the question left, by the asker's clock, and how long it lay at the other node: the round
+//! trip is known without any memory of what was asked.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use encap::Format;
+use fdb::gossip::identity::NodeId;
+
+/// Octets that a letter can say.
+pub const MAX_CONTENT: usize = 120;
+
+/// What a letter says: up to [`MAX_CONTENT`] octets.
+///
+/// # Examples
+///
+/// ```
+/// use weft::path::{Content, MAX_CONTENT};
+///
+/// assert_eq!(Content::new(b"who is there?").unwrap().octets(), b"who is there?");
+/// assert_eq!(Content::new(&[0; MAX_CONTENT + 1]), None);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content {
+    octets: [u8; MAX_CONTENT],
+    len: u8,
+}
+
+impl Content {
+    /// A copy of these octets; `None` = more than there is room for.
+    #[must_use]
+    pub fn new(content: &[u8]) -> Option<Self> {
+        let mut octets = [0; MAX_CONTENT];
+        octets.get_mut(..content.len())?.copy_from_slice(content);
+        Some(Self { octets, len: u8::try_from(content.len()).ok()? })
+    }
+
+    /// The octets.
+    #[must_use]
+    pub fn octets(&self) -> &[u8] {
+        &self.octets[..usize::from(self.len)]
+    }
+}
+
+/// A letter to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// For whom.
+    pub to: NodeId,
+    /// The hash of the flow ([`encap::flow::hash`]) whose source port it takes.
+    pub flow: u32,
+    /// Octets of the outer IP packet; it has more where the letter needs them.
+    pub size: u16,
+    /// The question that it answers; `None` = it is one itself.
+    pub answers: Option<Question>,
+    /// What it says.
+    pub content: Content,
+}
+
+/// What an answer needs of its question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// When it left, by the asker's clock: microseconds, which come round after 71 minutes.
+    pub stamp: u32,
+    /// When it arrived.
+    pub arrived: Instant,
+}
+
+/// A letter that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Who wrote it.
+    pub from: NodeId,
+    /// For whom: this node, or the one that it was passed on to.
+    pub to: NodeId,
+    /// Who brought it: its writer, or who passed it on.
+    pub by: NodeId,
+    /// The underlay address that it came from.
+    pub source: IpAddr,
+    /// To which port it came.
+    pub format: Format,
+    /// The hash of the flow whose source port it took.
+    pub flow: u32,
+    /// Whether it asks or answers.
+    pub sort: Sort,
+    /// What it says.
+    pub content: Content,
+}
+
+/// What a letter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// It asks.
+    Question(Question),
+    /// It answers.
+    Answer {
+        /// From when the question left until this arrived, without the next.
+        round_trip: Duration,
+        /// How long the question lay at the other node.
+        inside: Duration,
+    },
+}

@@ -1,0 +1,121 @@
+//! Letters: straight, through another node, and not at all.
+
+use super::*;
+
+fn content(text: &str) -> Content {
+    Content::new(text.as_bytes()).unwrap()
+}
+
+fn outgoing(to: usize, size: u16, answers: Option<Question>, text: &str) -> Outgoing {
+    Outgoing { to: id(to), flow: 0x8000_0000, size, answers, content: content(text) }
+}
+
+fn post(world: &mut World, from: usize, letter: &Outgoing) -> Result<(), Dropped> {
+    let now = world.now;
+    let posted = world.nodes[from].engine.post(letter, now);
+    world.collect(from);
+    posted
+}
+
+/// Takes the letters that arrived at a node.
+fn letters(world: &mut World, at: usize) -> Vec<Received> {
+    std::mem::take(&mut world.nodes[at].letters)
+}
+
+/// Takes the only question that arrived at a node, and answers it after 3 ms.
+#[track_caller]
+fn answer(world: &mut World, at: usize) -> Received {
+    let [letter] = letters(world, at)[..] else { panic!("one letter") };
+    let Sort::Question(question) = letter.sort else { panic!("{letter:?}") };
+    world.run(millis(3));
+    let to = (0..world.nodes.len()).find(|n| id(*n) == letter.from).unwrap();
+    assert_eq!(post(world, at, &outgoing(to, 0, Some(question), "told")), Ok(()));
+    letter
+}
+
+#[test]
+fn a_letter_goes_straight_and_its_answer_tells_the_round_trip_and_the_time_inside() {
+    let mut world = World::new(1, 2);
+    world.between(0, 1, |wire| wire.latency = millis(2));
+    world.run_secs(5);
+    assert_eq!(post(&mut world, 0, &outgoing(1, 1500, None, "asked")), Ok(()));
+    world.run(millis(2));
+    let asked = answer(&mut world, 1);
+    assert_eq!((asked.from, asked.by, asked.to, asked.content), (id(0), id(0), id(1), content("asked")));
+    assert_eq!((asked.format, asked.flow), (Format::Vxlan, 0x8000_0000));
+    world.run(millis(2));
+    let [told] = letters(&mut world, 0)[..] else { panic!("one answer") };
+    assert_eq!((told.from, told.content), (id(1), content("told")));
+    assert_eq!(told.sort, Sort::Answer { round_trip: millis(4), inside: millis(3) });
+}
+
+#[test]
+fn a_letter_as_large_as_a_frame_arrives_exactly_where_that_frame_does() {
+    let mut world = World::new(1, 2);
+    world.run_secs(5);
+    world.wire(0, 1).mtus = vec![1400];
+    for (size, arrives) in [(1400, true), (1401, false)] {
+        assert_eq!(post(&mut world, 0, &outgoing(1, size, None, "asked")), Ok(()));
+        world.run(millis(5));
+        assert_eq!(letters(&mut world, 1).len() == 1, arrives, "{size} octets");
+    }
+    // By the source port of its flow.
+    world.wire(0, 1).mtus = (0..16).map(|source| if source == 8 { 1500 } else { 576 }).collect();
+    assert_eq!(post(&mut world, 0, &outgoing(1, 1500, None, "asked")), Ok(()));
+    world.run(millis(5));
+    assert_eq!(letters(&mut world, 1).len(), 1);
+}
+
+/// Three nodes, the first two of which reach each other through the third only.
+fn cut() -> World {
+    let mut world = World::new(1, 3);
+    [(0, 1), (0, 2), (1, 2)].into_iter().for_each(|(a, b)| world.talk(a, b));
+    world.run_secs(5);
+    world.between(0, 1, |wire| wire.cut = true);
+    let both = |world: &World| world.path(0, 1).via.is_some() && world.path(1, 0).via.is_some();
+    world.until(5 * SECOND, both);
+    world
+}
+
+#[test]
+fn without_a_direct_way_a_letter_and_its_answer_go_through_the_node_that_relays_which_hears_it() {
+    let mut world = cut();
+    assert_eq!(post(&mut world, 0, &outgoing(1, 1400, None, "asked")), Ok(()));
+    world.run(millis(5));
+    let passed_on = answer(&mut world, 2);
+    assert_eq!((passed_on.from, passed_on.by, passed_on.to), (id(0), id(0), id(1)));
+    assert_eq!(passed_on.format, Format::Geneve);
+    let asked = answer(&mut world, 1);
+    assert_eq!((asked.from, asked.by, asked.to, asked.format), (id(0), id(2), id(1), Format::Geneve));
+    world.run(millis(5));
+    let told: Vec<NodeId> = letters(&mut world, 0).iter().map(|letter| letter.from).collect();
+    assert_eq!(told, [id(2), id(1)]);
+    assert_eq!(letters(&mut world, 2), [], "an answer that it passes on is not for it");
+}
+
+#[test]
+fn who_does_not_relay_passes_no_letter_on() {
+    let mut world = cut();
+    let config = Config { relay: false, ..Config::default() };
+    world.nodes[2].engine.set_config(config, world.now);
+    world.collect(2);
+    assert_eq!(post(&mut world, 0, &outgoing(1, 0, None, "asked")), Ok(()));
+    world.run(millis(5));
+    assert_eq!((letters(&mut world, 1), letters(&mut world, 2)), (vec![], vec![]));
+    assert_eq!(world.nodes[2].refused.get("not_passed_on"), Some(&1));
+}
+
+#[test]
+fn who_writes_too_many_letters_is_not_heard_for_a_while() {
+    let mut world = World::new(1, 2);
+    world.run_secs(5);
+    let mut posted = 0;
+    for _ in 0..60 {
+        posted += u64::from(post(&mut world, 0, &outgoing(1, 0, None, "asked")).is_ok());
+        world.run(millis(10));
+    }
+    let heard = letters(&mut world, 1).len() as u64;
+    assert!((32..40).contains(&heard), "{heard} of {posted}");
+    assert_eq!(world.nodes[1].refused.get("rate"), Some(&(posted - heard)));
+    assert_eq!(post(&mut world, 0, &outgoing(7, 0, None, "asked")), Err(Dropped::Seal(Refusal::Stranger)));
+}

@@ -1,0 +1,107 @@
+//! What happens at the other nodes, in words, of what they told.
+
+use super::mend::{drop_fault, inbound_stage};
+use super::story::{Fault, Stage, StageName, State};
+use super::wire::{Told, Verdict};
+
+/// What another node told of a frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Inbound<'a> {
+    /// The node.
+    pub node: &'a str,
+    /// Who sends it there.
+    pub from: &'a str,
+    /// The network of the frame, as it is called where it comes from.
+    pub network: &'a str,
+    /// What was told.
+    pub told: &'a Told,
+}
+
+impl Inbound<'_> {
+    /// The stages from the arrival of the frame to where it goes or ends.
+    #[must_use]
+    pub fn explain(&self) -> Vec<Stage> {
+        let Self { node, from, told, .. } = *self;
+        let opened = || {
+            let text = format!("{from} is a peer, and has network {} like {node}", told.network);
+            Stage::passed(node, StageName::Open, text)
+        };
+        match &told.verdict {
+            Verdict::PassedOn => {
+                let text = format!("passed on to {}, for which {from} has no way of its own", told.place);
+                vec![Stage::passed(node, StageName::PassOn, text)]
+            }
+            Verdict::Delivered => {
+                let ports = match told.ports {
+                    0 | 1 => format!("port {}", told.place),
+                    ports => format!("{ports} ports, such as {}", told.place),
+                };
+                let decided = format!("the destination is {ports}");
+                let written = format!("written to {ports}");
+                vec![
+                    opened(),
+                    Stage::passed(node, StageName::Decide, decided),
+                    Stage::passed(node, StageName::Deliver, written),
+                ]
+            }
+            Verdict::Dropped(name) => {
+                let (stage, fault) = self.dropped(name);
+                let is_open = stage == StageName::Open || stage == StageName::PassOn;
+                let before = (!is_open).then(opened);
+                let end = Stage::wrong(node, stage, State::Failed, fault);
+                before.into_iter().chain([end]).collect()
+            }
+        }
+    }
+
+    fn dropped(&self, name: &str) -> (StageName, Fault) {
+        match self.told.dropped() {
+            Some(reason) => (inbound_stage(reason), drop_fault(reason, self.node, self.network)),
+            None => {
+                let mend = format!("`weft drops` on {} says what that is", self.node);
+                (StageName::Open, Fault::new(name, self.node, format!("dropped, {name}"), mend))
+            }
+        }
+    }
+}
+
+/// A node that did not answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Silence<'a> {
+    /// The node.
+    pub node: &'a str,
+    /// The version that it runs, as gossip says.
+    pub version: Option<&'a str>,
+    /// Octets of the outer IP packets that asked it.
+    pub size: u16,
+    /// How often it was asked.
+    pub asked: u8,
+    /// How long it was waited for.
+    pub seconds: u64,
+    /// Whether these went in place of the frame.
+    pub live: bool,
+}
+
+/// The stage at which a node that asks hears nothing.
+#[must_use]
+pub fn silent(asker: &str, silence: &Silence<'_>) -> Stage {
+    let &Silence { node, version, size, asked, seconds, live } = silence;
+    let version = version.unwrap_or("unknown");
+    let (state, what) = if live {
+        let what = format!(
+            "{node} did not answer within {seconds} s: of {asked} packets of {size} octets in place of the frame none got \
+             there, or no answer came back"
+        );
+        (State::Failed, what)
+    } else {
+        let what = format!(
+            "{node} did not answer within {seconds} s, so that it is not known what it would do: it is busy, or its \
+             version ({version}) knows no traces"
+        );
+        (State::Degraded, what)
+    };
+    let mend = format!(
+        "`weft path show {node}` says whether packets get there; run weft trace on {node} the other way"
+    );
+    Stage::wrong(asker, StageName::Underlay, state, Fault::new("no_answer", node, what, mend))
+}

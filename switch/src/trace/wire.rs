@@ -1,0 +1,275 @@
+//! What nodes ask each other about a frame, as a letter says it.
+//!
+//! ```text
+//! | kind | trace 4 |
+//! ask  frame 1: vni 3, src 6, dst 6, version 1, from 4 or 16, to 4 or 16, protocol 1, port 2, size 2, tag 2
+//!      port  2: vni 3, name
+//! tell frame 3: verdict 1, ports 2, reason, place, network
+//!      port  4: state 1; down: network, reason; up: vni 3, mac 6, network, versions 1, v4 4, v6 16
+//! ```
+//!
+//! A text is its length, one octet, and that much of it as there is room for. Octets after the end are left to later
+//! versions; kinds that are not known are not answered.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use encap::{MacAddr, Vni};
+
+use super::frame::{Addresses, FrameSpec, Protocol};
+use crate::counters::DropReason;
+use crate::path::{Content, Reader};
+
+const ASK_FRAME: u8 = 1;
+const ASK_PORT: u8 = 2;
+const TOLD_FRAME: u8 = 3;
+const TOLD_PORT: u8 = 4;
+
+/// Octets of the name of a port that is asked for, at most.
+pub const MAX_NAME: usize = 64;
+/// And of other texts.
+const MAX_REASON: usize = 24;
+const MAX_TEXT: usize = 32;
+
+/// No VLAN tag.
+const UNTAGGED: u16 = u16::MAX;
+
+/// What a node asks or tells, and the number of the trace that it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// What would you do with this frame from me?
+    AskFrame(u32, Vni, FrameSpec),
+    /// Where does your port of this name live, seen from this network?
+    AskPort(u32, Vni, String),
+    /// What would become of the frame.
+    ToldFrame(u32, Told),
+    /// Which port has the name.
+    ToldPort(u32, ToldPort),
+}
+
+/// What would become of a frame at another node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// What is decided.
+    pub verdict: Verdict,
+    /// How many ports get it.
+    pub ports: u16,
+    /// The first of these, or the node that it goes to next.
+    pub place: String,
+    /// What the network is called there; empty = there is none.
+    pub network: String,
+}
+
+/// What another node decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Ports get it.
+    Delivered,
+    /// It goes on to another node.
+    PassedOn,
+    /// It is dropped, for the reason with this name.
+    Dropped(String),
+}
+
+/// The port of a name, at another node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToldPort {
+    /// There is none.
+    Missing,
+    /// It is not up.
+    Down {
+        /// Its network.
+        network: String,
+        /// Why.
+        reason: String,
+    },
+    /// It is up.
+    Up {
+        /// The VNI of its network.
+        vni: Vni,
+        /// What that is called there.
+        network: String,
+        /// Its MAC address.
+        mac: MacAddr,
+        /// Its first IPv4 address.
+        v4: Option<Ipv4Addr>,
+        /// Its first IPv6 address.
+        v6: Option<Ipv6Addr>,
+    },
+}
+
+impl Told {
+    /// The reason of a drop, if this version knows it.
+    #[must_use]
+    pub fn dropped(&self) -> Option<DropReason> {
+        let Verdict::Dropped(name) = &self.verdict else { return None };
+        DropReason::ALL.iter().copied().find(|reason| reason.name() == name)
+    }
+}
+
+impl Word {
+    /// As a letter says it; texts that are too long are cut.
+    #[must_use]
+    pub fn encode(&self) -> Option<Content> {
+        let mut out = Vec::new();
+        let mut begin = |kind: u8, trace: &u32| {
+            out.push(kind);
+            out.extend(trace.to_be_bytes());
+        };
+        match self {
+            Self::AskFrame(trace, vni, frame) => {
+                begin(ASK_FRAME, trace);
+                out.extend(vni.octets());
+                put_frame(&mut out, frame);
+            }
+            Self::AskPort(trace, vni, name) => {
+                begin(ASK_PORT, trace);
+                out.extend(vni.octets());
+                put_text(&mut out, name, MAX_NAME);
+            }
+            Self::ToldFrame(trace, told) => {
+                begin(TOLD_FRAME, trace);
+                let (verdict, reason) = match &told.verdict {
+                    Verdict::Delivered => (0, ""),
+                    Verdict::PassedOn => (1, ""),
+                    Verdict::Dropped(reason) => (2, reason.as_str()),
+                };
+                out.push(verdict);
+                out.extend(told.ports.to_be_bytes());
+                put_text(&mut out, reason, MAX_REASON);
+                put_text(&mut out, &told.place, MAX_TEXT);
+                put_text(&mut out, &told.network, MAX_TEXT);
+            }
+            Self::ToldPort(trace, told) => {
+                begin(TOLD_PORT, trace);
+                put_port(&mut out, told);
+            }
+        }
+        Content::new(&out)
+    }
+
+    /// Reads what a letter says; `None` for all that is none of these.
+    #[must_use]
+    pub fn decode(octets: &[u8]) -> Option<Self> {
+        let mut rest = Reader(octets);
+        let ([kind], trace) = (rest.array()?, rest.u32()?);
+        Some(match kind {
+            ASK_FRAME => Self::AskFrame(trace, Vni::from_octets(rest.array()?), frame(&mut rest)?),
+            ASK_PORT => Self::AskPort(trace, Vni::from_octets(rest.array()?), text(&mut rest)?),
+            TOLD_FRAME => {
+                let ([verdict], ports, reason) = (rest.array()?, rest.u16()?, text(&mut rest)?);
+                let verdict = match verdict {
+                    0 => Verdict::Delivered,
+                    1 => Verdict::PassedOn,
+                    2 => Verdict::Dropped(reason),
+                    _ => return None,
+                };
+                let (place, network) = (text(&mut rest)?, text(&mut rest)?);
+                Self::ToldFrame(trace, Told { verdict, ports, place, network })
+            }
+            TOLD_PORT => Self::ToldPort(trace, port(&mut rest)?),
+            _ => return None,
+        })
+    }
+}
+
+fn put_frame(out: &mut Vec<u8>, frame: &FrameSpec) {
+    let FrameSpec { src, dst, addresses, protocol, size, vlan } = frame;
+    out.extend(src.octets().into_iter().chain(dst.octets()));
+    match addresses {
+        Addresses::V4(from, to) => {
+            out.push(4);
+            out.extend(from.octets().into_iter().chain(to.octets()));
+        }
+        Addresses::V6(from, to) => {
+            out.push(6);
+            out.extend(from.octets().into_iter().chain(to.octets()));
+        }
+    }
+    let (protocol, port) = match protocol {
+        Protocol::Icmp => (0, 0),
+        Protocol::Tcp(port) => (1, *port),
+        Protocol::Udp(port) => (2, *port),
+        Protocol::Question => (3, 0),
+    };
+    out.push(protocol);
+    [port, *size, vlan.unwrap_or(UNTAGGED)].iter().for_each(|number| out.extend(number.to_be_bytes()));
+}
+
+fn frame(rest: &mut Reader<'_>) -> Option<FrameSpec> {
+    let [src, dst] = [rest.array()?, rest.array()?].map(MacAddr::new);
+    let [version] = rest.array()?;
+    let addresses = match version {
+        4 => Addresses::V4(rest.array::<4>()?.into(), rest.array::<4>()?.into()),
+        6 => Addresses::V6(rest.array::<16>()?.into(), rest.array::<16>()?.into()),
+        _ => return None,
+    };
+    let ([protocol], port, size, vlan) = (rest.array()?, rest.u16()?, rest.u16()?, rest.u16()?);
+    let protocol = match protocol {
+        0 => Protocol::Icmp,
+        1 => Protocol::Tcp(port),
+        2 => Protocol::Udp(port),
+        3 => Protocol::Question,
+        _ => return None,
+    };
+    let vlan = (vlan != UNTAGGED).then_some(vlan);
+    Some(FrameSpec { src, dst, addresses, protocol, size, vlan })
+}
+
+fn put_port(out: &mut Vec<u8>, port: &ToldPort) {
+    match port {
+        ToldPort::Missing => out.push(0),
+        ToldPort::Down { network, reason } => {
+            out.push(1);
+            put_text(out, network, MAX_TEXT);
+            put_text(out, reason, MAX_NAME);
+        }
+        ToldPort::Up { vni, network, mac, v4, v6 } => {
+            out.push(2);
+            out.extend(vni.octets());
+            out.extend(mac.octets());
+            put_text(out, network, MAX_TEXT);
+            out.push(u8::from(v4.is_some()) | u8::from(v6.is_some()) << 1);
+            out.extend(v4.iter().flat_map(Ipv4Addr::octets));
+            out.extend(v6.iter().flat_map(Ipv6Addr::octets));
+        }
+    }
+}
+
+fn port(rest: &mut Reader<'_>) -> Option<ToldPort> {
+    let [state] = rest.array()?;
+    Some(match state {
+        0 => ToldPort::Missing,
+        1 => ToldPort::Down { network: text(rest)?, reason: text(rest)? },
+        2 => {
+            let (vni, mac) = (Vni::from_octets(rest.array()?), MacAddr::new(rest.array()?));
+            let (network, [versions]) = (text(rest)?, rest.array()?);
+            let v4 = if versions & 1 == 0 { None } else { Some(rest.array::<4>()?.into()) };
+            let v6 = if versions & 2 == 0 { None } else { Some(rest.array::<16>()?.into()) };
+            ToldPort::Up { vni, network, mac, v4, v6 }
+        }
+        _ => return None,
+    })
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str, most: usize) {
+    let text = &text[..text.floor_char_boundary(most)];
+    out.push(u8::try_from(text.len()).unwrap_or(0));
+    out.extend(text.as_bytes());
+}
+
+fn text(rest: &mut Reader<'_>) -> Option<String> {
+    let [len] = rest.array()?;
+    let octets = rest.take(len.into())?;
+    std::str::from_utf8(octets).ok().map(str::to_owned)
+}
+
+/// The first address of each IP version.
+#[must_use]
+pub fn first_of_each(ips: &[IpAddr]) -> (Option<Ipv4Addr>, Option<Ipv6Addr>) {
+    let v4 = ips.iter().find_map(|ip| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None });
+    let v6 = ips.iter().find_map(|ip| if let IpAddr::V6(ip) = ip { Some(*ip) } else { None });
+    (v4, v6)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::trace::tests::frames;
+
+fn words() -> impl Strategy<Value = Word> {
+    let vni = || (0..1_u32 << 24).prop_map(|vni| Vni::new(vni).unwrap());
+    let verdict = prop_oneof![
+        Just(Verdict::Delivered),
+        Just(Verdict::PassedOn),
+        "[a-z_]{0,24}".prop_map(Verdict::Dropped),
+    ];
+    let told = (verdict, any::<u16>(), "[a-z.-]{0,32}", "[a-z]{0,32}")
+        .prop_map(|(verdict, ports, place, network)| Told { verdict, ports, place, network });
+    let mac = any::<[u8; 6]>().prop_map(MacAddr::new);
+    let port = prop_oneof![
+        Just(ToldPort::Missing),
+        ("[a-z]{0,32}", "[a-z ]{0,64}").prop_map(|(network, reason)| ToldPort::Down { network, reason }),
+        (vni(), "[a-z]{0,32}", mac, any::<Option<u32>>(), any::<Option<u128>>()).prop_map(
+            |(vni, network, mac, v4, v6)| {
+                let (v4, v6) = (v4.map(Ipv4Addr::from_bits), v6.map(Ipv6Addr::from_bits));
+                ToldPort::Up { vni, network, mac, v4, v6 }
+            }
+        ),
+    ];
+    prop_oneof![
+        (any::<u32>(), vni(), frames()).prop_map(|(trace, vni, frame)| Word::AskFrame(trace, vni, frame)),
+        (any::<u32>(), vni(), "[a-z]{0,64}").prop_map(|(trace, vni, name)| Word::AskPort(trace, vni, name)),
+        (any::<u32>(), told).prop_map(|(trace, told)| Word::ToldFrame(trace, told)),
+        (any::<u32>(), port).prop_map(|(trace, port)| Word::ToldPort(trace, port)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_word_reads_as_it_was_written_and_no_part_of_it_is_one(word in words(), more: [u8; 3]) {
+        let content = word.encode().expect("there is room for it");
+        let octets = content.octets();
+        prop_assert_eq!(Word::decode(&[octets, &more].concat()), Some(word));
+        for len in 0..octets.len() {
+            prop_assert_eq!(Word::decode(&octets[..len]), None);
+        }
+    }
+
+    #[test]
+    fn any_octets_are_a_word_or_none(kind in 0..6_u8, rest: Vec<u8>) {
+        if let Some(word) = Word::decode(&[&[kind], &rest[..]].concat()) {
+            prop_assert_eq!(word.encode().and_then(|content| Word::decode(content.octets())).is_some(), true);
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_is_cut_between_two_characters(place in "[a-zäß€😀]{0,80}") {
+        let told = Told { verdict: Verdict::PassedOn, ports: 1, place: place.clone(), network: String::new() };
+        let content = Word::ToldFrame(1, told).encode().unwrap();
+        let Some(Word::ToldFrame(1, told)) = Word::decode(content.octets()) else { panic!() };
+        prop_assert!(place.starts_with(&told.place) && told.place.len() + 4 > place.len().min(MAX_TEXT));
+    }
+}

@@ -241,7 +241,7 @@ impl Watch {
             Order::Examine(node) => self.engine.examine(node, now),
             Order::Post(letter) => {
                 if let Err(why) = self.engine.post(&letter, now) {
-                    tracing::debug!(event = "letter_dropped", to = %letter.to, "{why}");
+                    say!(LetterDropped, addr = %letter.to, reason = %why, "a question of a trace is not sent");
                 }
             }
             Order::Views(reply) => {

@@ -84,6 +84,7 @@ codes! {
     PeerRecovered "peer_recovered" Path INFO ["peer"] "The path to a node is as it should be again."
     PathMtuChanged "path_mtu_changed" Path INFO ["peer" "path_mtu"] "Larger packets pass to a peer than before, or only smaller ones."
     PathRelayed "path_relayed" Path WARN ["peer" "via"] "A node is not reached directly: frames go through another one."
+    LetterDropped "letter_dropped" Path DEBUG ["addr" "reason"] "A question of a trace, or its answer, is not sent."
     PathDirect "path_direct" Path INFO ["peer"] "A node is reached directly again."
     ControlDropped "control_dropped" Path DEBUG ["from" "reason"] "A probe or answer was not believed."
     GossipStarted "gossip_started" Gossip INFO ["node" "epoch" "listen"] "Gossip is up."

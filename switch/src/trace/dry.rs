@@ -112,7 +112,9 @@ impl Dry<'_> {
         let counters: Arc<PaddedCounters> = Arc::default();
         let mut sink = MemorySink::new(Arc::clone(&counters), 1);
         let &Self { topology, now, source_ports, .. } = self;
-        let cx = Context { topology, counters: &counters, now, source_ports };
+        // No such worker: what peers are counted with is left alone.
+        let worker = usize::MAX;
+        let cx = Context { topology, counters: &counters, worker, now, source_ports };
         stages(&cx, &mut Lookup::new(Arc::clone(self.shared)), &mut sink);
         sink.flush();
         let totals = Totals::of([&**counters]);

@@ -48,8 +48,6 @@ fn example() -> Metrics {
             probe_rtt_us: Some(500),
             lost_there: Lost { count: 1, of: 4 },
             lost_back: Lost { count: 0, of: 4 },
-            received: Amount::default(),
-            sent: Amount::default(),
             path_mtu: Some(1280),
             degraded: vec!["small_mtu".to_owned()],
             received: amount,

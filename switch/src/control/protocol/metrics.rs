@@ -127,12 +127,6 @@ pub struct PeerMetrics {
     pub lost_there: Lost,
     /// Of what was sent back of late, lost.
     pub lost_back: Lost,
-    /// From it.
-    #[serde(default)]
-    pub received: Amount,
-    /// To it.
-    #[serde(default)]
-    pub sent: Amount,
     /// The IP MTU of the underlay path; absent without a route, and for a prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_mtu: Option<u16>,

@@ -210,6 +210,8 @@ impl Play {
                         self.deliver(to, format, &sealed, size);
                     }
                     Output::Path { node, path } => drop(paths.insert(node, path)),
+                    // What it says is read where it is understood.
+                    Output::Letter(_) => {}
                 }
             }
             while let Some(output) = self.witness.poll_output() {

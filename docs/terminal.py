@@ -39,21 +39,22 @@ def draw(x, y, text, style):
     left, top, width = x * WIDTH + 10, y * HEIGHT + 10, len(text) * WIDTH
     if back:
         yield f'<rect x="{left}" y="{top}" width="{width}" height="{HEIGHT}" fill="{back}"/>'
-    words = "".join(" " if char in BARS else char for char in text)
+    extra = ' font-weight="bold"' * (1 in style) + ' opacity="0.6"' * (2 in style) + ' text-decoration="underline"' * (4 in style)
     for at, char in enumerate(text):
         if char in BARS:
             high = (BARS.index(char) + 1) * HEIGHT / 8
             yield f'<rect x="{left + at * WIDTH}" y="{top + HEIGHT - high:.1f}" width="{WIDTH}" height="{high:.1f}" fill="{front}"/>'
-    if words.strip():
-        extra = ' font-weight="bold"' * (1 in style) + ' opacity="0.6"' * (2 in style) + ' text-decoration="underline"' * (4 in style)
-        yield (f'<text x="{left}" y="{top + 13}" textLength="{width}" fill="{front}"{extra}>{escape(words)}</text>')
+    # Word by word, so that columns stand below each other in any font.
+    for word in re.finditer(f"[^ {BARS}]+", text):
+        place = f'x="{left + word.start() * WIDTH}" y="{top + 13}" textLength="{len(word.group()) * WIDTH}"'
+        yield f'<text {place} fill="{front}"{extra}>{escape(word.group())}</text>'
 
 
 lines = [list(cells(line)) for line in sys.stdin.read().rstrip("\n").split("\n")]
 columns = max(len(line) for line in lines)
 size = f'{columns * WIDTH + 20} {len(lines) * HEIGHT + 20}'
 print(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" '
-      f'font-size="13" xml:space="preserve"><rect width="100%" height="100%" rx="6" fill="{BACK}"/>')
+      f'font-size="13"><rect width="100%" height="100%" rx="6" fill="{BACK}"/>')
 for y, line in enumerate(lines):
     start = 0
     for x in range(1, len(line) + 1):

@@ -115,7 +115,7 @@ fn it_shows_what_goes_on_and_does_what_keys_say() {
     let cluster = Cluster::start(3);
     let bulk = Iperf::start(&cluster.pods[0], (&cluster.pods[1], pod_v4(2)), 8, cluster.lab.dir());
     let ping = degrade(&cluster);
-    let top = Top::start(&cluster.nodes[0], "keys", (120, 32), "");
+    let top = Top::start(&cluster.nodes[0], "keys", (120, 22), "");
 
     top.until_line("n2", " up ");
     top.until("rates in the header", |lines| lines[1].starts_with("in ") && is_fast(&lines[1]));
@@ -126,7 +126,7 @@ fn it_shows_what_goes_on_and_does_what_keys_say() {
     top.until_line("small_mtu: IP packets of more than 1280", "");
     assert!(top.has_colours());
     if let Some(file) = std::env::var_os("WEFT_TOP_PICTURE") {
-        wait::sleep_ms(4000);
+        wait::sleep_ms(5000);
         std::fs::write(PathBuf::from(file), top.tmux(&["capture-pane", "-e", "-p"])).expect("a picture");
     }
 
@@ -155,7 +155,7 @@ fn it_shows_what_goes_on_and_does_what_keys_say() {
     top.until_line("round trip", "of probes");
     top.until("the path", |lines| lines.iter().any(|line| line.contains("= MTU of pods")));
     top.press(&["Escape"]);
-    top.until_line("n2", " up ");
+    top.until_line("filter: n2", "q quit");
     top.press(&["Escape"]);
     top.until_line("n3", "degraded");
 

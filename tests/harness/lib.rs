@@ -27,6 +27,7 @@ pub mod pair;
 pub mod pairs;
 mod pauses;
 pub mod pcap;
+pub mod pcapng;
 pub mod peer;
 pub mod rng;
 pub mod stream;

@@ -238,7 +238,8 @@ impl World {
                 control: None,
                 waker: Arc::clone(&waker),
             })?;
-            updates.send(Update::Topology { topology, taps }).map_err(io::Error::other)?;
+            let knowledge = Update::Topology { topology, taps };
+            updates.send(knowledge).map_err(|_| io::Error::other("the worker ended"))?;
             forwarding.updates.push((updates, waker));
             forwarding.workers.push(thread::spawn(move || worker.run()));
         }

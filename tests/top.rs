@@ -153,6 +153,7 @@ fn it_shows_what_goes_on_and_does_what_keys_say() {
     });
     top.press(&["Enter"]);
     top.until_line("round trip", "of probes");
+    top.press(&["G"]);
     top.until("the path", |lines| lines.iter().any(|line| line.contains("= MTU of pods")));
     top.press(&["Escape"]);
     top.until_line("filter: n2", "q quit");

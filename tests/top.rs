@@ -170,7 +170,7 @@ fn it_shows_what_goes_on_and_does_what_keys_say() {
 
     top.press(&["?"]);
     top.until_line("Ctrl-Z", "shell");
-    top.press(&["Escape", "p"]);
+    top.press(&["?", "p"]);
     top.until("a pause", |lines| lines[0].contains("paused"));
     wait::sleep_ms(300);
     let paused = top.lines();

@@ -81,9 +81,8 @@ impl Top {
     /// Waits for its end, and for a terminal as it was before.
     #[track_caller]
     fn until_ended(&self) {
-        self.until("the end", |lines| {
-            lines.iter().take(3).map(String::as_str).eq(["before", "ended 0", "icanon"])
-        });
+        self.until("the end", |lines| lines.windows(2).any(|two| two == ["ended 0", "icanon"]));
+        assert_eq!(self.tmux(&["display-message", "-p", "#{alternate_on}"]).trim(), "0");
     }
 }
 

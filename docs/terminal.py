@@ -9,10 +9,8 @@ import sys
 from html import escape
 
 WIDTH, HEIGHT, BACK, FRONT = 8, 17, "#1b1e24", "#d5d8de"
-COLOURS = {31: "#f2777a", 32: "#8cc570", 33: "#e6b450", 36: "#5fc4d1"}  # what weft uses
+COLOURS = {31: "#f2777a", 32: "#8cc570", 33: "#e6b450", 36: "#5fc4d1"}
 BARS = "▁▂▃▄▅▆▇█"
-
-
 style = set()  # codes; it goes on over the ends of lines
 
 
@@ -24,26 +22,24 @@ def cells(line):
         if char:
             yield char, frozenset(style)
         for code in [int(code or 0) for code in codes.split(";")] if not char else []:
-            if code in (0, 39):
-                style = set() if code == 0 else style - set(COLOURS)
-            else:
-                style = (style - set(COLOURS) if code in COLOURS else style) | {code}
+            style = set() if code == 0 else style - set(COLOURS) if code == 39 or code in COLOURS else style
+            style = style | {code}
 
 
 def draw(x, y, text, style):
     """One run of characters of one style."""
     front = next((COLOURS[code] for code in style if code in COLOURS), FRONT)
-    back = None
+    left, top = x * WIDTH + 10, y * HEIGHT + 10
     if 7 in style:
-        front, back = BACK, front
-    left, top, width = x * WIDTH + 10, y * HEIGHT + 10, len(text) * WIDTH
-    if back:
-        yield f'<rect x="{left}" y="{top}" width="{width}" height="{HEIGHT}" fill="{back}"/>'
-    extra = ' font-weight="bold"' * (1 in style) + ' opacity="0.6"' * (2 in style) + ' text-decoration="underline"' * (4 in style)
+        yield f'<rect x="{left}" y="{top}" width="{len(text) * WIDTH}" height="{HEIGHT}" fill="{front}"/>'
+        front = BACK
+    extra = ' font-weight="bold"' * (1 in style) + ' opacity="0.6"' * (2 in style)
+    extra += ' text-decoration="underline"' * (4 in style)
     for at, char in enumerate(text):
         if char in BARS:
             high = (BARS.index(char) + 1) * HEIGHT / 8
-            yield f'<rect x="{left + at * WIDTH}" y="{top + HEIGHT - high:.1f}" width="{WIDTH}" height="{high:.1f}" fill="{front}"/>'
+            place = f'x="{left + at * WIDTH}" y="{top + HEIGHT - high:.1f}"'
+            yield f'<rect {place} width="{WIDTH}" height="{high:.1f}" fill="{front}"/>'
     # Word by word, so that columns stand below each other in any font.
     for word in re.finditer(f"[^ {BARS}]+", text):
         place = f'x="{left + word.start() * WIDTH}" y="{top + 13}" textLength="{len(word.group()) * WIDTH}"'
@@ -52,9 +48,9 @@ def draw(x, y, text, style):
 
 lines = [list(cells(line)) for line in sys.stdin.read().rstrip("\n").split("\n")]
 columns = max(len(line) for line in lines)
-size = f'{columns * WIDTH + 20} {len(lines) * HEIGHT + 20}'
-print(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" '
-      f'font-size="13"><rect width="100%" height="100%" rx="6" fill="{BACK}"/>')
+size = f"{columns * WIDTH + 20} {len(lines) * HEIGHT + 20}"
+print(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" font-family="DejaVu Sans Mono, monospace" font-size="13">')
+print(f'<rect width="100%" height="100%" rx="6" fill="{BACK}"/>')
 for y, line in enumerate(lines):
     start = 0
     for x in range(1, len(line) + 1):

@@ -100,7 +100,8 @@ fn assert_read_by_others(path: &Path, packets: usize) {
     let tcpdump = try_run(&["tcpdump", "-n", "-r", utf8(path)]);
     assert!(tcpdump.ok() && !tcpdump.err.contains("error"), "{}", tcpdump.err);
     // Others are about what is inside.
-    let lines = tcpdump.out.lines().filter(|line| line.as_bytes().get(2) == Some(&b':')).count();
+    let is_time = |line: &str| line.as_bytes().get(2) == Some(&b':') && line.as_bytes().get(8) == Some(&b'.');
+    let lines = tcpdump.out.lines().filter(|line| is_time(line)).count();
     assert_eq!(lines, packets, "{}", tcpdump.out);
     let fields = ["-T", "fields", "-e", "frame.interface_name", "-e", "frame.comment"];
     let tshark = try_run(&[&["tshark", "-n", "-r", utf8(path)][..], &fields].concat());

@@ -170,6 +170,9 @@ fn assert_halves_fit(packets: &[Packet]) {
             assert!(!packet.comment.contains("inside"), "{packet:?} came from nowhere");
             continue;
         };
+        if other.comment.starts_with("answered here") {
+            continue;
+        }
         let came = other.frame().expect("a frame");
         assert_eq!(came[..14], frame[..14], "{packet:?}\n{other:?}");
         assert!(packet.comment.contains(" ns inside"), "{packet:?}");

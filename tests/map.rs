@@ -74,8 +74,8 @@ fn a_stream_tells_of_a_path_that_shrinks_and_of_one_that_is_relayed_within_three
     assert_eq!(map["here"], *n1);
     let link_is = |to: &str, is: &dyn Fn(&Value) -> bool| {
         let changes = told(&events, "changes");
-        let links = changes.iter().flat_map(|changes| changes["links"].as_array().into_iter().flatten());
-        links.filter(|link| link["to"] == to).next_back().is_some_and(is)
+        let mut links = changes.iter().flat_map(|changes| changes["links"].as_array().into_iter().flatten());
+        links.rfind(|link| link["to"] == to).is_some_and(is)
     };
     // What has traffic is looked at more often.
     let stream = Stream::start(&cluster.pods[0], (&cluster.pods[1], pod_v4(2)), 5201, None);

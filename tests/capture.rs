@@ -324,7 +324,7 @@ fn it_ends_as_it_is_told_and_pipes_work() {
         code == 3 && log.contains("the daemon ended the capture") && log.contains("frames captured"),
         "{log}"
     );
-    read(&dir_of(&nodes[0]).join("../last.pcapng"));
+    let _ = read(&dir_of(&nodes[0]).join("../last.pcapng"));
 }
 
 fn dir_of(node: &Node) -> PathBuf {

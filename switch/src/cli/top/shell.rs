@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Signal, kill_current_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -82,7 +84,10 @@ impl Shell {
             if self.is_told.load(Ordering::Relaxed) {
                 return Ok(false);
             }
-            if event::poll(self.patience(clock::now()))? {
+            if !wait_for_keys(self.patience(clock::now()))? {
+                return Ok(false);
+            }
+            if event::poll(Duration::ZERO)? {
                 match self.handle(&event::read()?, &rows) {
                     Some(Action::Quit) => return Ok(false),
                     Some(Action::Suspend) => suspend(terminal)?,
@@ -167,6 +172,19 @@ impl Shell {
             }
             _ => None,
         }
+    }
+}
+
+/// Waits for a key, a signal or so long; false when the terminal is gone. The library would read its end for ever.
+fn wait_for_keys(patience: Duration) -> io::Result<bool> {
+    let stdin = io::stdin();
+    let mut keys = [PollFd::new(&stdin, PollFlags::IN)];
+    let limit = Timespec::try_from(patience).ok();
+    match poll(&mut keys, limit.as_ref()) {
+        Ok(_) => Ok(!keys[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)),
+        // A signal: whoever waits looks which.
+        Err(Errno::INTR) => Ok(true),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -147,7 +147,7 @@ fn a_scrape_of_five_hundred_peers_takes_less_than_20_ms_and_1_mib() {
 
     let mut times = Vec::new();
     let mut octets = 0;
-    for style in [Style::OpenMetrics, Style::Classic].repeat(5) {
+    for style in [Style::OpenMetrics, Style::Classic].repeat(10) {
         let start = crate::clock::now();
         let metrics = metrics(&mut lab);
         octets = encode(&metrics, 1_700_000_000_123, style).unwrap().len().max(octets);
@@ -157,7 +157,7 @@ fn a_scrape_of_five_hundred_peers_takes_less_than_20_ms_and_1_mib() {
         assert!(metrics.peers[7].degraded.len() >= 6, "{:?}", metrics.peers[7]);
     }
     times.sort_unstable();
-    println!("500 peers with six causes each: {octets} octets, median {:?}, worst {:?}", times[5], times[9]);
+    println!("500 peers with six causes each: {octets} octets, median {:?}, worst {:?}", times[10], times[19]);
     assert!(octets < 1 << 20, "{octets}");
     // Of several, the best: others may have had the CPU meanwhile.
     assert!(times[0] < Duration::from_millis(20), "{times:?}");

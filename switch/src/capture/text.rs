@@ -95,7 +95,7 @@ impl Names {
 ///     "08:01:02.000000 port:web in  vni 100 02:00:00:00:00:01 > 02:00:00:00:00:02 ethertype 0x88b5 len 60 \
 ///      -> answered here #0.7"
 /// );
-/// # Ok::<(), encap::VniError>(())
+/// # Ok::<(), encap::types::VniError>(())
 /// ```
 #[must_use]
 pub fn line(record: &Record<'_>, names: &Names, time: &str) -> String {

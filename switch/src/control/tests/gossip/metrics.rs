@@ -157,7 +157,10 @@ fn a_scrape_of_five_hundred_peers_takes_less_than_20_ms_and_1_mib() {
         assert!(metrics.peers[7].degraded.len() >= 6, "{:?}", metrics.peers[7]);
     }
     times.sort_unstable();
-    println!("500 peers with six causes each: {octets} octets, median {:?}, worst {:?}", times[10], times[19]);
+    println!(
+        "500 peers with six causes each: {octets} octets, median {:?}, worst {:?}",
+        times[10], times[19]
+    );
     assert!(octets < 1 << 20, "{octets}");
     // Of several, the best: others may have had the CPU meanwhile.
     assert!(times[0] < Duration::from_millis(20), "{times:?}");

@@ -4,7 +4,7 @@ import { LEVELS, MARKS, bits, element, octets, or, share, time } from "./words.j
 import { byName } from "./graph.js";
 
 /** Up to so many rows: more on request, as each costs the browser time with all news. */
-const ROWS = 100;
+const ROWS = 50;
 
 const lost = (link) => link ? 100 * Math.max(ratio(link.lost_there), ratio(link.lost_back)) : -1;
 const ratio = ({ count, of }) => of ? count / of : 0;
@@ -114,6 +114,7 @@ export class Table {
     button.addEventListener("click", () => this.choose(node.id));
     cells[0].append(button);
     cells[0] = button;
+    for (const cell of cells) cell.append("");
     row.dataset.id = node.id;
     this.watch.observe(row);
     return { element: row, cells, texts: [] };
@@ -142,7 +143,8 @@ export class Table {
     const link = this.graph.linkTo(node.id);
     COLUMNS.forEach((column, i) => {
       const text = column.text(node, link, this.graph);
-      if (row.texts[i] !== text) row.cells[i].textContent = row.texts[i] = text;
+      // The text of the node that is there: a new node would cost the browser more.
+      if (row.texts[i] !== text) row.cells[i].firstChild.data = row.texts[i] = text;
     });
     const name = `mark ${LEVELS[node.level]}`;
     if (row.cells[1].className !== name) row.cells[1].className = name;

@@ -149,7 +149,7 @@ impl<'a> SuperFrame<'a> {
             _ => (Gso::TcpV6, 0),
         };
         let [reserved, flags] = [frame[layers.l4 + 12] & 0xf, frame[layers.l4 + 13]];
-        let mut tcp_options = HeaderOptions::new(&frame[layers.l4 + 20..payload]);
+        let mut tcp_options = HeaderOptions::new(frame.get(layers.l4 + 20..payload)?);
         if options != 0
             || reserved != 0
             || flags & !(ACK | PSH | FIN | ECE) != 0
@@ -158,7 +158,7 @@ impl<'a> SuperFrame<'a> {
         {
             return None;
         }
-        let size = u16::try_from(layers.end - payload).ok()?;
+        let size = u16::try_from(layers.end.checked_sub(payload)?).ok()?;
         Self::new(frame, &VnetHeader { gso: Some((gso, size)), ..VnetHeader::default() }).ok()
     }
 

@@ -3,6 +3,8 @@
 //! Ten octets, in the byte order of the machine (a TAP without `TUNSETVNETLE`). It says how a super-frame is to be
 //! segmented and where a checksum is still to be finished.
 
+use crate::inet::{Layers, TCP, UDP};
+
 /// The octets of the header.
 pub const LEN: usize = 10;
 
@@ -34,6 +36,18 @@ pub struct Unfinished {
 }
 
 impl Unfinished {
+    /// Whether it is the checksum of the TCP or UDP header that a frame of these layers has.
+    #[must_use]
+    #[inline]
+    pub fn is_of(self, layers: &Layers) -> bool {
+        let offset = match layers.transport {
+            TCP => 16,
+            UDP => 6,
+            _ => return false,
+        };
+        usize::from(self.start) == layers.l4 && self.offset == offset
+    }
+
     /// Whether it is the checksum of a TCP header at `l4`.
     pub(crate) fn is_of_tcp(self, l4: usize) -> bool {
         usize::from(self.start) == l4 && self.offset == 16

@@ -287,6 +287,10 @@ fn send_local<S: Sink>(to: PortId, sent: &Sent<'_>, sink: &mut S) {
 fn finish_checksum(sent: &mut Sent<'_>) {
     if let (None, Some(unfinished)) = (sent.vnet.gso, sent.vnet.unfinished) {
         segment::finish_checksum(sent.span.of_mut(sent.buffer), unfinished);
+        // A pod may have named any place for it, the length of a header among them.
+        if !unfinished.is_of(&sent.layers) {
+            sent.layers = Layers::of(sent.octets());
+        }
     }
 }
 

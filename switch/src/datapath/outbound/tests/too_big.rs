@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use encap::inet::{ICMP, Layers};
 use encap::neighbor::ICMPV6;
-use encap::vnet::VnetHeader;
+use encap::vnet::{Unfinished, VnetHeader};
 use encap::{Format, MacAddr, Mtu};
 use fdb::Location;
 
@@ -15,6 +15,7 @@ use crate::datapath::testing::{Lab, frame_to, mss, syn, vtep};
 use crate::path::Sources;
 use crate::topology::{Activity, ViaView};
 
+const SYN: u8 = 2;
 /// Octets of a frame on a path of 1,280 over IPv4: IP packets of 1,230 without a tag.
 const ROOM: usize = 1280 - 36;
 
@@ -363,5 +364,19 @@ mod relayed {
         lab.worker.change(|topology| topology.encap.seen_as.truncate(1));
         lab.read(&frame_to(mac(2)));
         lab.assert_dropped(DropReason::PeerDown, Outbound, 1);
+    }
+}
+
+#[test]
+fn a_checksum_that_is_to_be_put_into_the_headers_does_not_make_them_lie() {
+    for (flags, octets) in [(ACK, 1400), (SYN, 100), (SYN, 1400)] {
+        // Wherever it is put: into lengths, the protocol, the length of the TCP header, the options.
+        for (start, offset) in (0..90).flat_map(|start| [0, 1, 6, 12, 16].map(|offset| (start, offset))) {
+            let packet = Packet { vlan: Some(7), flags, options: 5, ..Packet::tcp(numbered(octets)) };
+            let (vnet, frame) = packet.unfinished();
+            let mut lab = narrow();
+            lab.read_super(&VnetHeader { unfinished: Some(Unfinished { start, offset }), ..vnet }, &frame);
+            assert!(lab.worker.totals().balanced());
+        }
     }
 }

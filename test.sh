@@ -184,7 +184,7 @@ if [ $privileged = yes ]; then
         name=$(basename "$file" .rs)
         case $name in
             doctor) threads=$three ;;
-            e2e | interop | gossip* | faults | rules | life | path | trace) threads=$two ;;
+            e2e | interop | gossip* | faults | logs | metrics | recipes | rules | life | path | top | trace) threads=$two ;;
             *) threads=$one ;;
         esac
         step "$name" 300 cargo test $all -q --test "$name" $threads

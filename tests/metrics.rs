@@ -7,8 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use weft::counters::DropReason;
 use weft_tests::cluster::Cluster;
 use weft_tests::command::run_with;
-use weft_tests::node::{count, network};
-use weft_tests::pair::{finish, pod_v4};
+use weft_tests::node::{count, network, port};
+use weft_tests::pair::{finish, pod_keys, pod_v4};
 use weft_tests::traffic::assert_pings;
 use weft_tests::{Config, Host, Lab, Netns, Node, Stream, wait};
 
@@ -141,12 +141,42 @@ fn only_who_is_on_the_host_and_means_it_is_answered() {
     assert_eq!(curl(&host.ns, "-X POST", &format!("{HERE}/metrics")).0, 405);
     assert_eq!(curl(&host.ns, "--path-as-is", &format!("{HERE}/../../etc/passwd")).0, 404);
 
-    for url in [HERE.to_owned(), format!("http://{}:6787", host.v4), format!("http://{}:6787", pod_v4(1))] {
-        assert_eq!(curl(&cluster.pods[0], "", &format!("{url}/metrics")).0, 0, "a pod at {url}");
-    }
     let other = &cluster.nodes[1].host;
     assert_eq!(curl(&other.ns, "", &format!("http://{}:6787/metrics", host.v4)).0, 0, "another host");
     cluster.finish();
+}
+
+/// A host that is in the network of its pods, forwards, and even routes to its loopback: what else listens there is
+/// reached by each way, the daemon by none.
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn a_pod_that_can_talk_to_its_host_reaches_nothing() {
+    let mut lab = Lab::new();
+    let (host, pod) = (lab.host("n1"), lab.pod("pod1"));
+    let own = "[[port]]\nname = \"host\"\nnetwork = \"pods\"\nifname = \"pods0\"\naddresses = [\"10.32.0.250/12\"]\nguard = false\n";
+    let ports = network("pods", 100, "") + &port("pod", "pods", &pod, &pod_keys(1)) + own;
+    let mut node = Node::start(&host, &Config::new(ports).with("[api]\nhttp = \"127.0.0.1:6787\"\n"));
+    let log = host.dir.join("listener.log");
+    let _listener = host.ns.start(&["python3", "-m", "http.server", "8000"], &[], &log);
+
+    for ns in [&*host.ns, &*pod] {
+        ns.exec("sysctl -qw net.ipv4.conf.all.route_localnet=1 net.ipv4.conf.all.rp_filter=0");
+    }
+    pod.ip("address del 127.0.0.1/8 dev lo");
+    let addresses = ["10.32.0.250".to_owned(), host.v4.to_string(), "127.0.0.1".to_owned()];
+    for address in &addresses[1..] {
+        pod.ip(&format!("route add {address} via 10.32.0.250"));
+    }
+    for address in &addresses {
+        let listens = || curl(&pod, "", &format!("http://{address}:8000/")).0 == 200;
+        wait::until(wait::secs(10), &format!("the pod to reach {address}"), listens);
+        for path in ["", "metrics", "healthz", "api/v1/events"] {
+            let url = format!("http://{address}:6787/{path}");
+            assert_eq!(curl(&pod, "", &url), (0, String::new()), "a pod at {url}");
+        }
+    }
+    assert_eq!(curl(&host.ns, "", &format!("{HERE}/healthz")).0, 200);
+    finish([&mut node], &mut lab);
 }
 
 #[test]

@@ -107,11 +107,16 @@ impl Http {
     /// Serves clients for as long as the runtime lives.
     pub async fn serve(self, calls: mpsc::Sender<Call>) {
         let Self { listener, token } = self;
+        let is_open = token.is_none();
         let app = app(Arc::new(App { calls, token, started_ms: OnceLock::new(), feed: Feed::default() }));
         let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         // Nobody closes the semaphore.
         while let Ok(slot) = Arc::clone(&free).acquire_owned().await {
             match listener.accept().await {
+                // A host that routes to its loopback lets pods reach what listens there.
+                Ok((_, from)) if is_open && !from.ip().to_canonical().is_loopback() => {
+                    say!(HttpStranger, from = %from, "a client over HTTP was refused: it is on another host");
+                }
                 Ok((stream, _)) => {
                     let app = app.clone();
                     tokio::spawn(async move {

@@ -107,6 +107,7 @@ codes! {
     GossipAcceptFailed "gossip_accept_failed" Gossip DEBUG ["reason"] "A caller over TCP could not be taken."
     HttpUnavailable "http_unavailable" Api WARN [] "Nobody can ask over HTTP."
     HttpAccept "http_accept" Api WARN ["reason"] "A client could not be taken over HTTP; it is tried again."
+    HttpStranger "http_stranger" Api WARN ["from"] "Somebody not on this host asked over HTTP, which has no token."
     ApiAccept "api_accept" Api WARN ["reason"] "A client could not be taken on the Unix socket; it is tried again."
     ReplyUnwritable "reply_unwritable" Api ERROR ["reason"] "A reply cannot be written as JSON."
     HttpClientGone "http_client_gone" Api DEBUG ["reason"] "A client over HTTP went away."

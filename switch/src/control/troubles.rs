@@ -11,12 +11,14 @@ use fdb::gossip::identity::NodeId;
 use fdb::gossip::members::MemberState;
 
 use super::Control;
+use super::defects::{Defect, NO_ROUTE, NO_ROUTE_TEXT, NodeDefect};
 use super::devices::Devices;
 use super::members::{Gossip, Member};
-use super::paths::named;
-use super::protocol::{Degraded, DegradedSubject};
-use super::report::{NO_ROUTE, names, seconds};
+use super::report::names;
 use crate::doctor;
+
+/// The code of [`Trouble::Disagrees`], which is told of all nodes together.
+const DIGEST_DIFFERS: &str = "digest_differs";
 
 /// Gossip that runs this late makes others think that this node hesitates.
 const LATE: Duration = Duration::from_millis(200);
@@ -54,8 +56,8 @@ impl Trouble {
             Self::Suspect(_) => "node_suspect",
             Self::Down(_) => "node_down",
             Self::NoAddress(_) => "no_address",
-            Self::NoRoute(_) => "no_route",
-            Self::Disagrees(_) => "digest_differs",
+            Self::NoRoute(_) => NO_ROUTE,
+            Self::Disagrees(_) => DIGEST_DIFFERS,
             Self::OverLimit(_) => "over_limit",
             Self::Duplicate(..) => "duplicate_mac",
         }
@@ -121,8 +123,8 @@ impl<D: Devices> Control<D> {
         self.troubles.set(present, now);
     }
 
-    /// What of gossip does not work, for `weft status`.
-    pub(super) fn gossip_degraded(&self, now: Instant) -> Vec<DegradedSubject> {
+    /// What of gossip does not work, and of the paths to members.
+    pub(super) fn gossip_defects(&self, now: Instant) -> Vec<NodeDefect> {
         let Some(gossip) = &self.gossip else { return Vec::new() };
         let mut all = Vec::new();
         let mut differing = Vec::new();
@@ -130,74 +132,48 @@ impl<D: Devices> Control<D> {
             if let Trouble::Disagrees(node) = trouble {
                 differing.push((gossip.name_of(*node), since));
             } else {
-                let (subject, text) = self.explain(gossip, trouble);
-                let is_of_paths = *trouble == Trouble::Insecure;
-                let cause = if is_of_paths { named(trouble.code(), &text) } else { text };
-                all.push(DegradedSubject { cause, since_s: seconds(now, since), subject });
+                let (subject, defect) = self.defect_of(gossip, trouble, since);
+                all.push(NodeDefect::of(subject, defect));
             }
         }
         for (node, member) in gossip.members.iter().filter(|(_, member)| member.is_alive()) {
             let subject = || format!("node {}", member.name(*node));
-            let item =
-                |(cause, since)| DegradedSubject { cause, since_s: seconds(now, since), subject: subject() };
-            all.extend(self.found_causes(member).into_iter().map(item));
+            let found = self.found_defects(member).into_iter();
+            all.extend(found.map(|defect| NodeDefect::of(subject(), defect)));
         }
-        if let Some(since) = differing.iter().map(|(_, since)| *since).min() {
-            let with = names(differing.into_iter().map(|(name, _)| name).collect());
-            all.push(DegradedSubject {
-                cause: format!(
-                    "the digest differs from that of {with}: not all changes arrive; see that UDP and TCP of the \
-                     gossip port pass both ways"
-                ),
-                since_s: seconds(now, since),
-                subject: "gossip".to_owned(),
-            });
-        }
+        all.extend(digests_differ(differing));
         all
     }
 
-    /// That there are no keys, as a cause of every path to a member, and since when.
-    pub(super) fn insecure_gossip(&self) -> Option<(String, Instant)> {
-        let (gossip, (code, since)) = (self.gossip.as_ref()?, self.insecure_since()?);
-        Some((named(code, &self.explain(gossip, &Trouble::Insecure).1), since))
+    /// That there are no keys, as a defect of every path to a member.
+    pub(super) fn insecure_gossip(&self) -> Option<Defect> {
+        let (gossip, since) = (self.gossip.as_ref()?, self.troubles.0.get(&Trouble::Insecure)?);
+        Some(self.defect_of(gossip, &Trouble::Insecure, *since).1)
     }
 
     /// What of gossip does not work, for the doctor.
     pub(super) fn trouble_facts(&self, now: Instant) -> Vec<doctor::Trouble> {
         let Some(gossip) = &self.gossip else { return Vec::new() };
-        let fact = |(trouble, _): (&Trouble, Instant)| {
-            let (subject, what) = self.explain(gossip, trouble);
-            doctor::Trouble { code: trouble.code(), subject, what }
+        let fact = |(trouble, since): (&Trouble, Instant)| {
+            let (subject, Defect { code, text, .. }) = self.defect_of(gossip, trouble, since);
+            doctor::Trouble { code, subject, what: text }
         };
         self.troubles.lasting(now).map(fact).collect()
     }
 
-    /// What of one member does not work, for `weft peer`.
-    pub(super) fn member_degraded(&self, node: NodeId, now: Instant) -> Vec<Degraded> {
+    /// What of one member does not work.
+    pub(super) fn troubles_of(&self, node: NodeId, now: Instant) -> Vec<Defect> {
         let Some(gossip) = &self.gossip else { return Vec::new() };
         let found = self.troubles.lasting(now).filter(|(trouble, _)| trouble.is_of(node));
-        let item = |(trouble, since): (&Trouble, Instant)| Degraded {
-            cause: self.explain(gossip, trouble).1,
-            since_s: seconds(now, since),
-        };
-        found.map(item).collect()
+        found.map(|(trouble, since)| self.defect_of(gossip, trouble, since).1).collect()
     }
 
-    /// The names of the same.
-    pub(super) fn troubles_of(&self, node: NodeId, now: Instant) -> impl Iterator<Item = &'static str> {
-        let found = self.troubles.lasting(now).filter(move |(trouble, _)| trouble.is_of(node));
-        found.map(|(trouble, _)| trouble.code())
-    }
-
-    /// The names of what of gossip does not work, one for each thing.
-    pub(super) fn trouble_codes(&self, now: Instant) -> impl Iterator<Item = &'static str> {
-        self.troubles.lasting(now).map(|(trouble, _)| trouble.code())
-    }
-
-    /// The name of there being no keys, and since when that is so.
-    pub(super) fn insecure_since(&self) -> Option<(&'static str, Instant)> {
-        let since = self.troubles.0.get(&Trouble::Insecure)?;
-        Some((Trouble::Insecure.code(), *since))
+    /// What a trouble concerns, and what it is.
+    fn defect_of(&self, gossip: &Gossip, trouble: &Trouble, since: Instant) -> (String, Defect) {
+        let (subject, text) = self.explain(gossip, trouble);
+        let is_of_paths = *trouble == Trouble::Insecure;
+        let defect = if is_of_paths { Defect::named } else { Defect::new };
+        (subject, defect(trouble.code(), text, since))
     }
 
     /// What a trouble concerns, and what it is.
@@ -236,7 +212,7 @@ impl<D: Devices> Control<D> {
                 node,
                 "it has no underlay address of a family of this node's: give both an IPv4 or both an IPv6 address",
             ),
-            Trouble::NoRoute(node) => of_node(node, NO_ROUTE),
+            Trouble::NoRoute(node) => of_node(node, NO_ROUTE_TEXT),
             Trouble::Disagrees(node) => of_node(node, "its digest differs: not all changes arrive"),
             Trouble::OverLimit(node) => of_node(
                 node,
@@ -256,6 +232,18 @@ impl<D: Devices> Control<D> {
             }
         }
     }
+}
+
+/// Nodes whose digest is another, since when each, as one item.
+fn digests_differ(nodes: Vec<(String, Instant)>) -> Option<NodeDefect> {
+    let (since, things) = (nodes.iter().map(|(_, since)| *since).min()?, nodes.len() as u64);
+    let with = names(nodes.into_iter().map(|(name, _)| name).collect());
+    let text = format!(
+        "the digest differs from that of {with}: not all changes arrive; see that UDP and TCP of the gossip port pass \
+         both ways"
+    );
+    let defect = Defect::new(DIGEST_DIFFERS, text, since);
+    Some(NodeDefect { defect, subject: "gossip".to_owned(), things })
 }
 
 fn troubles_of_gossip(gossip: &Gossip, now: Instant, present: &mut BTreeSet<Trouble>) {

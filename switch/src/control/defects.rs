@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Instant;
 
+use encap::VtepAddr;
 use fdb::Location;
 use fdb::gossip::identity::NodeId;
 
@@ -23,32 +24,40 @@ pub(super) const NO_ROUTE_TEXT: &str = "no route to its address";
 /// The code when nobody can ask over HTTP.
 const HTTP: &str = "http_unavailable";
 
+/// Words that are made when somebody wants to read them: a scrape asks for the codes of hundreds of peers alone.
+type Words<'a> = Box<dyn FnOnce() -> String + 'a>;
+
 /// One thing that does not work, or works worse.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Defect {
+pub(super) struct Defect<'a> {
     /// Its name in metrics, in the log and for the doctor.
     pub(super) code: &'static str,
-    /// What is wrong, and what to do.
-    pub(super) text: String,
     pub(super) since: Instant,
+    text: Words<'a>,
     /// Whether people read the code before the text.
     is_named: bool,
 }
 
-impl Defect {
+impl<'a> Defect<'a> {
     /// One that people read the text of.
-    pub(super) fn new(code: &'static str, text: impl Into<String>, since: Instant) -> Self {
-        Self { code, text: text.into(), since, is_named: false }
+    pub(super) fn new(code: &'static str, since: Instant, text: impl FnOnce() -> String + 'a) -> Self {
+        Self { code, since, text: Box::new(text), is_named: false }
     }
 
     /// One that people read the code of, too: they find it in the log and in metrics.
-    pub(super) fn named(code: &'static str, text: impl Into<String>, since: Instant) -> Self {
-        Self { is_named: true, ..Self::new(code, text, since) }
+    pub(super) fn named(code: &'static str, since: Instant, text: impl FnOnce() -> String + 'a) -> Self {
+        Self { is_named: true, ..Self::new(code, since, text) }
+    }
+
+    /// What is wrong, and what to do.
+    pub(super) fn text(self) -> String {
+        (self.text)()
     }
 
     /// What people read.
     fn cause(self) -> String {
-        if self.is_named { format!("{}: {}", self.code, self.text) } else { self.text }
+        let (code, is_named) = (self.code, self.is_named);
+        let text = self.text();
+        if is_named { format!("{code}: {text}") } else { text }
     }
 
     /// As `weft peer` lists it.
@@ -58,46 +67,50 @@ impl Defect {
 }
 
 /// A defect of this node, and whom it concerns.
-pub(super) struct NodeDefect {
-    pub(super) defect: Defect,
-    pub(super) subject: String,
+pub(super) struct NodeDefect<'a> {
+    defect: Defect<'a>,
+    subject: Words<'a>,
     /// Of how many things it is one.
-    pub(super) things: u64,
+    things: u64,
 }
 
-impl NodeDefect {
+impl<'a> NodeDefect<'a> {
     /// One of a single thing.
-    pub(super) fn of(subject: impl Into<String>, defect: Defect) -> Self {
-        Self { defect, subject: subject.into(), things: 1 }
+    pub(super) fn of(subject: impl FnOnce() -> String + 'a, defect: Defect<'a>) -> Self {
+        Self::of_many(1, subject, defect)
+    }
+
+    /// One of so many things, told as one.
+    pub(super) fn of_many(things: usize, subject: impl FnOnce() -> String + 'a, defect: Defect<'a>) -> Self {
+        Self { defect, subject: Box::new(subject), things: things as u64 }
     }
 
     /// As `weft status` lists it.
     pub(super) fn degraded(self, now: Instant) -> DegradedSubject {
         let Degraded { cause, since_s } = self.defect.degraded(now);
-        DegradedSubject { cause, since_s, subject: self.subject }
+        DegradedSubject { cause, since_s, subject: (self.subject)() }
     }
 }
 
 /// The code of each, once.
-pub(super) fn codes(defects: &[Defect]) -> Vec<String> {
+pub(super) fn codes(defects: &[Defect<'_>]) -> Vec<String> {
     let codes: BTreeSet<_> = defects.iter().map(|defect| defect.code).collect();
     codes.into_iter().map(str::to_owned).collect()
 }
 
 impl<D: Devices> Control<D> {
     /// Everything that does not work, or works more slowly.
-    pub(super) fn defects(&self, now: Instant) -> Vec<NodeDefect> {
-        let port = |(name, port): (&String, &super::ports::Port)| {
-            Some(NodeDefect::of(format!("port {name}"), port.defect()?))
-        };
-        let mut all: Vec<_> = self.ports.iter().filter_map(port).collect();
+    pub(super) fn defects(&self, now: Instant) -> Vec<NodeDefect<'_>> {
+        let ports = self.ports.iter().filter_map(|(name, port)| Some((name, port.defect()?)));
+        let ports = ports.map(|(name, defect)| NodeDefect::of(move || format!("port {name}"), defect));
+        let mut all: Vec<_> = ports.collect();
         for peer in &self.peers {
             let subject = || format!("peer {}", peer.config.address);
-            all.extend(peer.defects().into_iter().map(|defect| NodeDefect::of(subject(), defect)));
+            all.extend(peer.defects().map(|defect| NodeDefect::of(subject, defect)));
         }
         all.extend(self.fallbacks_together());
         all.extend(self.gossip_defects(now));
-        all.extend(self.http_defect().map(|defect| NodeDefect::of("http", defect)));
+        all.extend(self.http_defect().map(|defect| NodeDefect::of(|| "http".to_owned(), defect)));
         all
     }
 
@@ -111,46 +124,54 @@ impl<D: Devices> Control<D> {
     }
 
     /// What is wrong with a static peer, and what frames to it do without.
-    pub(super) fn peer_defects(&self, peer: &Peer) -> Vec<Defect> {
-        peer.defects().into_iter().chain(self.fallbacks_of(peer.vtep.ip())).collect()
+    pub(super) fn peer_defects<'a>(&'a self, peer: &'a Peer) -> Vec<Defect<'a>> {
+        peer.defects().chain(self.fallbacks_of(peer.vtep.ip())).collect()
     }
 
     /// What is wrong with a member, and with the path to it.
-    pub(super) fn member_defects(&self, node: NodeId, member: &Member, now: Instant) -> Vec<Defect> {
-        self.troubles_of(node, now).into_iter().chain(self.path_defects(member)).collect()
+    pub(super) fn member_defects<'a>(
+        &'a self,
+        node: NodeId,
+        member: &'a Member,
+        now: Instant,
+    ) -> Vec<Defect<'a>> {
+        let mut all = self.troubles_of(node, now);
+        all.extend(self.path_defects(member));
+        all
     }
 
     /// That nobody can ask over HTTP.
-    pub(super) fn http_defect(&self) -> Option<Defect> {
-        self.http_refused.as_ref().map(|refused| Defect::named(HTTP, refused, self.started))
+    pub(super) fn http_defect(&self) -> Option<Defect<'_>> {
+        self.http_refused.as_ref().map(|refused| Defect::named(HTTP, self.started, || refused.clone()))
     }
 
     /// The offloads that the kernel refuses on the way to an address.
-    pub(super) fn fallbacks_of(&self, ip: IpAddr) -> impl Iterator<Item = Defect> {
+    pub(super) fn fallbacks_of(&self, ip: IpAddr) -> impl Iterator<Item = Defect<'_>> {
         let there = self.fallbacks.iter().filter(move |((to, _), _)| to.is_none_or(|to| to.ip() == ip));
         there.map(|((_, offload), (said, since))| fallback(offload, said, *since))
     }
 
     /// What the kernel refuses: one item each, however many peers it concerns.
-    fn fallbacks_together(&self) -> impl Iterator<Item = NodeDefect> {
-        let mut grouped: BTreeMap<String, (Defect, Vec<String>)> = BTreeMap::new();
+    fn fallbacks_together(&self) -> impl Iterator<Item = NodeDefect<'_>> {
+        let mut grouped: BTreeMap<(&str, &str), (Instant, Vec<Option<VtepAddr>>)> = BTreeMap::new();
         for ((peer, offload), (said, since)) in &self.fallbacks {
-            let subject =
-                peer.map_or_else(|| "underlay".to_owned(), |vtep| self.describe(Location::Remote(vtep)));
-            let defect = fallback(offload, said, *since);
-            let (first, subjects) = grouped.entry(defect.text.clone()).or_insert((defect, Vec::new()));
-            first.since = first.since.min(*since);
-            subjects.push(subject);
+            let (first, peers) = grouped.entry((offload, said)).or_insert((*since, Vec::new()));
+            *first = (*first).min(*since);
+            peers.push(*peer);
         }
-        grouped.into_values().map(|(defect, subjects)| NodeDefect {
-            defect,
-            things: subjects.len() as u64,
-            subject: names(subjects),
+        let subject = |peer: Option<VtepAddr>| {
+            peer.map_or_else(|| "underlay".to_owned(), |vtep| self.describe(Location::Remote(vtep)))
+        };
+        grouped.into_iter().map(move |((offload, said), (since, peers))| {
+            let things = peers.len();
+            let subjects = move || names(peers.into_iter().map(subject).collect());
+            NodeDefect::of_many(things, subjects, fallback(offload, said, since))
         })
     }
 }
 
-fn fallback(offload: &str, said: &str, since: Instant) -> Defect {
-    let text = format!("the kernel refuses {offload} ({said}): frames take the plain, slower path");
-    Defect::named(PLAIN_FALLBACK, text, since)
+fn fallback<'a>(offload: &'a str, said: &'a str, since: Instant) -> Defect<'a> {
+    Defect::named(PLAIN_FALLBACK, since, move || {
+        format!("the kernel refuses {offload} ({said}): frames take the plain, slower path")
+    })
 }

@@ -17,7 +17,7 @@ use super::devices::{Devices, Watched};
 use super::members::Member;
 use super::{Control, mtu};
 use crate::log::say;
-use crate::path::{self, Cause, Health, Path, Site, Sources, Target};
+use crate::path::{self, Cause, Health, Path, Since, Site, Sources, Target};
 use crate::topology::ViaView;
 
 /// How long the word of the underlay about the path to a static peer holds, as in Linux (`mtu_expires`).
@@ -195,7 +195,7 @@ impl<D: Devices> Control<D> {
     }
 
     /// What is wrong with the path to a member, and since when: what probes found, then what frames to it do without.
-    pub(super) fn path_defects(&self, member: &Member) -> Vec<Defect> {
+    pub(super) fn path_defects<'a>(&'a self, member: &'a Member) -> Vec<Defect<'a>> {
         let mut defects = self.found_defects(member);
         defects.extend(member.vtep.iter().flat_map(|vtep| self.fallbacks_of(vtep.ip())));
         defects.extend(self.insecure_gossip());
@@ -203,11 +203,13 @@ impl<D: Devices> Control<D> {
     }
 
     /// The part of it that probes found, which concerns this member alone.
-    pub(super) fn found_defects(&self, member: &Member) -> Vec<Defect> {
+    pub(super) fn found_defects<'a>(&'a self, member: &'a Member) -> Vec<Defect<'a>> {
         let Some(found) = &member.found else { return Vec::new() };
-        let text = |cause| self.explain_cause(member, found, cause);
-        let causes = found.health.causes().iter();
-        causes.map(|item| Defect::named(item.cause.name(), text(item.cause), item.since)).collect()
+        let defect = |Since { cause, since }: &Since| {
+            let (cause, since) = (*cause, *since);
+            Defect::named(cause.name(), since, move || self.explain_cause(member, found, cause))
+        };
+        found.health.causes().iter().map(defect).collect()
     }
 
     fn explain_cause(&self, member: &Member, found: &Path, cause: Cause) -> String {

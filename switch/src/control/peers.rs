@@ -44,16 +44,19 @@ impl Peer {
     }
 
     /// What does not work. The underlay's word of a smaller MTU has the code that probes of members have.
-    pub(super) fn defects(&self) -> Vec<Defect> {
-        let no_route = (!self.is_up()).then(|| Defect::new(NO_ROUTE, NO_ROUTE_TEXT, self.since));
+    pub(super) fn defects(&self) -> impl Iterator<Item = Defect<'_>> {
+        let no_route =
+            (!self.is_up()).then(|| Defect::new(NO_ROUTE, self.since, || NO_ROUTE_TEXT.to_owned()));
         let small = self.reported.map(|(mtu, at)| {
-            let text = format!(
-                "the underlay says that IP packets of more than {mtu} octets do not pass: pods are told, and their TCP is \
-                 cut to fit; mend the MTU on the way"
-            );
-            Defect::new(Cause::SmallMtu.name(), text, at)
+            let text = move || {
+                format!(
+                    "the underlay says that IP packets of more than {mtu} octets do not pass: pods are told, and their TCP \
+                     is cut to fit; mend the MTU on the way"
+                )
+            };
+            Defect::new(Cause::SmallMtu.name(), at, text)
         });
-        no_route.into_iter().chain(small).collect()
+        no_route.into_iter().chain(small)
     }
 
     /// Whether it can be reached; a prefix needs no route.

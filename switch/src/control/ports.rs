@@ -46,7 +46,7 @@ impl Port {
     }
 
     /// Why it is not up, and since when.
-    pub(super) fn defect(&self) -> Option<Defect> {
+    pub(super) fn defect(&self) -> Option<Defect<'_>> {
         let (code, reason, since) = match &self.state {
             State::Up { .. } => return None,
             State::Waiting { since, reason } => ("port_waiting", reason, since),
@@ -54,7 +54,7 @@ impl Port {
                 ("port_down", reason, since)
             }
         };
-        Some(Defect::new(code, reason, *since))
+        Some(Defect::new(code, *since, || reason.clone()))
     }
 }
 
@@ -90,7 +90,10 @@ impl<D: Devices> Control<D> {
             gateway: config.gateway,
         };
         self.next_port += 1;
-        let (before, since) = port.defect().map_or((String::new(), now), |it| (it.text, it.since));
+        let (before, since) = port.defect().map_or((String::new(), now), |it| {
+            let since = it.since;
+            (it.text(), since)
+        });
         let state = match self.devices.open_port(&spec) {
             Ok(open) => {
                 let ifname = &spec.ifname;
@@ -141,7 +144,7 @@ impl<D: Devices> Control<D> {
         };
         if let Some(port) = self.ports.get_mut(&name) {
             port.state = state;
-            let reason = port.defect().map(|defect| defect.text);
+            let reason = port.defect().map(Defect::text);
             say!(PortDown, port = name, reason, "a port is not up");
         }
         if matches!(present, Some(Some(now_there)) if Some(now_there) != before) {

@@ -124,56 +124,57 @@ impl<D: Devices> Control<D> {
     }
 
     /// What of gossip does not work, and of the paths to members.
-    pub(super) fn gossip_defects(&self, now: Instant) -> Vec<NodeDefect> {
+    pub(super) fn gossip_defects(&self, now: Instant) -> Vec<NodeDefect<'_>> {
         let Some(gossip) = &self.gossip else { return Vec::new() };
         let mut all = Vec::new();
         let mut differing = Vec::new();
         for (trouble, since) in self.troubles.lasting(now) {
             if let Trouble::Disagrees(node) = trouble {
-                differing.push((gossip.name_of(*node), since));
+                differing.push((*node, since));
             } else {
-                let (subject, defect) = self.defect_of(gossip, trouble, since);
-                all.push(NodeDefect::of(subject, defect));
+                let subject = move || self.explain(gossip, trouble).0;
+                all.push(NodeDefect::of(subject, self.defect_of(gossip, trouble, since)));
             }
         }
         for (node, member) in gossip.members.iter().filter(|(_, member)| member.is_alive()) {
-            let subject = || format!("node {}", member.name(*node));
+            let subject = move || format!("node {}", member.name(*node));
             let found = self.found_defects(member).into_iter();
-            all.extend(found.map(|defect| NodeDefect::of(subject(), defect)));
+            all.extend(found.map(|defect| NodeDefect::of(subject, defect)));
         }
-        all.extend(digests_differ(differing));
+        all.extend(digests_differ(gossip, differing));
         all
     }
 
     /// That there are no keys, as a defect of every path to a member.
-    pub(super) fn insecure_gossip(&self) -> Option<Defect> {
+    pub(super) fn insecure_gossip(&self) -> Option<Defect<'_>> {
         let (gossip, since) = (self.gossip.as_ref()?, self.troubles.0.get(&Trouble::Insecure)?);
-        Some(self.defect_of(gossip, &Trouble::Insecure, *since).1)
+        Some(self.defect_of(gossip, &Trouble::Insecure, *since))
     }
 
     /// What of gossip does not work, for the doctor.
     pub(super) fn trouble_facts(&self, now: Instant) -> Vec<doctor::Trouble> {
         let Some(gossip) = &self.gossip else { return Vec::new() };
-        let fact = |(trouble, since): (&Trouble, Instant)| {
-            let (subject, Defect { code, text, .. }) = self.defect_of(gossip, trouble, since);
-            doctor::Trouble { code, subject, what: text }
+        let fact = |(trouble, _): (&Trouble, Instant)| {
+            let (subject, what) = self.explain(gossip, trouble);
+            doctor::Trouble { code: trouble.code(), subject, what }
         };
         self.troubles.lasting(now).map(fact).collect()
     }
 
     /// What of one member does not work.
-    pub(super) fn troubles_of(&self, node: NodeId, now: Instant) -> Vec<Defect> {
+    pub(super) fn troubles_of(&self, node: NodeId, now: Instant) -> Vec<Defect<'_>> {
         let Some(gossip) = &self.gossip else { return Vec::new() };
         let found = self.troubles.lasting(now).filter(|(trouble, _)| trouble.is_of(node));
-        found.map(|(trouble, since)| self.defect_of(gossip, trouble, since).1).collect()
+        found.map(|(trouble, since)| self.defect_of(gossip, trouble, since)).collect()
     }
 
-    /// What a trouble concerns, and what it is.
-    fn defect_of(&self, gossip: &Gossip, trouble: &Trouble, since: Instant) -> (String, Defect) {
-        let (subject, text) = self.explain(gossip, trouble);
-        let is_of_paths = *trouble == Trouble::Insecure;
-        let defect = if is_of_paths { Defect::named } else { Defect::new };
-        (subject, defect(trouble.code(), text, since))
+    fn defect_of<'a>(&'a self, gossip: &'a Gossip, trouble: &'a Trouble, since: Instant) -> Defect<'a> {
+        let text = move || self.explain(gossip, trouble).1;
+        match trouble {
+            // It is one of paths, too, whose codes people read.
+            Trouble::Insecure => Defect::named(trouble.code(), since, text),
+            _ => Defect::new(trouble.code(), since, text),
+        }
     }
 
     /// What a trouble concerns, and what it is.
@@ -234,16 +235,18 @@ impl<D: Devices> Control<D> {
     }
 }
 
-/// Nodes whose digest is another, since when each, as one item.
-fn digests_differ(nodes: Vec<(String, Instant)>) -> Option<NodeDefect> {
-    let (since, things) = (nodes.iter().map(|(_, since)| *since).min()?, nodes.len() as u64);
-    let with = names(nodes.into_iter().map(|(name, _)| name).collect());
-    let text = format!(
-        "the digest differs from that of {with}: not all changes arrive; see that UDP and TCP of the gossip port pass \
-         both ways"
-    );
-    let defect = Defect::new(DIGEST_DIFFERS, text, since);
-    Some(NodeDefect { defect, subject: "gossip".to_owned(), things })
+/// Nodes whose digest is another, and since when each, as one item.
+fn digests_differ(gossip: &Gossip, nodes: Vec<(NodeId, Instant)>) -> Option<NodeDefect<'_>> {
+    let (since, things) = (nodes.iter().map(|(_, since)| *since).min()?, nodes.len());
+    let text = move || {
+        let with = names(nodes.into_iter().map(|(node, _)| gossip.name_of(node)).collect());
+        format!(
+            "the digest differs from that of {with}: not all changes arrive; see that UDP and TCP of the gossip port pass \
+             both ways"
+        )
+    };
+    let defect = Defect::new(DIGEST_DIFFERS, since, text);
+    Some(NodeDefect::of_many(things, || "gossip".to_owned(), defect))
 }
 
 fn troubles_of_gossip(gossip: &Gossip, now: Instant, present: &mut BTreeSet<Trouble>) {

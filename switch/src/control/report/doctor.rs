@@ -138,14 +138,17 @@ impl<D: Devices> Control<D> {
     }
 
     fn all_troubles(&self, now: Instant) -> Vec<Trouble> {
-        let trouble = |subject: String, Defect { code, text, .. }| Trouble { code, subject, what: text };
+        let trouble =
+            |subject, defect: Defect<'_>| Trouble { code: defect.code, subject, what: defect.text() };
         let ports = self.ports.iter().filter_map(|(name, port)| Some((name, port.defect()?)));
         // Of a smaller path the doctor knows more.
-        let unreached = |peer: &Peer| peer.defects().into_iter().find(|defect| defect.code == NO_ROUTE);
-        let peers = self.peers.iter().filter_map(|peer| Some((peer.config.address, unreached(peer)?)));
+        let peers = self.peers.iter().flat_map(|peer| {
+            let unreached = peer.defects().filter(|defect| defect.code == NO_ROUTE);
+            unreached.map(|defect| trouble(format!("peer {}", peer.config.address), defect))
+        });
         ports
             .map(|(name, defect)| trouble(format!("port {name}"), defect))
-            .chain(peers.map(|(address, defect)| trouble(format!("peer {address}"), defect)))
+            .chain(peers)
             .chain(self.http_defect().map(|defect| trouble("http".to_owned(), defect)))
             .chain(self.trouble_facts(now))
             .collect()

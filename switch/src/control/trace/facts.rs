@@ -88,7 +88,7 @@ impl<D: Devices> Control<D> {
 
     /// What is wrong with the path to a member.
     fn causes_of(&self, member: &Member) -> Vec<Cause> {
-        let cause = |defect: Defect| Cause { code: defect.code.to_owned(), what: defect.text };
+        let cause = |defect: Defect<'_>| Cause { code: defect.code.to_owned(), what: defect.text() };
         self.found_defects(member).into_iter().map(cause).collect()
     }
 }

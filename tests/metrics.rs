@@ -81,6 +81,20 @@ fn metrics_say_what_commands_say() {
         ours == ["received", "delivered", "drops"].map(|key| count(&drops[key]))
             && ours[0] + copies == ours[1] + ours[2] + answered
     });
+    // Whatever is in the ledger came and left in some batch.
+    let what = "the sums of batches to be the sides of the ledger";
+    wait::until(wait::secs(5), what, || {
+        let series = scrape(host);
+        let side = |name: &str| series[&format!("weft_{name}\"}}")];
+        ["port", "underlay"].iter().all(|place| {
+            let batches =
+                ["receive", "transmit"].map(|way| format!("batch_packets_sum{{stage=\"{place}_{way}"));
+            let ledger = ["received_packets_total{from=\"", "delivered_packets_total{to=\""]
+                .map(|side| format!("{side}{place}{}", if *place == "port" { "s" } else { "" }));
+            batches.map(|name| side(&name)) == ledger.map(|name| side(&name))
+        })
+    });
+    assert!(sum(&scrape(host), "weft_forward_seconds_count") >= 1, "the first burst is timed");
     // All that crosses the underlay is of the one peer, but for what it sent before it was known.
     let what = "the traffic with the peer to be what the ledger says of the underlay";
     wait::until(wait::secs(5), what, || {

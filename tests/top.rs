@@ -78,6 +78,15 @@ impl Top {
         self.until(&format!("a line `{start} ... {part}`"), |lines| position(lines, start, part).is_some());
     }
 
+    /// The process in the terminal.
+    #[track_caller]
+    fn process(&self) -> String {
+        let shell = self.tmux(&["display-message", "-p", "#{pane_pid}"]);
+        let shell = shell.trim();
+        let children = format!("/proc/{shell}/task/{shell}/children");
+        std::fs::read_to_string(children).expect("its children").trim().to_owned()
+    }
+
     /// Waits for its end, and for a terminal as it was before.
     #[track_caller]
     fn until_ended(&self) {
@@ -200,12 +209,26 @@ fn it_outlives_the_daemon_and_gives_the_terminal_back_when_it_is_killed() {
     top.until("rates again", |lines| lines[1].starts_with("in ") && lines[1].contains("bit/s"));
     top.until_line("n2", " up ");
 
-    let shell = top.tmux(&["display-message", "-p", "#{pane_pid}"]);
-    let shell = shell.trim();
-    let children =
-        std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).expect("its children");
-    run(&["kill", "-TERM", children.trim()]);
+    run(&["kill", "-TERM", &top.process()]);
     top.until_ended();
+    cluster.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn it_ends_when_its_terminal_is_hung_up() {
+    let cluster = Cluster::start(2);
+    // In a session of its own it gets no signal, and has to see it by itself.
+    for (name, session) in [("signal", ""), ("silence", "setsid")] {
+        let top = Top::start(&cluster.nodes[0], name, (100, 30), session);
+        top.until_line("n2", " up ");
+        // A zombie has no program any more.
+        let program = format!("/proc/{}/exe", top.process());
+        let runs = || std::fs::read_link(&program).is_ok_and(|found| found == binary());
+        assert!(runs(), "{program}");
+        top.tmux(&["kill-server"]);
+        wait::until(wait::secs(2), "its end", || !runs());
+    }
     cluster.finish();
 }
 

@@ -9,6 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;
 use encap::Format;
 
+pub use self::histogram::{HistogramView, Histograms, HistogramsView, Stage};
+
+mod histogram;
+
 /// The way a frame was going when it was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
@@ -328,6 +332,8 @@ pub struct WorkerCounters {
     pub lost_before: LostBefore,
     /// What came in tunnels, and went.
     pub tunnels: Tunnels,
+    /// How large batches were, and how long some took.
+    pub histograms: Histograms,
     drops: Vec<[Counter; 2]>,
 }
 
@@ -342,6 +348,7 @@ impl Default for WorkerCounters {
             batching: Batching::default(),
             lost_before: LostBefore::default(),
             tunnels: Tunnels::default(),
+            histograms: Histograms::default(),
             drops: DropReason::ALL.iter().map(|_| Default::default()).collect(),
         }
     }
@@ -385,6 +392,8 @@ pub struct Totals {
     pub lost_before: LostBeforeView,
     /// What came in tunnels, and went.
     pub tunnels: TunnelsView,
+    /// How large batches were, and how long some took.
+    pub histograms: HistogramsView,
     /// Dropped frames, one row a reason in the order of [`DropReason::ALL`]: inbound, outbound.
     pub drops: Vec<[u64; 2]>,
 }
@@ -399,6 +408,7 @@ impl Totals {
             totals.batching.add(&worker.batching.read());
             totals.lost_before.add(&worker.lost_before.read());
             totals.tunnels.add(&worker.tunnels.read());
+            totals.histograms.add(&worker.histograms.read());
             for (row, &reason) in totals.drops.iter_mut().zip(DropReason::ALL) {
                 row[0] += worker.dropped(reason, Direction::Inbound);
                 row[1] += worker.dropped(reason, Direction::Outbound);

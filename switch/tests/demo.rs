@@ -275,6 +275,20 @@ fn a_kept_demo_answers_the_commands_that_it_prints_until_it_is_interrupted() {
 
 #[test]
 #[ignore = "needs root: run by test.sh"]
+fn a_report_that_cannot_be_written_fails_in_one_line_and_leaves_nothing() {
+    let before = Traces::now();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut demo = Command::new(WEFT);
+    demo.args(["demo", "--nodes", "2", "--pods", "1"]).stdin(Stdio::null()).stdout(full);
+    let output = demo.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+    assert!(said.contains("cannot write to standard output: No space left on device"), "{said}");
+    assert_eq!(Traces::now(), before);
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
 fn on_a_terminal_a_line_of_progress_is_written_over_without_escape_codes() {
     let command = format!("{WEFT} demo --nodes 2 --pods 1");
     let (code, screen, _) = run("script", &["-qec", &command, "/dev/null"]);

@@ -447,10 +447,14 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// [`KeyError::InUseBy`] while the latest datagram of such a node was sealed with it, and the others; nothing has
-    /// changed then.
+    /// [`KeyError::InUse`] while it seals here, [`KeyError::InUseBy`] while the latest datagram of such a node was sealed
+    /// with it, and the others; nothing has changed then.
     pub fn remove_key(&mut self, id: KeyId, is_live: impl Fn(NodeId) -> bool) -> Result<(), KeyError> {
         let ring = self.mode.ring()?;
+        // What is to be done here comes first.
+        if ring.in_use() == id {
+            return Err(KeyError::InUse { id });
+        }
         if let Some(node) = self.opener.users(id).find(|node| is_live(*node)) {
             return Err(KeyError::InUseBy { id, node });
         }

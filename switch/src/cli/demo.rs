@@ -12,7 +12,7 @@
 //! ```
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 use encap::Format;
 
-use super::{Global, Outcome, complain};
+use super::{Global, Outcome, complain, write_out};
 use crate::clock;
 use crate::io::link::{ANYWHERE, Links, source_address_to};
 use crate::io::netns;
@@ -136,8 +136,7 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Outcome {
         if args.keep {
             keep(&mut lab, &plan, &site)?;
         }
-        end(lab, args.capture.as_deref());
-        Ok(())
+        end(lab, args.capture.as_deref())
     });
     progress.finish();
     match result {
@@ -247,12 +246,12 @@ fn demonstrate(
     lab.start_daemons()?;
     lab.await_ports(began + START_LIMIT, clock::now)?;
     let mtus = lab.port_mtus()?;
-    say(progress, &report::topology(plan));
-    say(progress, &report::mtu(plan.format, host, &mtus));
+    say(progress, &report::topology(plan))?;
+    say(progress, &report::mtu(plan.format, host, &mtus))?;
 
     progress.step("pinging every pod from every pod");
     let rows = ping_all(&mut lab)?;
-    say(progress, &report::pings(&rows, PINGS));
+    say(progress, &report::pings(&rows, PINGS))?;
     let mut transfers = Vec::new();
     if path.is_some() {
         progress.step("sending some TCP, for the capture");
@@ -262,15 +261,15 @@ fn demonstrate(
     let captured = capture.stop()?;
     lab.cut_batches(false)?;
     let captured_tcp = transfers.first().map_or(0, |transfer| transfer.sent);
-    show(progress, (&captured, captured_tcp), &names, path.as_deref());
+    show(progress, (&captured, captured_tcp), &names, path.as_deref())?;
 
     progress.step("sending TCP between two hosts");
     let transfer = transfer(&mut lab, TRANSFER, u64::MAX)?;
-    say(progress, &report::transfer(&transfer));
+    say(progress, &report::transfer(&transfer))?;
     progress.step("reading the ledgers");
     let (fdbs, ledgers) = (lab.fdbs()?, lab.ledgers()?);
-    say(progress, &report::fdbs(&fdbs));
-    say(progress, &report::ledgers(&ledgers));
+    say(progress, &report::fdbs(&fdbs))?;
+    say(progress, &report::ledgers(&ledgers))?;
 
     transfers.push(transfer);
     let mut complaints = report::complaints(&rows, PINGS, &transfers, &ledgers);
@@ -280,19 +279,25 @@ fn demonstrate(
     }
     progress.finish();
     let seconds = clock::now().duration_since(began).as_secs_f64();
-    say(progress, &format!("All of it worked, in {seconds:.1} s."));
+    say(progress, &format!("All of it worked, in {seconds:.1} s."))?;
     Ok(lab)
 }
 
 /// Shows what was seen on the underlay.
-fn show(progress: &Progress, (captured, tcp): (&Captured, u64), names: &Names, path: Option<&Path>) {
+fn show(
+    progress: &Progress,
+    (captured, tcp): (&Captured, u64),
+    names: &Names,
+    path: Option<&Path>,
+) -> anyhow::Result<()> {
     let frame = captured.ping.as_deref().and_then(|packet| dissect::render(packet, names));
     if let Some(frame) = frame {
-        say(progress, &report::frame(&frame, captured));
+        say(progress, &report::frame(&frame, captured))?;
     }
     if let Some(path) = path {
-        say(progress, &report::capture(path, captured, tcp));
+        say(progress, &report::capture(path, captured, tcp))?;
     }
+    Ok(())
 }
 
 /// Every pod pings all others, all of them at once.
@@ -333,7 +338,7 @@ fn transfer(lab: &mut Lab, time: Duration, most: u64) -> anyhow::Result<Transfer
 }
 
 /// Takes it down.
-fn end(lab: Lab, capture: Option<&Path>) {
+fn end(lab: Lab, capture: Option<&Path>) -> anyhow::Result<()> {
     drop(lab);
     match capture {
         None => print("Nothing is left behind."),
@@ -344,19 +349,17 @@ fn end(lab: Lab, capture: Option<&Path>) {
 /// Leaves it running until the user ends it.
 fn keep(lab: &mut Lab, plan: &Plan, site: &Site) -> anyhow::Result<()> {
     let guide = keep::guide(site, &lab.handles(), dissect::port(plan.format));
-    print(&guide.context("a demo has two nodes")?);
+    print(&guide.context("a demo has two nodes")?)?;
     keep::wait(lab)?;
-    print("");
-    Ok(())
+    print("")
 }
 
 /// Writes a part of the report.
-fn say(progress: &Progress, text: &str) {
+fn say(progress: &Progress, text: &str) -> anyhow::Result<()> {
     progress.clear();
-    print(text);
+    print(text)
 }
 
-fn print(text: &str) {
-    // Nobody to tell when standard output is closed; the exit code still says how it went.
-    let _ = writeln!(io::stdout(), "{text}");
+fn print(text: &str) -> anyhow::Result<()> {
+    write_out(&format!("{text}\n")).context("cannot write to standard output")
 }

@@ -209,6 +209,8 @@ pub(super) fn render_history(history: &FdbHistory) -> String {
         };
         for (word, place) in words.iter().zip([&entry.from, &entry.to]) {
             if let Some(place) = place {
+                // What is neither a port nor a peer is a node.
+                let place = place.strip_prefix("node ").unwrap_or(place);
                 text.push_str(&format!(" {word} {place}"));
             }
         }

@@ -314,16 +314,23 @@ fn print_json(value: &impl Serialize) -> Outcome {
     }
 }
 
-/// Writes data; a reader that has seen enough, such as `head`, is no error.
+/// Writes data, or says why that cannot be.
 fn print(text: &str) -> Outcome {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match write_out(text) {
         Ok(()) => Outcome::Ok,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Outcome::Ok,
         Err(error) => {
             complain(format_args!("cannot write to standard output: {error}"));
             Outcome::Failed
         }
+    }
+}
+
+/// Writes data; a reader that has seen enough, such as `head`, is no error.
+fn write_out(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
 }
 

@@ -400,9 +400,9 @@ fn the_history_of_an_address_is_one_line_an_event() {
     let twice = FdbHistoryEntry { event: FdbEvent::Duplicate, mob_seq: None, ..entry.clone() };
     assert_eq!(
         fdb::render_history(&FdbHistory { entries: vec![entry, claimed, twice, aged] }),
-        " 1m05s ago  vni 100  moved from port web to node node-b mob_seq 2\n \
-         1m05s ago  vni 100  claimed at node node-b mob_seq 2\n \
-         1m05s ago  vni 100  duplicate at port web and at node node-b\n    5s ago  vni 100  aged\n"
+        " 1m05s ago  vni 100  moved from port web to node-b mob_seq 2\n \
+         1m05s ago  vni 100  claimed at node-b mob_seq 2\n \
+         1m05s ago  vni 100  duplicate at port web and at node-b\n    5s ago  vni 100  aged\n"
     );
     assert!(fdb::render_history(&FdbHistory { entries: vec![] }).starts_with("Nothing happened"));
 }

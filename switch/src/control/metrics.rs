@@ -11,7 +11,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use self::families::families;
-use super::protocol::Metrics;
+use super::protocol::{Histogram, Metrics};
 
 mod families;
 #[cfg(test)]
@@ -56,6 +56,7 @@ struct Family {
 enum Kind {
     Counter,
     Gauge,
+    Histogram,
     Info,
 }
 
@@ -65,10 +66,12 @@ struct Sample {
     value: Value,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Value {
     Whole(u64),
     Real(f64),
+    /// So many of its values are one of the metric's unit.
+    Spread(Histogram, f64),
 }
 
 impl From<u64> for Value {
@@ -100,6 +103,7 @@ impl Family {
         let kind = match self.kind {
             Kind::Counter => MetricType::Counter,
             Kind::Gauge => MetricType::Gauge,
+            Kind::Histogram => MetricType::Histogram,
             Kind::Info => MetricType::Info,
         };
         let mut metric = encoder.encode_descriptor(self.name, self.help, self.unit.as_ref(), kind)?;
@@ -120,14 +124,23 @@ impl Family {
 }
 
 impl Value {
-    fn encode(self, kind: Kind, sample: &mut MetricEncoder<'_>) -> fmt::Result {
+    fn encode(&self, kind: Kind, sample: &mut MetricEncoder<'_>) -> fmt::Result {
         match (kind, self) {
-            (Kind::Counter, Self::Whole(value)) => sample.encode_counter::<NoLabelSet, _, u64>(&value, None),
-            (Kind::Counter, Self::Real(value)) => sample.encode_counter::<NoLabelSet, _, u64>(&value, None),
-            (_, Self::Whole(value)) => sample.encode_gauge(&value),
-            (_, Self::Real(value)) => sample.encode_gauge(&value),
+            (Kind::Counter, Self::Whole(value)) => sample.encode_counter::<NoLabelSet, _, u64>(value, None),
+            (Kind::Counter, Self::Real(value)) => sample.encode_counter::<NoLabelSet, _, u64>(value, None),
+            (_, Self::Whole(value)) => sample.encode_gauge(value),
+            (_, Self::Real(value)) => sample.encode_gauge(value),
+            (_, Self::Spread(histogram, unit)) => encode_histogram(histogram, *unit, sample),
         }
     }
+}
+
+#[allow(clippy::cast_precision_loss)] // of frames and nanoseconds
+fn encode_histogram(of: &Histogram, unit: f64, sample: &mut MetricEncoder<'_>) -> fmt::Result {
+    let scaled = |value: u64| value as f64 / unit;
+    let bounds = of.bounds.iter().map(|bound| scaled(*bound)).chain([f64::INFINITY]);
+    let buckets: Vec<_> = bounds.zip(of.counts.iter().copied()).collect();
+    sample.encode_histogram::<NoLabelSet>(scaled(of.sum), of.counts.iter().sum(), &buckets, None)
 }
 
 /// The same in the older format: there the family of a counter has the name of its samples, an info is a gauge, and neither

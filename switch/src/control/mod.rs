@@ -22,7 +22,7 @@
 //! | `neighbors` | who has which IP address |
 //! | `captures` | what a client wants to see of frames |
 //! | `trace` | the way of a frame, here and as other nodes tell it |
-//! | `history`, `troubles` | what happened to addresses; what does not work of gossip |
+//! | `history`, `defects`, `troubles` | what happened to addresses; what does not work, of gossip above all |
 //! | `logs` | what is logged |
 //! | `build` | all of it as a [`Topology`] |
 //! | `carried` | what goes on when all else is opened anew |
@@ -58,6 +58,7 @@ mod build;
 mod captures;
 mod carried;
 pub mod config;
+mod defects;
 pub mod devices;
 mod entries;
 mod history;
@@ -317,7 +318,7 @@ impl<D: Devices> Control<D> {
                 say!(
                     OffloadFallback,
                     subject,
-                    cause = report::PLAIN_FALLBACK,
+                    cause = defects::PLAIN_FALLBACK,
                     offload = name,
                     reason = %error,
                     "the kernel refuses an offload: frames take the plain, slower path{again}"

@@ -12,11 +12,12 @@ use fdb::gossip::identity::{BootId, NodeId};
 use fdb::replica::NodeInfo;
 
 use super::config::{Config, Discovery};
+use super::defects::Defect;
 use super::devices::{Devices, Watched};
 use super::members::Member;
 use super::{Control, mtu};
 use crate::log::say;
-use crate::path::{self, Cause, Health, Path, Site, Sources, Target};
+use crate::path::{self, Cause, Health, Path, Since, Site, Sources, Target};
 use crate::topology::ViaView;
 
 /// How long the word of the underlay about the path to a static peer holds, as in Linux (`mtu_expires`).
@@ -194,18 +195,21 @@ impl<D: Devices> Control<D> {
     }
 
     /// What is wrong with the path to a member, and since when: what probes found, then what frames to it do without.
-    pub(super) fn path_causes(&self, member: &Member) -> Vec<(String, Instant)> {
-        let mut causes = self.found_causes(member);
-        causes.extend(member.vtep.iter().flat_map(|vtep| self.fallbacks_of(vtep.ip())));
-        causes.extend(self.insecure_gossip());
-        causes
+    pub(super) fn path_defects<'a>(&'a self, member: &'a Member) -> Vec<Defect<'a>> {
+        let mut defects = self.found_defects(member);
+        defects.extend(member.vtep.iter().flat_map(|vtep| self.fallbacks_of(vtep.ip())));
+        defects.extend(self.insecure_gossip());
+        defects
     }
 
     /// The part of it that probes found, which concerns this member alone.
-    pub(super) fn found_causes(&self, member: &Member) -> Vec<(String, Instant)> {
+    pub(super) fn found_defects<'a>(&'a self, member: &'a Member) -> Vec<Defect<'a>> {
         let Some(found) = &member.found else { return Vec::new() };
-        let text = |cause: Cause| named(cause.name(), &self.explain_cause(member, found, cause));
-        found.health.causes().iter().map(|item| (text(item.cause), item.since)).collect()
+        let defect = |Since { cause, since }: &Since| {
+            let (cause, since) = (*cause, *since);
+            Defect::named(cause.name(), since, move || self.explain_cause(member, found, cause))
+        };
+        found.health.causes().iter().map(defect).collect()
     }
 
     fn explain_cause(&self, member: &Member, found: &Path, cause: Cause) -> String {
@@ -284,11 +288,6 @@ impl<D: Devices> Control<D> {
             None => mtu::through(member.site()?.vxlan.ip(), self.path_mtu(member)?, vlan),
         }
     }
-}
-
-/// A cause for a person, with the name that it has in the log.
-pub(super) fn named(cause: &str, text: &str) -> String {
-    format!("{cause}: {text}")
 }
 
 fn say_change(name: &str, before: Option<&Path>, now: &Path) {

@@ -6,10 +6,11 @@ use encap::{Format, Mtu, VtepAddr};
 use fdb::Location;
 
 use super::config::{Config, PeerAddress, PeerConfig};
+use super::defects::{Defect, NO_ROUTE, NO_ROUTE_TEXT};
 use super::devices::Devices;
-use super::report::NO_ROUTE;
 use super::{Control, mtu};
 use crate::log::say;
+use crate::path::Cause;
 
 /// One peer and how it is.
 pub(super) struct Peer {
@@ -42,17 +43,20 @@ impl Peer {
         Some(self.reported.map_or(link, |(reported, _)| reported.min(link)))
     }
 
-    /// What does not work, and since when.
-    pub(super) fn troubles(&self) -> Vec<(String, Instant)> {
-        let no_route = (!self.is_up()).then(|| (NO_ROUTE.to_owned(), self.since));
+    /// What does not work. The underlay's word of a smaller MTU has the code that probes of members have.
+    pub(super) fn defects(&self) -> impl Iterator<Item = Defect<'_>> {
+        let no_route =
+            (!self.is_up()).then(|| Defect::new(NO_ROUTE, self.since, || NO_ROUTE_TEXT.to_owned()));
         let small = self.reported.map(|(mtu, at)| {
-            let cause = format!(
-                "the underlay says that IP packets of more than {mtu} octets do not pass: pods are told, and their TCP is \
-                 cut to fit; mend the MTU on the way"
-            );
-            (cause, at)
+            let text = move || {
+                format!(
+                    "the underlay says that IP packets of more than {mtu} octets do not pass: pods are told, and their TCP \
+                     is cut to fit; mend the MTU on the way"
+                )
+            };
+            Defect::new(Cause::SmallMtu.name(), at, text)
         });
-        no_route.into_iter().chain(small).collect()
+        no_route.into_iter().chain(small)
     }
 
     /// Whether it can be reached; a prefix needs no route.

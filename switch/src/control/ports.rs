@@ -8,6 +8,7 @@ use encap::{Mtu, PortId};
 use fdb::Location;
 
 use super::config::PortConfig;
+use super::defects::Defect;
 use super::devices::{Devices, OpenPort, PortError, PortSpec};
 use super::{Control, mtu};
 use crate::io::netns::NetnsRef;
@@ -45,13 +46,15 @@ impl Port {
     }
 
     /// Why it is not up, and since when.
-    pub(super) fn trouble(&self) -> Option<(&str, Instant)> {
-        match &self.state {
-            State::Up { .. } => None,
-            State::Waiting { since, reason }
-            | State::Failed { since, reason, .. }
-            | State::Deleted { since, reason, .. } => Some((reason, *since)),
-        }
+    pub(super) fn defect(&self) -> Option<Defect<'_>> {
+        let (code, reason, since) = match &self.state {
+            State::Up { .. } => return None,
+            State::Waiting { since, reason } => ("port_waiting", reason, since),
+            State::Failed { since, reason, .. } | State::Deleted { since, reason, .. } => {
+                ("port_down", reason, since)
+            }
+        };
+        Some(Defect::new(code, *since, || reason.clone()))
     }
 }
 
@@ -87,7 +90,10 @@ impl<D: Devices> Control<D> {
             gateway: config.gateway,
         };
         self.next_port += 1;
-        let (before, since) = port.trouble().map_or((String::new(), now), |(r, s)| (r.to_owned(), s));
+        let (before, since) = port.defect().map_or((String::new(), now), |it| {
+            let since = it.since;
+            (it.text(), since)
+        });
         let state = match self.devices.open_port(&spec) {
             Ok(open) => {
                 let ifname = &spec.ifname;
@@ -138,7 +144,7 @@ impl<D: Devices> Control<D> {
         };
         if let Some(port) = self.ports.get_mut(&name) {
             port.state = state;
-            let reason = port.trouble().map(|(reason, _)| reason);
+            let reason = port.defect().map(Defect::text);
             say!(PortDown, port = name, reason, "a port is not up");
         }
         if matches!(present, Some(Some(now_there)) if Some(now_there) != before) {

@@ -19,8 +19,8 @@ pub use self::heads::{DatagramHead, DropHead, DropHeads};
 pub use self::log::{LogLevel, LogLevels, LogSource};
 pub use self::map::{Map, MapChanges, MapLink, MapNode, NodeKind, Rate};
 pub use self::metrics::{
-    Amount, GossipMetrics, GossipTraffic, LastReload, Metrics, NetworkMetrics, PeerMetrics, PortMetrics,
-    Ready, Tunnels,
+    Amount, GossipMetrics, GossipTraffic, Histogram, LastReload, Metrics, NetworkMetrics, PeerMetrics,
+    PortMetrics, Ready, Tunnels,
 };
 pub use self::path::{Lost, PathEntry, PathFound, PathProbes, PathState, Paths, Term};
 pub use self::peers::{Degraded, PeerAdd, PeerEntry, PeerKind, PeerState, Peers};

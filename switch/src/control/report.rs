@@ -1,7 +1,6 @@
 //! Answers to questions, as clients get them; `gossip` has those about members.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use encap::MacAddr;
@@ -9,12 +8,11 @@ use fdb::{EntryView, Kind, Location};
 
 use super::config::VlanRule;
 use super::devices::Devices;
-use super::paths::named as named_cause;
 use super::peers::Peer;
 use super::ports::{Port, State};
 use super::protocol::{
-    Degraded, DegradedSubject, DropCount, Drops, ErrorReply, Fdb, FdbEntry, FdbState, Health, NetworkEntry,
-    Networks, PeerEntry, PeerKind, PeerState, Peers, PortEntry, PortState, Ports, Reply, Status,
+    DropCount, Drops, ErrorReply, Fdb, FdbEntry, FdbState, Health, NetworkEntry, Networks, PeerEntry,
+    PeerKind, PeerState, Peers, PortEntry, PortState, Ports, Reply, Status,
 };
 use super::{Control, mtu};
 use crate::counters::{DropReason, Totals};
@@ -29,23 +27,13 @@ mod paths;
 pub(crate) use self::doctor::pods;
 pub(super) use self::gossip::Owners;
 
-/// The cause in the log and for people when an offload of the underlay is refused.
-pub(super) const PLAIN_FALLBACK: &str = "plain_fallback";
-
-pub(super) const NO_ROUTE: &str = "no route to its address";
-/// The cause in metrics and for the doctor when there is none.
-const NO_ROUTE_CODE: &str = "no_route";
-
-/// The cause when nobody can ask over HTTP.
-const HTTP_CODE: &str = "http_unavailable";
-
 impl<D: Devices> Control<D> {
     fn totals(&self) -> Totals {
         Totals::of(self.counters.iter().chain(&self.path_counters).map(|padded| &***padded))
     }
 
     pub(super) fn status(&self, now: Instant) -> Reply {
-        let degraded = self.degraded(now);
+        let degraded: Vec<_> = self.defects(now).into_iter().map(|it| it.degraded(now)).collect();
         let owned = |(name, value): (&str, String)| (name.to_owned(), value);
         Reply::Status(Status {
             node: self.config.node.name.clone(),
@@ -59,49 +47,6 @@ impl<D: Devices> Control<D> {
             batching: named(self.totals().batching.named()),
             gossip: self.gossip_status(),
         })
-    }
-
-    /// Everything that does not work, or works more slowly.
-    fn degraded(&self, now: Instant) -> Vec<DegradedSubject> {
-        let mut all = Vec::new();
-        for (name, port) in &self.ports {
-            if let Some((cause, since)) = port.trouble() {
-                let subject = format!("port {name}");
-                all.push(DegradedSubject { cause: cause.to_owned(), since_s: seconds(now, since), subject });
-            }
-        }
-        for peer in &self.peers {
-            let subject = || format!("peer {}", peer.config.address);
-            let item =
-                |(cause, since)| DegradedSubject { cause, since_s: seconds(now, since), subject: subject() };
-            all.extend(peer.troubles().into_iter().map(item));
-        }
-        all.extend(self.fallbacks_degraded(now));
-        all.extend(self.gossip_degraded(now));
-        all.extend(self.http_refused.as_ref().map(|refused| DegradedSubject {
-            cause: named_cause(HTTP_CODE, refused),
-            since_s: seconds(now, self.started),
-            subject: "http".to_owned(),
-        }));
-        all
-    }
-
-    /// What the kernel refuses: one item each, however many peers it concerns.
-    fn fallbacks_degraded(&self, now: Instant) -> Vec<DegradedSubject> {
-        let mut grouped: BTreeMap<String, (Instant, Vec<String>)> = BTreeMap::new();
-        for ((peer, offload), (said, since)) in &self.fallbacks {
-            let subject =
-                peer.map_or_else(|| "underlay".to_owned(), |vtep| self.describe(Location::Remote(vtep)));
-            let (first, subjects) = grouped.entry(fallback(offload, said)).or_insert((*since, Vec::new()));
-            *first = (*first).min(*since);
-            subjects.push(subject);
-        }
-        let item = |(cause, (since, subjects))| DegradedSubject {
-            cause,
-            since_s: seconds(now, since),
-            subject: names(subjects),
-        };
-        grouped.into_iter().map(item).collect()
     }
 
     fn counts(&self) -> BTreeMap<String, u64> {
@@ -183,7 +128,7 @@ impl<D: Devices> Control<D> {
             addresses: config.addresses.clone(),
             mtu,
             state,
-            reason: port.trouble().map(|(reason, _)| reason.to_owned()),
+            reason: port.defect().map(|defect| defect.text()),
             offloads,
             runtime: port.runtime,
         }
@@ -195,22 +140,9 @@ impl<D: Devices> Control<D> {
         Reply::Peers(Peers { entries })
     }
 
-    /// The offloads that the kernel refuses on the way to a VTEP, and since when.
-    pub(super) fn fallbacks_of(&self, ip: IpAddr) -> Vec<(String, Instant)> {
-        let there = self.fallbacks.iter().filter(|((to, _), _)| to.is_none_or(|to| to.ip() == ip));
-        there.map(|((_, offload), (said, since))| (fallback(offload, said), *since)).collect()
-    }
-
-    /// What does not work of a static peer.
-    fn peer_degraded(&self, peer: &Peer, now: Instant) -> Vec<Degraded> {
-        let item = |(cause, since)| Degraded { cause, since_s: seconds(now, since) };
-        peer.troubles().into_iter().chain(self.fallbacks_of(peer.vtep.ip())).map(item).collect()
-    }
-
     fn peer_entry(&self, peer: &Peer, now: Instant) -> PeerEntry {
         let networks = || self.config.networks.iter().filter(|n| peer.config.is_on(&n.name));
         let vlan = networks().any(|n| n.vlan == VlanRule::Pass);
-        let degraded = self.peer_degraded(peer, now);
         let name = peer.config.address.to_string();
         let amounts = self.amounts(&name);
         PeerEntry {
@@ -223,7 +155,7 @@ impl<D: Devices> Control<D> {
             path_mtu: peer.path,
             mtu: peer.path.and_then(|path| mtu::through(peer.vtep.ip(), path, vlan)),
             rtt_us: None,
-            degraded,
+            degraded: self.peer_defects(peer).into_iter().map(|it| it.degraded(now)).collect(),
             networks: networks().map(|n| n.name.clone()).collect(),
             runtime: peer.runtime,
             since_s: Some(seconds(now, peer.since)),
@@ -332,11 +264,6 @@ impl<D: Devices> Control<D> {
 
 fn named(values: impl IntoIterator<Item = (&'static str, u64)>) -> BTreeMap<String, u64> {
     values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-fn fallback(offload: &str, said: &str) -> String {
-    let text = format!("the kernel refuses {offload} ({said}): frames take the plain, slower path");
-    named_cause(PLAIN_FALLBACK, &text)
 }
 
 /// Whole seconds from `since` to `now`; 0 when that is the other way round.

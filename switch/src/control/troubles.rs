@@ -11,12 +11,14 @@ use fdb::gossip::identity::NodeId;
 use fdb::gossip::members::MemberState;
 
 use super::Control;
+use super::defects::{Defect, NO_ROUTE, NO_ROUTE_TEXT, NodeDefect};
 use super::devices::Devices;
 use super::members::{Gossip, Member};
-use super::paths::named;
-use super::protocol::{Degraded, DegradedSubject};
-use super::report::{NO_ROUTE, names, seconds};
+use super::report::names;
 use crate::doctor;
+
+/// The code of [`Trouble::Disagrees`], which is told of all nodes together.
+const DIGEST_DIFFERS: &str = "digest_differs";
 
 /// Gossip that runs this late makes others think that this node hesitates.
 const LATE: Duration = Duration::from_millis(200);
@@ -54,8 +56,8 @@ impl Trouble {
             Self::Suspect(_) => "node_suspect",
             Self::Down(_) => "node_down",
             Self::NoAddress(_) => "no_address",
-            Self::NoRoute(_) => "no_route",
-            Self::Disagrees(_) => "digest_differs",
+            Self::NoRoute(_) => NO_ROUTE,
+            Self::Disagrees(_) => DIGEST_DIFFERS,
             Self::OverLimit(_) => "over_limit",
             Self::Duplicate(..) => "duplicate_mac",
         }
@@ -121,45 +123,32 @@ impl<D: Devices> Control<D> {
         self.troubles.set(present, now);
     }
 
-    /// What of gossip does not work, for `weft status`.
-    pub(super) fn gossip_degraded(&self, now: Instant) -> Vec<DegradedSubject> {
+    /// What of gossip does not work, and of the paths to members.
+    pub(super) fn gossip_defects(&self, now: Instant) -> Vec<NodeDefect<'_>> {
         let Some(gossip) = &self.gossip else { return Vec::new() };
         let mut all = Vec::new();
         let mut differing = Vec::new();
         for (trouble, since) in self.troubles.lasting(now) {
             if let Trouble::Disagrees(node) = trouble {
-                differing.push((gossip.name_of(*node), since));
+                differing.push((*node, since));
             } else {
-                let (subject, text) = self.explain(gossip, trouble);
-                let is_of_paths = *trouble == Trouble::Insecure;
-                let cause = if is_of_paths { named(trouble.code(), &text) } else { text };
-                all.push(DegradedSubject { cause, since_s: seconds(now, since), subject });
+                let subject = move || self.explain(gossip, trouble).0;
+                all.push(NodeDefect::of(subject, self.defect_of(gossip, trouble, since)));
             }
         }
         for (node, member) in gossip.members.iter().filter(|(_, member)| member.is_alive()) {
-            let subject = || format!("node {}", member.name(*node));
-            let item =
-                |(cause, since)| DegradedSubject { cause, since_s: seconds(now, since), subject: subject() };
-            all.extend(self.found_causes(member).into_iter().map(item));
+            let subject = move || format!("node {}", member.name(*node));
+            let found = self.found_defects(member).into_iter();
+            all.extend(found.map(|defect| NodeDefect::of(subject, defect)));
         }
-        if let Some(since) = differing.iter().map(|(_, since)| *since).min() {
-            let with = names(differing.into_iter().map(|(name, _)| name).collect());
-            all.push(DegradedSubject {
-                cause: format!(
-                    "the digest differs from that of {with}: not all changes arrive; see that UDP and TCP of the \
-                     gossip port pass both ways"
-                ),
-                since_s: seconds(now, since),
-                subject: "gossip".to_owned(),
-            });
-        }
+        all.extend(digests_differ(gossip, differing));
         all
     }
 
-    /// That there are no keys, as a cause of every path to a member, and since when.
-    pub(super) fn insecure_gossip(&self) -> Option<(String, Instant)> {
-        let (gossip, (code, since)) = (self.gossip.as_ref()?, self.insecure_since()?);
-        Some((named(code, &self.explain(gossip, &Trouble::Insecure).1), since))
+    /// That there are no keys, as a defect of every path to a member.
+    pub(super) fn insecure_gossip(&self) -> Option<Defect<'_>> {
+        let (gossip, since) = (self.gossip.as_ref()?, self.troubles.0.get(&Trouble::Insecure)?);
+        Some(self.defect_of(gossip, &Trouble::Insecure, *since))
     }
 
     /// What of gossip does not work, for the doctor.
@@ -172,32 +161,20 @@ impl<D: Devices> Control<D> {
         self.troubles.lasting(now).map(fact).collect()
     }
 
-    /// What of one member does not work, for `weft peer`.
-    pub(super) fn member_degraded(&self, node: NodeId, now: Instant) -> Vec<Degraded> {
+    /// What of one member does not work.
+    pub(super) fn troubles_of(&self, node: NodeId, now: Instant) -> Vec<Defect<'_>> {
         let Some(gossip) = &self.gossip else { return Vec::new() };
         let found = self.troubles.lasting(now).filter(|(trouble, _)| trouble.is_of(node));
-        let item = |(trouble, since): (&Trouble, Instant)| Degraded {
-            cause: self.explain(gossip, trouble).1,
-            since_s: seconds(now, since),
-        };
-        found.map(item).collect()
+        found.map(|(trouble, since)| self.defect_of(gossip, trouble, since)).collect()
     }
 
-    /// The names of the same.
-    pub(super) fn troubles_of(&self, node: NodeId, now: Instant) -> impl Iterator<Item = &'static str> {
-        let found = self.troubles.lasting(now).filter(move |(trouble, _)| trouble.is_of(node));
-        found.map(|(trouble, _)| trouble.code())
-    }
-
-    /// The names of what of gossip does not work, one for each thing.
-    pub(super) fn trouble_codes(&self, now: Instant) -> impl Iterator<Item = &'static str> {
-        self.troubles.lasting(now).map(|(trouble, _)| trouble.code())
-    }
-
-    /// The name of there being no keys, and since when that is so.
-    pub(super) fn insecure_since(&self) -> Option<(&'static str, Instant)> {
-        let since = self.troubles.0.get(&Trouble::Insecure)?;
-        Some((Trouble::Insecure.code(), *since))
+    fn defect_of<'a>(&'a self, gossip: &'a Gossip, trouble: &'a Trouble, since: Instant) -> Defect<'a> {
+        let text = move || self.explain(gossip, trouble).1;
+        match trouble {
+            // It is one of paths, too, whose codes people read.
+            Trouble::Insecure => Defect::named(trouble.code(), since, text),
+            _ => Defect::new(trouble.code(), since, text),
+        }
     }
 
     /// What a trouble concerns, and what it is.
@@ -236,7 +213,7 @@ impl<D: Devices> Control<D> {
                 node,
                 "it has no underlay address of a family of this node's: give both an IPv4 or both an IPv6 address",
             ),
-            Trouble::NoRoute(node) => of_node(node, NO_ROUTE),
+            Trouble::NoRoute(node) => of_node(node, NO_ROUTE_TEXT),
             Trouble::Disagrees(node) => of_node(node, "its digest differs: not all changes arrive"),
             Trouble::OverLimit(node) => of_node(
                 node,
@@ -256,6 +233,20 @@ impl<D: Devices> Control<D> {
             }
         }
     }
+}
+
+/// Nodes whose digest is another, and since when each, as one item.
+fn digests_differ(gossip: &Gossip, nodes: Vec<(NodeId, Instant)>) -> Option<NodeDefect<'_>> {
+    let (since, things) = (nodes.iter().map(|(_, since)| *since).min()?, nodes.len());
+    let text = move || {
+        let with = names(nodes.into_iter().map(|(node, _)| gossip.name_of(node)).collect());
+        format!(
+            "the digest differs from that of {with}: not all changes arrive; see that UDP and TCP of the gossip port pass \
+             both ways"
+        )
+    };
+    let defect = Defect::new(DIGEST_DIFFERS, since, text);
+    Some(NodeDefect::of_many(things, || "gossip".to_owned(), defect))
 }
 
 fn troubles_of_gossip(gossip: &Gossip, now: Instant, present: &mut BTreeSet<Trouble>) {

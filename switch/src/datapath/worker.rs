@@ -6,6 +6,7 @@
 //!
 //! A worker never waits for control, and control never touches what a worker owns: both talk by bounded channels.
 
+mod burst;
 mod captures;
 mod outlet;
 
@@ -20,6 +21,7 @@ use encap::neighbor::FrameBuf;
 use encap::{Format, PortId, Vni};
 use fdb::Shared;
 
+use self::burst::{Burst, Bursts};
 use self::captures::Captures;
 use self::outlet::Outlet;
 use super::inbound::{self, Message};
@@ -29,7 +31,7 @@ use super::{Context, Sink};
 use crate::batch::SendBatch;
 use crate::capture::ring::Writer;
 use crate::clock;
-use crate::counters::{DropReason, PaddedCounters, PaddedPortCounters};
+use crate::counters::{Direction, DropReason, PaddedCounters, PaddedPortCounters};
 use crate::events::{ControlDatagram, WorkerEvent};
 use crate::heads::{Head, Heads, Point};
 use crate::io::poll::{self, Poll, Token, Waker};
@@ -165,6 +167,7 @@ pub struct Worker {
     first_until: Instant,
     crowd: Crowd,
     rank: Rank,
+    bursts: Bursts,
 }
 
 /// Whether more than one port has traffic: only then does anybody wait for another's.
@@ -240,6 +243,7 @@ impl Worker {
             first_until: clock::now(),
             crowd: Crowd { last: None, until: clock::now() },
             rank: if parts.run_first { Rank::Ordinary } else { Rank::Fixed },
+            bursts: Bursts::default(),
         })
     }
 
@@ -398,7 +402,7 @@ impl Worker {
         // Who polls busily wants the first frame out before the next is looked for, unless there are many.
         let at_once = self.polling == Polling::Busy && self.outlet.now >= self.bulk_until;
         let turn = if self.crowd.until > self.outlet.now { CROWDED_TURN } else { FLUSH_OCTETS };
-        let frames_before = self.counters.ledger.received_from_ports.get();
+        let burst = Burst::begin(Direction::Outbound, &self.counters);
         let mut octets = 0;
         let mut gone = None;
         for _ in 0..BURST {
@@ -448,7 +452,7 @@ impl Worker {
         self.read_buffer.clear();
         if octets > 0 {
             self.crowd.note(id, self.outlet.now);
-            let frames = self.counters.ledger.received_from_ports.get() - frames_before;
+            let frames = self.bursts.end(&burst, &self.counters, self.outlet.now);
             self.outlet.count_read(id, frames, octets as u64);
         }
         if let Some(error) = gone {
@@ -482,7 +486,7 @@ impl Worker {
             now: self.outlet.now,
             source_ports: self.source_ports,
         };
-        let frames_before = self.counters.ledger.received_from_underlay.get();
+        let burst = Burst::begin(Direction::Inbound, &self.counters);
         let (received, buffer) = self.recv_buffer.received();
         let octets: usize = received.iter().map(|message| message.len).sum();
         self.counters.batching.udp_reads.add(received.len() as u64);
@@ -515,8 +519,6 @@ impl Worker {
                 handle(&message, buffer, &mut self.outlet);
             }
         }
-        let frames = self.counters.ledger.received_from_underlay.get() - frames_before;
-        self.counters.tunnels.count_received(*format, frames, octets as u64);
         // Strays that are handed over; they lie in the receive buffer.
         self.outlet.flush(buffer);
         for run in self.coalescer.finish() {
@@ -524,6 +526,8 @@ impl Worker {
             self.crowd.note(PortId::new(run.target()), self.outlet.now);
         }
         self.coalescer.clear();
+        let frames = self.bursts.end(&burst, &self.counters, self.outlet.now);
+        self.counters.tunnels.count_received(*format, frames, octets as u64);
         if self.outlet.captures.is_on() {
             self.outlet.captures.forget_messages();
         }

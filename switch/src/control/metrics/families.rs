@@ -1,11 +1,13 @@
 //! Every metric there is: name, unit, what it says, and its samples.
 
+use std::collections::BTreeMap;
+
 use prometheus_client::registry::Unit;
 
 use super::{Families, Family, Kind, Sample, Value};
 use crate::control::protocol::{
-    Amount, Drops, GossipMetrics, Lost, Metrics, NetworkMetrics, PeerMetrics, PeerState, PortMetrics,
-    PortState,
+    Amount, Drops, GossipMetrics, Histogram, Lost, Metrics, NetworkMetrics, PeerMetrics, PeerState,
+    PortMetrics, PortState,
 };
 
 /// All metrics of one moment, in the order in which they are written.
@@ -13,6 +15,7 @@ pub(super) fn families(metrics: &Metrics, started_ms: u64) -> Families {
     let mut all = Families::default();
     daemon(&mut all, metrics, started_ms);
     ledger(&mut all, &metrics.ledger);
+    speed(&mut all, metrics);
     tunnels(&mut all, &metrics.peers);
     ports(&mut all, &metrics.ports);
     fdb(&mut all, metrics);
@@ -111,6 +114,30 @@ fn ledger(all: &mut Families, ledger: &Drops) {
         None,
         "Datagrams that the kernel dropped at a full receive socket, before weft saw them.",
         [one(lost)],
+    );
+}
+
+/// How frames are batched, and what that costs the last of them.
+fn speed(all: &mut Families, metrics: &Metrics) {
+    let each = |label: &'static str, of: &BTreeMap<String, Histogram>, unit: f64| -> Vec<Sample> {
+        let sample = |(name, value): (&String, &Histogram)| {
+            labelled([(label, name)], Value::Spread(value.clone(), unit))
+        };
+        of.iter().map(sample).collect()
+    };
+    all.add(
+        Kind::Histogram,
+        "batch",
+        Some(Unit::Other("packets".to_owned())),
+        "Wire frames that a worker took from a port or a socket of the underlay, or gave to it, in one go.",
+        each("stage", &metrics.batches, 1.0),
+    );
+    all.add(
+        Kind::Histogram,
+        "forward",
+        Some(Unit::Seconds),
+        "From when a worker was told of frames until it had handed all that it read to the kernel; of one burst in 61.",
+        each("direction", &metrics.forwarding_ns, 1e9),
     );
 }
 

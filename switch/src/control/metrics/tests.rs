@@ -2,8 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::control::protocol::{
-    Amount, DropCount, Drops, GossipMetrics, LastReload, Lost, NetworkMetrics, PeerMetrics, PeerState,
-    PortMetrics, PortState, Tunnels,
+    Amount, DropCount, Drops, GossipMetrics, Histogram, LastReload, Lost, NetworkMetrics, PeerMetrics,
+    PeerState, PortMetrics, PortState, Tunnels,
 };
 
 /// One of everything.
@@ -32,6 +32,16 @@ fn example() -> Metrics {
             ]),
         },
         tunnels: Tunnels { vxlan_received: amount, geneve_received: Amount::default(), sent: amount },
+        batches: [(
+            "port_receive".to_owned(),
+            Histogram { bounds: vec![1, 2, 4], counts: vec![5, 0, 2, 1], sum: 5 + 7 + 9 },
+        )]
+        .into(),
+        forwarding_ns: [(
+            "inbound".to_owned(),
+            Histogram { bounds: vec![1_000, 200_000], counts: vec![1, 1, 0], sum: 150_500 },
+        )]
+        .into(),
         ports: vec![PortMetrics {
             name: "web".to_owned(),
             network: "pods".to_owned(),
@@ -91,6 +101,16 @@ fn open_metrics_has_help_type_and_unit_and_an_end() {
         "weft_tunnel_transmit_bytes_total{peer=\"node \\\"b\\\"\\n\",encap=\"geneve\"} 300",
         "weft_fdb_entries{network=\"pods\",source=\"static\"} 3",
         "weft_offload_info{offload=\"run_first\",state=\"off\"} 1",
+        "# TYPE weft_batch_packets histogram",
+        "weft_batch_packets_bucket{le=\"1.0\",stage=\"port_receive\"} 5",
+        "weft_batch_packets_bucket{le=\"2.0\",stage=\"port_receive\"} 5",
+        "weft_batch_packets_bucket{le=\"4.0\",stage=\"port_receive\"} 7",
+        "weft_batch_packets_bucket{le=\"+Inf\",stage=\"port_receive\"} 8",
+        "weft_batch_packets_count{stage=\"port_receive\"} 8",
+        "weft_batch_packets_sum{stage=\"port_receive\"} 21.0",
+        "# UNIT weft_forward_seconds seconds",
+        "weft_forward_seconds_bucket{le=\"0.0002\",direction=\"inbound\"} 2",
+        "weft_forward_seconds_sum{direction=\"inbound\"} 0.0001505",
         "weft_config_last_reload_success_timestamp_seconds 1700000001.5",
         "weft_socket_receive_queue_drops_total 5",
     ] {
@@ -109,6 +129,11 @@ fn the_older_format_has_the_same_samples_under_their_own_names() {
     let helped: Vec<_> = classic.lines().filter_map(|line| line.strip_prefix("# HELP ")).collect();
     assert_eq!(typed.len(), helped.len());
     for name in names(&classic) {
+        let parts = ["_bucket", "_count", "_sum"];
+        if let Some(whole) = parts.iter().find_map(|part| name.strip_suffix(part)) {
+            assert!(typed.contains(format!("{whole} histogram").as_str()), "{whole} has no type");
+            continue;
+        }
         let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
         assert!(typed.contains(format!("{name} {kind}").as_str()), "{name} has no type in:\n{classic}");
     }

@@ -19,6 +19,12 @@ pub struct Metrics {
     pub ledger: Drops,
     /// What came in tunnels, and went.
     pub tunnels: Tunnels,
+    /// How many wire frames workers took and gave in one go, by stage.
+    #[serde(default)]
+    pub batches: BTreeMap<String, Histogram>,
+    /// How long bursts took that were timed, in nanoseconds, by direction.
+    #[serde(default)]
+    pub forwarding_ns: BTreeMap<String, Histogram>,
     /// All ports.
     pub ports: Vec<PortMetrics>,
     /// All networks.
@@ -54,6 +60,17 @@ pub struct Tunnels {
     pub geneve_received: Amount,
     /// To the underlay, in either format.
     pub sent: Amount,
+}
+
+/// How many values were how large.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Histogram {
+    /// The largest value of each bucket, ascending.
+    pub bounds: Vec<u64>,
+    /// The values in each bucket and in none before it; at the end, those above all bounds.
+    pub counts: Vec<u64>,
+    /// All values added up.
+    pub sum: u64,
 }
 
 /// Frames, datagrams or messages, and their octets.

@@ -9,6 +9,7 @@ use fdb::gossip::identity::NodeId;
 use fdb::gossip::members::MemberState;
 
 use crate::control::config::{Config, NetworkConfig, UnderlayMtu};
+use crate::control::defects::{Defect, NO_ROUTE};
 use crate::control::devices::Devices;
 use crate::control::members::Member;
 use crate::control::peers::Peer;
@@ -137,25 +138,18 @@ impl<D: Devices> Control<D> {
     }
 
     fn all_troubles(&self, now: Instant) -> Vec<Trouble> {
-        let port = |(name, port): (&String, &crate::control::ports::Port)| {
-            let ((what, _), code) = port.trouble().zip(super::metrics::port_code(port))?;
-            Some(Trouble { code, subject: format!("port {name}"), what: what.to_owned() })
-        };
-        let unreached = self.peers.iter().filter(|peer| !peer.is_up()).map(|peer| Trouble {
-            code: super::NO_ROUTE_CODE,
-            subject: format!("peer {}", peer.config.address),
-            what: super::NO_ROUTE.to_owned(),
+        let trouble =
+            |subject, defect: Defect<'_>| Trouble { code: defect.code, subject, what: defect.text() };
+        let ports = self.ports.iter().filter_map(|(name, port)| Some((name, port.defect()?)));
+        // Of a smaller path the doctor knows more.
+        let peers = self.peers.iter().flat_map(|peer| {
+            let unreached = peer.defects().filter(|defect| defect.code == NO_ROUTE);
+            unreached.map(|defect| trouble(format!("peer {}", peer.config.address), defect))
         });
-        let http = self.http_refused.iter().map(|refused| Trouble {
-            code: super::HTTP_CODE,
-            subject: "http".to_owned(),
-            what: refused.clone(),
-        });
-        self.ports
-            .iter()
-            .filter_map(port)
-            .chain(unreached)
-            .chain(http)
+        ports
+            .map(|(name, defect)| trouble(format!("port {name}"), defect))
+            .chain(peers)
+            .chain(self.http_defect().map(|defect| trouble("http".to_owned(), defect)))
             .chain(self.trouble_facts(now))
             .collect()
     }

@@ -16,7 +16,7 @@ use crate::control::devices::Devices;
 use crate::control::history::Event;
 use crate::control::members::{Gossip, Member, vtep};
 use crate::control::protocol::{
-    Degraded, ErrorReply, FdbHistory, FdbHistoryEntry, GossipStatus, PeerEntry, PeerKind, PeerState, Reply,
+    ErrorReply, FdbHistory, FdbHistoryEntry, GossipStatus, PeerEntry, PeerKind, PeerState, Reply,
 };
 use crate::path::Health;
 
@@ -64,9 +64,6 @@ impl<D: Devices> Control<D> {
         let (format, address, port) = self.address_of(member);
         let networks = || self.networks_of(member);
         let vlan = networks().any(|n| n.vlan == VlanRule::Pass);
-        let mut degraded = self.member_degraded(node, now);
-        let item = |(cause, since)| Degraded { cause, since_s: seconds(now, since) };
-        degraded.extend(self.path_causes(member).into_iter().map(item));
         let rtt = gossip.link.status().members.get(&node).and_then(|m| m.rtt);
         let name = member.name(node);
         let amounts = self.amounts(&name);
@@ -80,7 +77,7 @@ impl<D: Devices> Control<D> {
             path_mtu: self.path_mtu(member),
             mtu: self.inner_mtu(member, vlan),
             rtt_us: rtt.and_then(|rtt| u64::try_from(rtt.as_micros()).ok()),
-            degraded,
+            degraded: self.member_defects(node, member, now).into_iter().map(|it| it.degraded(now)).collect(),
             networks: networks().map(|n| n.name.clone()).collect(),
             runtime: false,
             since_s: Some(seconds(now, member.since)),

@@ -10,18 +10,18 @@ use fdb::Location;
 use fdb::gossip::identity::NodeId;
 use fdb::gossip::members::MemberState;
 
-use super::{NO_ROUTE_CODE, PLAIN_FALLBACK};
 use crate::control::Control;
+use crate::control::defects::codes;
 use crate::control::devices::Devices;
 use crate::control::members::{Gossip, Member};
 use crate::control::peers::Peer;
 use crate::control::ports::{Port, State};
 use crate::control::protocol::{
-    Amount, GossipMetrics, LastReload, Lost, Metrics, NetworkMetrics, PeerMetrics, PeerState, PortMetrics,
-    PortState, Ready, Reply, Tunnels,
+    Amount, GossipMetrics, Histogram, LastReload, Lost, Metrics, NetworkMetrics, PeerMetrics, PeerState,
+    PortMetrics, PortState, Ready, Reply, Tunnels,
 };
-use crate::counters::TunnelsView;
-use crate::path::{Cause, Share, View};
+use crate::counters::{Direction, HistogramView, HistogramsView, Stage, TunnelsView};
+use crate::path::{Share, View};
 
 impl<D: Devices> Control<D> {
     /// What the node waits for before its pods can rely on it. A port whose namespace does not exist, or whose device
@@ -56,6 +56,8 @@ impl<D: Devices> Control<D> {
             },
             ledger: Self::ledger(&totals, super::named(totals.lost_before.named())),
             tunnels: tunnels(&totals.tunnels, totals.ledger.delivered_to_underlay),
+            batches: batches(&totals.histograms),
+            forwarding_ns: forwarding(&totals.histograms),
             ports: self.ports.iter().map(|(name, port)| self.port_metrics(name, port)).collect(),
             networks: self.network_metrics(),
             fdb_events: super::named([
@@ -66,7 +68,7 @@ impl<D: Devices> Control<D> {
                 ("refused", fdb.refused),
             ]),
             peers: self.peer_metrics(now),
-            degraded: self.degraded_counts(now),
+            degraded: self.defect_counts(now),
             offloads: self.devices.offloads().into_iter().map(owned).collect(),
             gossip: self.gossip.as_ref().map(gossip_metrics),
         }))
@@ -134,7 +136,7 @@ impl<D: Devices> Control<D> {
             lost_there: Lost::default(),
             lost_back: Lost::default(),
             path_mtu: peer.path.map(Mtu::get),
-            degraded: owned(static_codes(peer).chain(self.fallback_code(peer.vtep.ip()))),
+            degraded: codes(&self.peer_defects(peer)),
             received: amounts.received,
             sent: amounts.sent,
             geneve_received: amounts.geneve_received,
@@ -154,9 +156,6 @@ impl<D: Devices> Control<D> {
         let lost = |share: fn(&View) -> Share| {
             view.map_or_else(Lost::default, |view| Lost { count: share(view).count, of: share(view).of })
         };
-        let codes = self.troubles_of(node, now);
-        let fallback = member.vtep.and_then(|vtep| self.fallback_code(vtep.ip()));
-        let insecure = self.insecure_since().map(|(code, _)| code);
         let name = member.name(node);
         let amounts = self.amounts(&name);
         PeerMetrics {
@@ -167,7 +166,7 @@ impl<D: Devices> Control<D> {
             lost_there: lost(|view| view.lost_there),
             lost_back: lost(|view| view.lost_back),
             path_mtu: self.path_mtu(member).map(Mtu::get),
-            degraded: owned(codes.chain(found_codes(member)).chain(fallback).chain(insecure)),
+            degraded: codes(&self.member_defects(node, member, now)),
             received: amounts.received,
             sent: amounts.sent,
             geneve_received: amounts.geneve_received,
@@ -192,29 +191,6 @@ impl<D: Devices> Control<D> {
             geneve_sent: amount(traffic.geneve_sent, traffic.geneve_sent_octets),
         }
     }
-
-    /// That the kernel refuses an offload on the way to an address.
-    fn fallback_code(&self, ip: std::net::IpAddr) -> Option<&'static str> {
-        let refused = self.fallbacks.keys().any(|(to, _)| to.is_none_or(|to| to.ip() == ip));
-        refused.then_some(PLAIN_FALLBACK)
-    }
-
-    /// Of how many things something is wrong, by cause: the items of `weft status`, those of one cause together.
-    fn degraded_counts(&self, now: Instant) -> BTreeMap<String, u64> {
-        let ports = self.ports.values().filter_map(port_code);
-        let peers = self.peers.iter().flat_map(static_codes);
-        let fallbacks = self.fallbacks.keys().map(|_| PLAIN_FALLBACK);
-        let members = self.gossip.iter().flat_map(|gossip| gossip.members.values());
-        let found = members.filter(|member| member.is_alive()).flat_map(found_codes);
-        let daemon = self.http_refused.iter().map(|_| super::HTTP_CODE);
-        let mut counts = BTreeMap::new();
-        for code in
-            ports.chain(peers).chain(fallbacks).chain(self.trouble_codes(now)).chain(found).chain(daemon)
-        {
-            *counts.entry(code.to_owned()).or_default() += 1;
-        }
-        counts
-    }
 }
 
 /// What was moved between this node and a peer: all of it, and the part that was Geneve.
@@ -225,37 +201,25 @@ pub(super) struct Amounts {
     geneve_sent: Amount,
 }
 
-/// What a port that is not up is called.
-pub(super) fn port_code(port: &Port) -> Option<&'static str> {
-    match port.state {
-        State::Up { .. } => None,
-        State::Waiting { .. } => Some("port_waiting"),
-        State::Failed { .. } | State::Deleted { .. } => Some("port_down"),
-    }
-}
-
-/// What is wrong with a static peer; the underlay's word of a smaller MTU is what probes call so.
-fn static_codes(peer: &Peer) -> impl Iterator<Item = &'static str> {
-    let no_route = (!peer.is_up()).then_some(NO_ROUTE_CODE);
-    no_route.into_iter().chain(peer.reported.map(|_| Cause::SmallMtu.name()))
-}
-
-/// What probes found wrong with the path to a member.
-fn found_codes(member: &Member) -> impl Iterator<Item = &'static str> {
-    member.found.iter().flat_map(|found| found.health.causes()).map(|item| item.cause.name())
-}
-
-/// Each name once.
-fn owned(codes: impl Iterator<Item = &'static str>) -> Vec<String> {
-    codes.collect::<BTreeSet<_>>().into_iter().map(str::to_owned).collect()
-}
-
 fn tunnels(view: &TunnelsView, sent: u64) -> Tunnels {
     Tunnels {
         vxlan_received: Amount { count: view.vxlan_received, octets: view.vxlan_received_octets },
         geneve_received: Amount { count: view.geneve_received, octets: view.geneve_received_octets },
         sent: Amount { count: sent, octets: view.sent_octets },
     }
+}
+
+fn batches(view: &HistogramsView) -> BTreeMap<String, Histogram> {
+    Stage::ALL.iter().map(|stage| (stage.name().to_owned(), histogram(view.batches(*stage)))).collect()
+}
+
+fn forwarding(view: &HistogramsView) -> BTreeMap<String, Histogram> {
+    let ways = [("inbound", Direction::Inbound), ("outbound", Direction::Outbound)];
+    ways.into_iter().map(|(name, way)| (name.to_owned(), histogram(view.forwarding(way)))).collect()
+}
+
+fn histogram(view: &HistogramView) -> Histogram {
+    Histogram { bounds: view.bounds.to_vec(), counts: view.counts.clone(), sum: view.sum }
 }
 
 fn gossip_metrics(gossip: &Gossip) -> GossipMetrics {

@@ -15,7 +15,7 @@ use crate::control::devices::Devices;
 use crate::control::members::Member;
 use crate::control::peers::Peer;
 use crate::control::protocol::{
-    Degraded, ErrorReply, Lost, PathEntry, PathFound, PathProbes, PathState, Paths, PeerKind, Reply, Term,
+    ErrorReply, Lost, PathEntry, PathFound, PathProbes, PathState, Paths, PeerKind, Reply, Term,
 };
 use crate::path::{Found, Health, Share, View};
 
@@ -51,7 +51,7 @@ impl<D: Devices> Control<D> {
         let networks = self.config.networks.iter().filter(|n| peer.config.is_on(&n.name));
         let vlan = networks.into_iter().any(|n| n.vlan == VlanRule::Pass);
         let overhead = Overhead { outer: peer.vtep.ip().into(), option_octets: 0, vlan };
-        let degraded = self.peer_degraded(peer, now);
+        let degraded: Vec<_> = self.peer_defects(peer).into_iter().map(|it| it.degraded(now)).collect();
         PathEntry {
             name: peer.config.address.to_string(),
             address: peer.config.address.to_string(),
@@ -91,8 +91,7 @@ impl<D: Devices> Control<D> {
         };
         let overhead = Overhead { outer: outer.into(), option_octets, vlan };
         let path_mtu = via.map_or_else(|| self.path_mtu(member), |via| Some(via.path_mtu));
-        let item = |(cause, since)| Degraded { cause, since_s: seconds(now, since) };
-        let degraded: Vec<_> = self.path_causes(member).into_iter().map(item).collect();
+        let degraded: Vec<_> = self.path_defects(member).into_iter().map(|it| it.degraded(now)).collect();
         Some(PathEntry {
             name: member.name(node),
             address: to.ip().to_string(),

@@ -10,6 +10,7 @@ use fdb::gossip::identity::NodeId;
 use crate::batch::Route;
 use crate::control::Control;
 use crate::control::config::VlanRule;
+use crate::control::defects::Defect;
 use crate::control::devices::Devices;
 use crate::control::members::Member;
 use crate::control::mtu;
@@ -87,11 +88,8 @@ impl<D: Devices> Control<D> {
 
     /// What is wrong with the path to a member.
     fn causes_of(&self, member: &Member) -> Vec<Cause> {
-        let named = |cause: &str| {
-            let (code, what) = cause.split_once(": ")?;
-            Some(Cause { code: code.to_owned(), what: what.to_owned() })
-        };
-        self.found_causes(member).iter().filter_map(|(cause, _)| named(cause)).collect()
+        let cause = |defect: Defect<'_>| Cause { code: defect.code.to_owned(), what: defect.text() };
+        self.found_defects(member).into_iter().map(cause).collect()
     }
 }
 

@@ -13,7 +13,7 @@ use encap::{PortId, Span, Vni, control, tunnel};
 use super::Attached;
 use super::captures::Captures;
 use crate::batch::{Route, SendBatch};
-use crate::counters::{Direction, DropReason, PaddedCounters};
+use crate::counters::{Direction, DropReason, PaddedCounters, Stage};
 use crate::datapath::{Sink, sent};
 use crate::events::{ControlDatagram, WorkerEvent};
 use crate::heads::{Head, Heads, Point};
@@ -60,6 +60,7 @@ impl Outlet {
         }
         self.batch.clear();
         self.counters.ledger.delivered_to_underlay.add(report.sent);
+        self.counters.histograms.count_batch(Stage::UnderlayTransmit, report.sent);
         self.counters.batching.udp_sends.add(report.messages);
         let from = self.point;
         for refused in report.refused {

@@ -28,7 +28,10 @@ fn a_key_that_a_live_node_seals_with_is_not_removed() {
     let mut lab = rotating_trio();
     let (old, new) = (key(1).id(), key(2).id());
     lab.gates.iter_mut().for_each(|gate| gate.install_key(key(2)).unwrap());
-    assert_eq!(lab.gates[0].remove_key(old, |_| false), Err(KeyError::InUse { id: old }));
+    for others_are_live in [false, true] {
+        let removed = lab.gates[0].remove_key(old, |_| others_are_live);
+        assert_eq!(removed, Err(KeyError::InUse { id: old }), "this node first");
+    }
     lab.gates[0].use_key(new).unwrap();
     lab.gates[1].use_key(new).unwrap();
     all_speak(&mut lab);

@@ -82,6 +82,8 @@ fn metrics(n: u64) -> Metrics {
             geneve_received: amount(1_000_000 * n),
             sent: amount(grown / 50),
         },
+        batches: BTreeMap::new(),
+        forwarding_ns: BTreeMap::new(),
         ports: vec![port("web", grown), port("db", 1_000_000 * n)],
         networks: vec![NetworkMetrics { name: "pods".to_owned(), local: 1, remote: 2, fixed: 1, frozen: 0 }],
         fdb_events: BTreeMap::new(),

@@ -8,6 +8,7 @@ use std::time::Instant;
 use encap::neighbor::Binding;
 use encap::{Format, MacAddr, PortId, Vni, VtepAddr};
 use fdb::gossip::identity::{BootId, NodeId};
+use fdb::gossip::seal;
 
 use crate::path::{Path, Received};
 
@@ -73,11 +74,13 @@ pub enum WorkerEvent {
     },
 }
 
-/// Octets of what is sealed in a control datagram, at most.
+/// Octets of what is sealed in a control datagram, at most, where it carries no frame.
 pub const MAX_SEALED: usize = 256;
+/// And where it does: a message about a path.
+pub const MAX_LOADED: usize = seal::OVERHEAD + seal::MAX_PATH_PAYLOAD;
 
 /// A control datagram that came in on a data port.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ControlDatagram {
     /// The underlay address that sent it.
     pub from: IpAddr,
@@ -89,21 +92,52 @@ pub struct ControlDatagram {
     pub size: u16,
     len: u16,
     sealed: [u8; MAX_SEALED],
+    /// All of it, where it is longer.
+    loaded: Box<[u8]>,
 }
 
 impl ControlDatagram {
     /// A datagram of `size` octets with this sealed part; `None` where that is longer than any of ours.
+    ///
+    /// # Cost
+    ///
+    /// A copy; an allocation too where it is longer than [`MAX_SEALED`], as only letters of `weft trace --live` are.
     #[must_use]
     pub fn new(from: IpAddr, format: Format, at: Instant, size: usize, part: &[u8]) -> Option<Self> {
-        let mut sealed = [0; MAX_SEALED];
-        sealed.get_mut(..part.len())?.copy_from_slice(part);
         let (size, len) = (u16::try_from(size).ok()?, u16::try_from(part.len()).ok()?);
-        Some(Self { from, format, at, size, len, sealed })
+        let mut sealed = [0; MAX_SEALED];
+        let loaded = match sealed.get_mut(..part.len()) {
+            Some(place) => {
+                place.copy_from_slice(part);
+                Box::default()
+            }
+            None if part.len() <= MAX_LOADED => part.into(),
+            None => return None,
+        };
+        Some(Self { from, format, at, size, len, sealed, loaded })
     }
 
     /// The sealed part.
     #[must_use]
     pub fn sealed(&self) -> &[u8] {
-        &self.sealed[..usize::from(self.len)]
+        self.sealed.get(..usize::from(self.len)).unwrap_or(&self.loaded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_part_is_kept_whole_up_to_the_longest_of_ours() {
+        let new = |part: &[u8]| {
+            let from = IpAddr::from([10, 0, 0, 1]);
+            ControlDatagram::new(from, Format::Vxlan, crate::clock::now(), 9_400, part)
+        };
+        for len in [0, 1, MAX_SEALED, MAX_SEALED + 1, MAX_LOADED] {
+            let part: Vec<u8> = (0..=u8::MAX).cycle().take(len).collect();
+            assert_eq!(new(&part).expect("one of ours").sealed(), part, "{len} octets");
+        }
+        assert!(new(&[0; MAX_LOADED + 1]).is_none());
     }
 }

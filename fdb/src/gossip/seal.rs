@@ -53,7 +53,10 @@ pub const VERSION: u8 = 1;
 /// Octets of one message at most, its kind not counted.
 pub const MAX_PAYLOAD: usize = 1_135;
 
-/// Octets of a datagram at most: it fits into the smallest packet that IPv6 must carry, 1,280, also inside of a tunnel.
+/// Octets of one message about a path at most: one that has a frame in it, of a network of jumbo frames.
+pub const MAX_PATH_PAYLOAD: usize = 9_216;
+
+/// Octets of a datagram of gossip at most: it fits into the smallest packet that IPv6 must carry, 1,280, also inside of a tunnel.
 pub const MAX_DATAGRAM: usize = OVERHEAD + MAX_PAYLOAD;
 
 /// Octets of a datagram that are not payload.
@@ -118,6 +121,16 @@ pub enum Kind {
     Path = 4,
 }
 
+impl Kind {
+    /// Octets of one message at most.
+    const fn max_payload(self) -> usize {
+        match self {
+            Self::Membership | Self::Replication => MAX_PAYLOAD,
+            Self::Path => MAX_PATH_PAYLOAD,
+        }
+    }
+}
+
 /// What a gate is for: its keys are derived for that, and it takes nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
@@ -129,6 +142,14 @@ enum Purpose {
 
 impl Purpose {
     /// What the key of a sender is derived for.
+    /// Octets of a datagram at most.
+    const fn max_datagram(self) -> usize {
+        match self {
+            Self::Gossip => MAX_DATAGRAM,
+            Self::Paths => OVERHEAD + MAX_PATH_PAYLOAD,
+        }
+    }
+
     const fn info(self) -> &'static [u8] {
         match self {
             Self::Gossip => b"weft gossip v1",
@@ -146,7 +167,7 @@ pub struct Message {
     pub from: SocketAddr,
     /// What it is for.
     pub kind: Kind,
-    /// What it says, up to [`MAX_PAYLOAD`] octets.
+    /// What it says, up to [`MAX_PAYLOAD`] octets, about a path [`MAX_PATH_PAYLOAD`].
     pub payload: Vec<u8>,
 }
 
@@ -201,10 +222,12 @@ pub enum Opened {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     /// The message is too long.
-    #[error("a message of {octets} octets is above {MAX_PAYLOAD}: cut it, or send it over a stream")]
+    #[error("a message of {octets} octets is above {most}: cut it, or send it over a stream")]
     TooLong {
         /// Its length.
         octets: usize,
+        /// What one of its kind may have.
+        most: usize,
     },
     /// All counters were used.
     #[error("this process has used all its counters: start it again")]
@@ -289,8 +312,9 @@ impl Gate {
     ///
     /// [`SealError`]; nothing is appended then.
     pub fn seal(&mut self, kind: Kind, payload: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
-        if payload.len() > MAX_PAYLOAD {
-            return Err(SealError::TooLong { octets: payload.len() });
+        let most = kind.max_payload();
+        if payload.len() > most {
+            return Err(SealError::TooLong { octets: payload.len(), most });
         }
         self.sealer.seal(kind as u8, payload, out).ok_or(SealError::Exhausted)
     }
@@ -369,7 +393,7 @@ impl Gate {
     ///
     /// What [`Gate::open`] says of octets that are no datagram.
     pub fn sender(&self, octets: &[u8]) -> Result<Process, Refusal> {
-        let prefix = wire::decode(octets)?.prefix;
+        let prefix = wire::decode(octets, self.opener.max_datagram())?.prefix;
         Ok(Process { node: prefix.node, boot: prefix.boot })
     }
 

@@ -9,7 +9,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use super::watch::{self, Watch};
-use super::{Global, Outcome, complain, fetch, print, refused, unreachable};
+use super::{Global, Outcome, complain, fetch, print, refused, table, unreachable};
 use crate::clock;
 use crate::control::protocol::{DropHeads, Drops, Reply, Request};
 use crate::counters::DropReason;
@@ -140,7 +140,7 @@ fn reasons(drops: &Drops, all: bool) -> Vec<String> {
         .filter(|(_, n)| all || n.inbound + n.outbound > 0)
         .map(|(name, n)| {
             let why = known(name).unwrap_or("A reason that this version of the command does not know.");
-            wrap(&format!("{name:<16} {:>9} {:>11}  ", n.inbound, n.outbound), why)
+            table::beside(&format!("{name:<16} {:>9} {:>11}  ", n.inbound, n.outbound), why, 80)
         })
         .collect()
 }
@@ -148,24 +148,4 @@ fn reasons(drops: &Drops, all: bool) -> Vec<String> {
 fn counted(counts: &std::collections::BTreeMap<String, u64>, all: bool) -> Vec<String> {
     let shown = counts.iter().filter(|(_, n)| all || **n > 0);
     shown.map(|(name, n)| format!("{name:<16} {n:>9}")).collect()
-}
-
-/// Puts a sentence beside its counters, within 80 columns.
-fn wrap(head: &str, sentence: &str) -> String {
-    let indent = head.chars().count();
-    let (mut text, mut column) = (head.to_owned(), indent);
-    for word in sentence.split(' ') {
-        let width = word.chars().count();
-        if column > indent && column + 1 + width > 80 {
-            text.push_str(&format!("\n{:indent$}", ""));
-            column = indent;
-        }
-        if column > indent {
-            text.push(' ');
-            column += 1;
-        }
-        text.push_str(word);
-        column += width;
-    }
-    text
 }

@@ -80,6 +80,40 @@ pub(super) fn microseconds(us: u64) -> String {
     }
 }
 
+/// Puts a sentence beside a head, its lines under each other, within so many columns.
+pub(super) fn beside(head: &str, sentence: &str, columns: usize) -> String {
+    let indent = head.chars().count();
+    let (mut text, mut column) = (head.to_owned(), indent);
+    for word in sentence.split(' ') {
+        let width = word.chars().count();
+        if column > indent && column + 1 + width > columns {
+            text.push_str(&format!("\n{:indent$}", ""));
+            column = indent;
+        }
+        if column > indent {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += width;
+    }
+    text
+}
+
+/// Nanoseconds as a person says them: `850 ns`, `1.2 µs`, `35 µs`, `1.2 ms`.
+pub(super) fn nanoseconds(ns: u64) -> String {
+    let parts = |unit: u64, name: &str| match ns / unit {
+        whole @ 0..10 => format!("{whole}.{} {name}", ns % unit * 10 / unit),
+        whole => format!("{whole} {name}"),
+    };
+    match ns {
+        0..1000 => format!("{ns} ns"),
+        1000..1_000_000 => parts(1000, "µs"),
+        1_000_000..1_000_000_000 => parts(1_000_000, "ms"),
+        _ => parts(1_000_000_000, "s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,5 +140,7 @@ mod tests {
         let said: Vec<_> = [5, 65, 3700, 90_000].map(duration).into();
         assert_eq!(said, ["5s", "1m05s", "1h01m", "1d01h"]);
         assert_eq!([850, 1290, 35_900].map(microseconds), ["850us", "1.2ms", "35ms"]);
+        let short = [0, 999, 1290, 35_900, 1_200_000, 2_500_000_000].map(nanoseconds);
+        assert_eq!(short, ["0 ns", "999 ns", "1.2 µs", "35 µs", "1.2 ms", "2.5 s"]);
     }
 }

@@ -545,6 +545,7 @@ fn a_trace_reads_as_a_story_and_ends_with_its_cause() {
             answered: true,
             round_trip_us: Some(560),
             inside_us: Some(1240),
+            waited_us: None,
         }],
     };
     assert_eq!(
@@ -555,5 +556,61 @@ fn a_trace_reads_as_a_story_and_ends_with_its_cause() {
          node-b: the question and the answer took 560us on the way, 1.2ms there\n\n\
          LOST: such a frame would not arrive\n  vlan at node-b\n  what  dropped, vlan: It has a tag.\n  \
          mend  send it without\n"
+    );
+}
+
+#[test]
+fn a_live_trace_has_the_time_of_each_stage_at_its_right_and_the_totals_below() {
+    use std::time::Duration;
+
+    use crate::trace::{Hop, Leg, Outcome as End, Stage, StageName, Story};
+    let took =
+        |node: &str, stage, text: &str, ns| Stage::passed(node, stage, text).within(Duration::from_nanos(ns));
+    let there_and_back = Duration::from_micros(420);
+    let size = 1500;
+    let story = Story {
+        id: 1,
+        node: "node-a".into(),
+        from: "web".into(),
+        to: "10.32.0.6".into(),
+        network: "pods".into(),
+        vni: encap::Vni::new(100).unwrap(),
+        frame: None,
+        live: true,
+        finished: true,
+        outcome: End::Arrives,
+        fault: None,
+        stages: vec![
+            took("node-a", StageName::Resolve, "10.32.0.6 has 02:00:00:00:00:0b", 11_700),
+            took("node-a", StageName::Admit, "port web may use any address", 850),
+            took("node-a", StageName::Decide, "it lives at node node-b", 1290),
+            Leg { from: "node-a", to: "node-b", size, there_and_back, is_passed_on: false }.crossed(),
+            took("node-b", StageName::Deliver, "written to port db", 4100),
+        ],
+        nodes: vec![Hop {
+            node: "node-b".into(),
+            size,
+            asked: 1,
+            answered: true,
+            round_trip_us: Some(420),
+            inside_us: Some(240),
+            waited_us: Some(190),
+        }],
+    };
+    assert_eq!(
+        trace::render(&story),
+        "port web of node-a -> 10.32.0.6, network pods (VNI 100)\n\n\
+         node-a\n  \
+         resolve   ok    10.32.0.6 has 02:00:00:00:00:0b                          11 µs\n  \
+         admit     ok    port web may use any address                            850 ns\n  \
+         decide    ok    it lives at node node-b                                 1.2 µs\n  \
+         underlay  ok    an IP packet of 1500 octets got to node-b; one way      210 µs\n                  \
+         is an estimate: half of there and back\n\n\
+         node-b\n  \
+         deliver   ok    written to port db                                      4.1 µs\n\n\
+         NODE    THERE AND BACK  INSIDE  WAITING  STAGES\n\
+         node-a                                   2.1 µs\n\
+         node-b  420 µs          240 µs  190 µs   4.1 µs\n\n\
+         ARRIVES: it was sent, and got there\n"
     );
 }

@@ -11,19 +11,24 @@ use super::client::ClientError;
 use super::{Global, Outcome, complain, fetch, is_failure, misfit, print, print_json, table, unreachable};
 use crate::control::protocol::{ErrorCode, Reply, Request, TraceAsk};
 use crate::trace::frame::Protocol;
-use crate::trace::{Hop, Outcome as End, Stage, State, Story};
+use crate::trace::{Hop, Outcome as End, Stage, StageName, State, Story};
 
 /// How often the daemon is asked whether the other nodes have answered.
 const POLL: Duration = Duration::from_millis(20);
+
+/// Columns of the text of a story that has times, and of the times at its right.
+const COLUMNS: usize = 70;
+const TIME_COLUMNS: usize = 10;
 
 /// Arguments of `weft trace`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Runs a frame through the rules of this node and asks the nodes that it would go to what they would do \
                   with it. Each stage says what is decided and why; where it ends, or takes a detour, what to do about \
-                  it is said last. Nothing is sent but the questions. With --live these are as large as the frame, and \
-                  take its way from its UDP source port, so that the path is tried as well; pods see nothing of it. TO \
-                  is a port of this node or another, NODE/PORT, an IP address or a MAC address. Limits on floods are \
+                  it is said last. Nothing is sent but the questions. With --live the frame itself is sent, marked: by the \
+                  way of frames, from the UDP source port of its flow, and as large as they, so that the path is tried \
+                  as well. Each node runs it through its stages and tells how long each took; pods see nothing of it, no \
+                  counter counts it, and nothing is learned from it. TO is a port of this node or another, NODE/PORT, an IP address or a MAC address. Limits on floods are \
                   as for a port that was silent.\n\n\
                   Examples:\n  weft trace web 10.32.0.6\n  weft trace web node-b/db tcp/5432\n  \
                   weft trace web 10.32.0.6 tcp/80 --live\n  weft trace web 10.32.0.6 --source-ip 10.32.0.99\n  \
@@ -40,7 +45,7 @@ pub(super) struct TraceArgs {
     /// What it carries: icmp, tcp/PORT, udp/PORT, or arp to ask who has TO
     #[arg(value_name = "PROTO/PORT", default_value = "icmp")]
     protocol: Protocol,
-    /// Send something as large in its stead, by its way, and take the time
+    /// Really send it, marked: no pod gets it; each node tells how long its stages took
     #[arg(long)]
     live: bool,
     /// Octets of its IP packet [default: for tcp what a full one has, else 84]
@@ -112,10 +117,11 @@ pub(super) fn render(story: &Story) -> String {
                 State::Degraded => "BAD ",
                 State::Failed => "LOST",
             };
-            text.push_str(&format!("  {:<width$}  {state}  {}\n", stage.stage.name(), stage.text));
+            text.push_str(&line(&format!("  {:<width$}  {state}  ", stage.stage.name()), stage, story.live));
         }
     }
-    let times: String = story.nodes.iter().filter_map(|hop| answered(hop, story.live)).collect();
+    let times: String =
+        if story.live { totals(story) } else { story.nodes.iter().filter_map(answered).collect() };
     if !times.is_empty() {
         text.push_str(&format!("\n{times}"));
     }
@@ -123,18 +129,63 @@ pub(super) fn render(story: &Story) -> String {
     text
 }
 
-fn answered(hop: &Hop, live: bool) -> Option<String> {
+/// A stage, with its time at the right of its first line.
+fn line(head: &str, stage: &Stage, has_times: bool) -> String {
+    if !has_times {
+        return format!("{head}{}\n", stage.text);
+    }
+    let text = table::beside(head, &stage.text, COLUMNS);
+    let (first, rest) = text
+        .split_once('\n')
+        .map_or((text.as_str(), String::new()), |(first, rest)| (first, format!("{rest}\n")));
+    let first = match stage.ns {
+        Some(ns) => format!("{first:<COLUMNS$}{:>TIME_COLUMNS$}", table::nanoseconds(ns)),
+        None => first.to_owned(),
+    };
+    format!("{first}\n{rest}")
+}
+
+/// How long a frame that was sent was under way and in each node.
+fn totals(story: &Story) -> String {
+    let stages = |node: &str| {
+        let own = story.stages.iter().filter(|stage| stage.node == node && !is_between(stage));
+        table::nanoseconds(own.filter_map(|stage| stage.ns).sum())
+    };
+    let time =
+        |us: Option<u64>| us.map_or_else(String::new, |us| table::nanoseconds(us.saturating_mul(1000)));
+    let own = [story.node.clone(), String::new(), String::new(), String::new(), stages(&story.node)];
+    let others = story.nodes.iter().filter(|hop| hop.answered).map(|hop| {
+        [
+            hop.node.clone(),
+            time(hop.round_trip_us),
+            time(hop.inside_us),
+            time(hop.waited_us),
+            stages(&hop.node),
+        ]
+    });
+    let rows: Vec<_> = [own].into_iter().chain(others).collect();
+    table::render(["NODE", "THERE AND BACK", "INSIDE", "WAITING", "STAGES"], &rows)
+}
+
+/// Whether a stage is between two nodes, or before the frame was made.
+fn is_between(stage: &Stage) -> bool {
+    matches!(stage.stage, StageName::Underlay | StageName::Resolve)
+}
+
+fn answered(hop: &Hop) -> Option<String> {
     let (round_trip, inside) = (hop.round_trip_us?, hop.inside_us?);
-    let what = if live { format!("{} octets in its stead", hop.size) } else { "the question".to_owned() };
     let (round_trip, inside) = (table::microseconds(round_trip), table::microseconds(inside));
-    Some(format!("{}: {what} and the answer took {round_trip} on the way, {inside} there\n", hop.node))
+    Some(format!("{}: the question and the answer took {round_trip} on the way, {inside} there\n", hop.node))
 }
 
 fn end(story: &Story) -> String {
-    let live = if story.live { "what was sent in its stead arrived" } else { "such a frame would arrive" };
+    let live = if story.live { "it was sent, and got there" } else { "such a frame would arrive" };
     let end = match story.outcome {
         End::Arrives => format!("ARRIVES: {live}\n"),
         End::Degraded => format!("DEGRADED: {live}, but not as it should\n"),
+        End::Lost if story.live && story.nodes.iter().any(|hop| hop.asked > 0) => {
+            "LOST: it was sent, and did not get there\n".to_owned()
+        }
         End::Lost => "LOST: such a frame would not arrive\n".to_owned(),
     };
     let fault = story.fault.as_ref().map(|fault| {

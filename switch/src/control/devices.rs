@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use encap::neighbor::FrameBuf;
 use encap::{MacAddr, Mtu, PortId, Vni, VtepAddr};
@@ -121,6 +122,9 @@ pub trait Devices {
 
     /// Begins to find out which ports and sizes pass on the path to a member; its view tells of it.
     fn examine_path(&mut self, node: NodeId);
+
+    /// The time now, to measure how long something takes: what happens when is told by the `now` of the caller.
+    fn clock(&self) -> Instant;
 
     /// Sends a letter to another node; it may be lost.
     fn post(&mut self, letter: Outgoing);

@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 
 use encap::flow;
 use encap::inet::Layers;
-use encap::tunnel::{IpVersion, UDP_HEADER_LEN};
 use fdb::gossip::identity::NodeId;
 
 use self::resolve::{Destination, Resolved};
@@ -28,14 +27,13 @@ use super::members::Gossip;
 use super::ports::State as PortState;
 use super::protocol::{ErrorReply, Reply, TraceAsk};
 use super::requests::no_such;
-use crate::path::{Content, Outgoing, Received, Sort};
-use crate::topology::{PeerIndex, Topology};
+use crate::path::{Load, Outgoing, Received, Sort};
+use crate::topology::PeerView;
 use crate::trace::dry::Dry;
-use crate::trace::frame::FrameSpec;
-use crate::trace::wire::{ToldPort, Verdict, Word};
+use crate::trace::wire::{Told, ToldPort, Verdict, Word};
 use crate::trace::{
-    Fault, FrameFacts, Hop, Inbound, Outbound, Outcome, PeerFacts, Silence, Stage, StageName, State, Story,
-    silent,
+    Fault, FrameFacts, Hop, Inbound, Leg, Marked, Outbound, Outcome, PeerFacts, Silence, Stage, StageName,
+    State, Story, silent,
 };
 
 /// Stories that are open at a time.
@@ -62,6 +60,8 @@ pub(super) struct Traces {
 struct Trace {
     ask: TraceAsk,
     begun: Instant,
+    /// When the search for the destination began, by the clock that measures.
+    since: Instant,
     /// Without what other nodes tell.
     story: Story,
     /// Whether it is still looked for the destination.
@@ -79,7 +79,9 @@ struct Asked {
     version: Option<String>,
     /// What asks it; `None` = it hears the question that it passes on to the next.
     letter: Option<Outgoing>,
-    /// Octets of the outer IP packet of the frame; 0 = the question has no more than it needs.
+    /// Who passes the question on to it.
+    via: Option<NodeId>,
+    /// Octets of the outer IP packet that has the frame in it; 0 = the question has no more than it needs.
     size: u16,
     times: u8,
     answer: Option<Answer>,
@@ -110,9 +112,9 @@ impl Traces {
 }
 
 impl Asked {
-    /// One that a letter of so many octets asks, 0 = no more than it needs.
-    fn new(gossip: &Gossip, node: NodeId, content: Content, (flow, size): (u32, u16)) -> Self {
-        let letter = Outgoing { to: node, flow, size, answers: None, content };
+    /// One that a letter asks.
+    fn new(gossip: &Gossip, letter: Outgoing) -> Self {
+        let (node, size) = (letter.to, letter.size);
         Self { letter: Some(letter), ..Self::on_the_way(gossip, node, size) }
     }
 
@@ -120,7 +122,16 @@ impl Asked {
     fn on_the_way(gossip: &Gossip, node: NodeId, size: u16) -> Self {
         let info = gossip.members.get(&node).and_then(|member| member.info.as_ref());
         let version = info.map(|info| info.version.clone());
-        Self { node, name: gossip.name_of(node), version, letter: None, size, times: 0, answer: None }
+        let name = gossip.name_of(node);
+        Self { node, name, version, letter: None, via: None, size, times: 0, answer: None }
+    }
+
+    /// What it tells of the frame.
+    fn told(&self) -> Option<&Told> {
+        match &self.answer.as_ref()?.word {
+            Word::ToldFrame(_, told) => Some(told),
+            _ => None,
+        }
     }
 
     fn hop(&self) -> Hop {
@@ -133,6 +144,7 @@ impl Asked {
             answered: answer.is_some(),
             round_trip_us: answer.map(|answer| micros(answer.round_trip)),
             inside_us: answer.map(|answer| micros(answer.inside)),
+            waited_us: self.told().and_then(|told| told.times.as_ref()).map(|times| micros(times.waited)),
         }
     }
 }
@@ -167,12 +179,12 @@ impl Trace {
 
     fn told(&self, asked: &Asked, finished: bool) -> Vec<Stage> {
         let Story { node, network, live, .. } = &self.story;
-        match asked.answer.as_ref().map(|answer| &answer.word) {
-            Some(Word::ToldFrame(_, told)) => {
-                Inbound { node: &asked.name, from: node, network, told }.explain()
+        match asked.told() {
+            Some(told) => {
+                let there = Inbound { node: &asked.name, from: node, network, told }.explain();
+                self.crossed(asked).into_iter().chain(there).collect()
             }
-            Some(_) => Vec::new(),
-            None if finished => {
+            None if finished && asked.answer.is_none() => {
                 let (version, seconds) = (asked.version.as_deref(), PATIENCE.as_secs());
                 let Asked { name, size, .. } = asked;
                 let times = self.asked.iter().map(|asked| asked.times).max().unwrap_or(0);
@@ -184,17 +196,27 @@ impl Trace {
         }
     }
 
+    /// The underlay on the way of a frame that was sent, from the node before.
+    fn crossed(&self, asked: &Asked) -> Option<Stage> {
+        let all = asked.answer.as_ref().filter(|_| self.story.live)?.round_trip;
+        let via = asked.via.and_then(|via| self.asked.iter().find(|other| other.node == via));
+        let before = via.and_then(|via| via.answer.as_ref()).map_or(Duration::ZERO, |first| first.round_trip);
+        let leg = Leg {
+            from: via.map_or(&self.story.node, |via| &via.name),
+            to: &asked.name,
+            size: asked.size,
+            there_and_back: all.saturating_sub(before),
+            is_passed_on: via.is_some(),
+        };
+        Some(leg.crossed())
+    }
+
     /// Whether the frame, or a copy of it, gets to a port or to somebody who cannot be asked.
     fn arrives_somewhere(&self) -> bool {
         let ends = |stage: &Stage| {
             stage.state == State::Ok && matches!(stage.stage, StageName::Deliver | StageName::Underlay)
         };
-        let delivered = |asked: &Asked| {
-            matches!(
-                asked.answer.as_ref().map(|answer| &answer.word),
-                Some(Word::ToldFrame(_, told)) if told.verdict == Verdict::Delivered
-            )
-        };
+        let delivered = |asked: &Asked| asked.told().is_some_and(|told| told.verdict == Verdict::Delivered);
         self.story.stages.iter().any(ends) || self.asked.iter().any(delivered)
     }
 }
@@ -208,6 +230,7 @@ impl<D: Devices> Control<D> {
         };
         let network = self.network(&port.config.network)?;
         let (network, vni) = (network.name.clone(), network.vni);
+        let since = self.devices.clock();
         let resolved = self.resolve(&ask, vni)?;
         let id = self.traces.begin(now)?;
         let story = Story {
@@ -227,12 +250,8 @@ impl<D: Devices> Control<D> {
         };
         let (asked_at, asked) = (now, Vec::new());
         let mut trace =
-            Trace { ask, begun: now, story, is_searching: false, is_flooded: false, asked_at, asked };
-        match resolved {
-            Resolved::At(destination) => self.run(&mut trace, &destination, now),
-            Resolved::Wrong(stage) => trace.story.stages.push(*stage),
-            Resolved::Elsewhere(nodes, name) => self.search(&mut trace, &nodes, name, now),
-        }
+            Trace { ask, begun: now, since, story, is_searching: false, is_flooded: false, asked_at, asked };
+        self.set_out(&mut trace, resolved, now);
         let story = trace.story(now);
         self.traces.open.insert(id, trace);
         Ok(Reply::Trace(Box::new(story)))
@@ -267,7 +286,14 @@ impl<D: Devices> Control<D> {
         let Some(word) = Word::decode(letter.content.octets()) else { return };
         match (word, letter.sort) {
             (Word::AskFrame(id, vni, frame), Sort::Question(question)) => {
-                if let Some(told) = self.would_receive(letter, vni, &frame, now) {
+                if let Some(told) = self.would_receive(letter, (vni, frame.octets()), None, now) {
+                    self.answer(letter, question, &Word::ToldFrame(id, told));
+                }
+            }
+            (Word::AskLive(id, vni), Sort::Question(question)) => {
+                let Some(frame) = letter.load.as_ref().map(Load::frame) else { return };
+                let waited = now.saturating_duration_since(question.arrived);
+                if let Some(told) = self.would_receive(letter, (vni, frame), Some(waited), now) {
                     self.answer(letter, question, &Word::ToldFrame(id, told));
                 }
             }
@@ -305,19 +331,31 @@ impl<D: Devices> Control<D> {
             _ => None,
         });
         let told: Vec<(String, ToldPort)> = told.collect();
-        match self.found(&trace, told, silent) {
-            Resolved::At(destination) => self.run(&mut trace, &destination, now),
-            Resolved::Wrong(stage) => trace.story.stages.push(*stage),
-            Resolved::Elsewhere(..) => {}
-        }
+        let resolved = self.found(&trace, told, silent);
+        self.set_out(&mut trace, resolved, now);
         self.traces.open.insert(id, trace);
+    }
+
+    /// Goes on with what the destination has turned out to be.
+    fn set_out(&mut self, trace: &mut Trace, resolved: Resolved, now: Instant) {
+        let took = trace.ask.live.then(|| self.devices.clock().saturating_duration_since(trace.since));
+        let timed = |stage: Stage| took.map_or(stage.clone(), |took| stage.within(took));
+        match resolved {
+            Resolved::At(destination) => {
+                trace.story.stages.push(timed(destination.stage.clone()));
+                self.run(trace, &destination, now);
+            }
+            Resolved::Wrong(stage) => trace.story.stages.push(timed(*stage)),
+            Resolved::Elsewhere(nodes, name) => self.search(trace, &nodes, name, now),
+        }
     }
 
     /// Asks nodes for a port of this name.
     fn search(&mut self, trace: &mut Trace, nodes: &[NodeId], name: String, now: Instant) {
         let Some(gossip) = &self.gossip else { return };
         let Some(content) = Word::AskPort(trace.story.id, trace.story.vni, name).encode() else { return };
-        let asked = nodes.iter().take(MAX_SEARCHED).map(|node| Asked::new(gossip, *node, content, (0, 0)));
+        let letter = |to: &NodeId| Outgoing { to: *to, flow: 0, size: 0, answers: None, content, load: None };
+        let asked = nodes.iter().take(MAX_SEARCHED).map(|node| Asked::new(gossip, letter(node)));
         trace.asked = asked.collect();
         (trace.is_searching, trace.asked_at) = (true, now);
         post_all(&mut self.devices, &mut trace.asked);
@@ -326,7 +364,6 @@ impl<D: Devices> Control<D> {
     /// Runs the frame through the stages of this node, and asks those that it goes to.
     fn run(&mut self, trace: &mut Trace, to: &Destination, now: Instant) {
         let node = trace.story.node.clone();
-        trace.story.stages.push(to.stage.clone());
         let Some(port) = self.ports.get(&trace.ask.from) else { return };
         let PortState::Up { id: port, open, .. } = &port.state else {
             let why = port.defect().map_or_else(String::new, |defect| defect.text());
@@ -340,7 +377,7 @@ impl<D: Devices> Control<D> {
         let (topology, octets) = (self.trial_topology(), frame.octets());
         let source_ports = self.config.underlay.source_ports;
         let dry = Dry { topology: &topology, shared: self.table.shared(), source_ports, now };
-        let ran = dry.send(port, octets.clone());
+        let (ran, took) = dry.send(port, octets.clone(), &|| self.devices.clock());
         let vni = trace.story.vni;
         let [source, target] = [frame.src, frame.dst].map(|mac| self.entry_facts(vni, mac, port, now));
         let views = if ran.sent.is_empty() { BTreeMap::new() } else { self.devices.path_views() };
@@ -356,6 +393,7 @@ impl<D: Devices> Control<D> {
             port,
             frame: &frame,
             ran: &ran,
+            took: trace.ask.live.then_some(&took),
             source,
             target,
             peers: &facts,
@@ -364,16 +402,17 @@ impl<D: Devices> Control<D> {
         trace.is_flooded = ran.delivered.len() + facts.len() > 1;
         let flow = flow::hash(&octets, &Layers::of(&octets));
         for (place, (peer, message)) in peers.iter().enumerate() {
-            let to = message.route.to;
-            let outer = IpVersion::from(to.ip()).header_len() + UDP_HEADER_LEN + message.size;
-            let size = if trace.ask.live { u16::try_from(outer).unwrap_or(u16::MAX) } else { 0 };
             if place >= MAX_ASKED {
                 let left = peers.len() - MAX_ASKED;
                 let text = format!("{left} more peers get a copy; they are not asked");
                 trace.story.stages.push(Stage::passed(&node, StageName::Underlay, text));
                 break;
             }
-            self.ask_peer(trace, &topology, *peer, (&frame, flow, size));
+            let view = topology.peer(*peer);
+            let id = trace.story.id;
+            let marked = Marked::new(view, message).filter(|_| trace.ask.live);
+            let word = marked.as_ref().map_or(Word::AskFrame(id, vni, frame), |_| Word::AskLive(id, vni));
+            self.ask_peer(trace, view, (&word, flow), marked);
         }
         trace.asked_at = now;
         post_all(&mut self.devices, &mut trace.asked);
@@ -383,11 +422,10 @@ impl<D: Devices> Control<D> {
     fn ask_peer(
         &self,
         trace: &mut Trace,
-        topology: &Topology,
-        peer: PeerIndex,
-        (frame, flow, size): (&FrameSpec, u32, u16),
+        view: &PeerView,
+        (word, flow): (&Word, u32),
+        marked: Option<Marked>,
     ) {
-        let view = topology.peer(peer);
         let member = self.gossip.as_ref().filter(|_| view.member);
         let member = member.and_then(|gossip| Some((gossip, gossip.by_ip(view.vtep.ip())?)));
         let Some((gossip, (node, member))) = member else {
@@ -398,18 +436,21 @@ impl<D: Devices> Control<D> {
             let stage = Stage::passed(&trace.story.node, StageName::Underlay, text);
             return trace.story.stages.push(stage);
         };
-        let Some(content) = Word::AskFrame(trace.story.id, trace.story.vni, *frame).encode() else { return };
-        let via = view.via.and(member.found.as_ref()).and_then(|found| found.via);
-        trace.asked.extend(via.map(|via| Asked::on_the_way(gossip, via.node, size)));
-        trace.asked.push(Asked::new(gossip, node, content, (flow, size)));
+        let Some(content) = word.encode() else { return };
+        let via = view.via.and(member.found.as_ref()).and_then(|found| found.via).map(|via| via.node);
+        let size = marked.as_ref().map_or(0, |marked| marked.size);
+        trace.asked.extend(via.map(|via| Asked::on_the_way(gossip, via, size)));
+        let (flow, load) = marked.map_or((flow, None), |marked| (marked.flow, Some(marked.load)));
+        let letter = Outgoing { to: node, flow, size, answers: None, content, load };
+        trace.asked.push(Asked { via, ..Asked::new(gossip, letter) });
     }
 }
 
 /// Sends every question that has no answer yet.
 fn post_all<D: Devices>(devices: &mut D, asked: &mut [Asked]) {
     for asked in asked.iter_mut().filter(|asked| asked.answer.is_none()) {
-        if let Some(letter) = asked.letter {
-            devices.post(letter);
+        if let Some(letter) = &asked.letter {
+            devices.post(letter.clone());
             asked.times = asked.times.saturating_add(1);
         }
     }

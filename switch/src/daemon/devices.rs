@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 use encap::neighbor::FrameBuf;
@@ -230,8 +230,14 @@ impl Devices for HostDevices {
         self.paths.iter().for_each(|paths| paths.examine(node));
     }
 
+    fn clock(&self) -> Instant {
+        clock::now()
+    }
+
     fn post(&mut self, letter: Outgoing) {
-        self.paths.iter().for_each(|paths| paths.post(letter));
+        if let Some(paths) = &self.paths {
+            paths.post(letter);
+        }
     }
 
     fn path_views(&self) -> BTreeMap<NodeId, View> {

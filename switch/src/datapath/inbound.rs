@@ -25,7 +25,7 @@ use fdb::Location;
 
 use super::lookup::{Lookup, Place, Sighting};
 use super::outbound::{self, check_ethernet};
-use super::{Context, Sink};
+use super::{Context, Passed, Sink};
 use super::{neighbor, too_big};
 use crate::counters::{Direction, DropReason};
 use crate::events::ControlDatagram;
@@ -180,9 +180,11 @@ impl<S: Sink> Arrival<'_, '_, S> {
             }
         }
         let index = self.open(vni, from)?;
+        self.sink.passed(Passed::Open);
         let network = self.cx.topology.network(index);
         let frame = Frame::new(&datagram.of(buffer)[offset..])?;
         check_ethernet(&frame, network)?;
+        self.sink.passed(Passed::CheckEthernet);
         let (src, dst) = (frame.src(), frame.dst());
         let peer = self.cx.topology.peer(from);
         if peer.learn {
@@ -196,6 +198,7 @@ impl<S: Sink> Arrival<'_, '_, S> {
             neighbor::note_lease(self.cx, self.lookup, &frame, network, |event| sink.tell(event));
         }
         let to = if dst.is_group() { None } else { self.decide(network, dst)? };
+        self.sink.passed(Passed::Decide);
         let headers = Span::new(datagram.start as usize, offset + ether::HEADER_LEN);
         Ok(Some(Way { headers, from, network: index, frame: offset, to }))
     }
@@ -227,11 +230,10 @@ impl<S: Sink> Arrival<'_, '_, S> {
             control::open(message.format, datagram).filter(|_| self.cx.topology.peer(self.peer).member);
         let (from, format, at) = (message.from, message.format, self.cx.now);
         let taken = sealed.and_then(|part| ControlDatagram::new(from, format, at, datagram.len(), part));
-        if let Some(taken) = taken {
-            self.cx.counters.notices.control_received.add(1);
-            self.sink.control(taken);
-        }
-        taken.is_some()
+        let Some(taken) = taken else { return false };
+        self.cx.counters.notices.control_received.add(1);
+        self.sink.control(taken);
+        true
     }
 
     /// Stage 5.

@@ -51,6 +51,21 @@ pub struct Context<'a> {
     pub source_ports: u16,
 }
 
+/// A stage that a frame has passed, of those whose end is not told by what the [`Sink`] gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passed {
+    /// A port may send it.
+    Admit,
+    /// Who sends it is known.
+    Observe,
+    /// Where it goes is known.
+    Decide,
+    /// It is a datagram of a peer, on a network that is here.
+    Open,
+    /// It is a frame that a switch forwards.
+    CheckEthernet,
+}
+
 /// Where the stages put what they make. Whoever implements it counts what it delivers, or why it did not.
 pub trait Sink {
     /// Adds a datagram to the underlay: a head of `head` octets, to be filled by the caller, and behind it the octets
@@ -76,6 +91,10 @@ pub trait Sink {
 
     /// Tells control something; never waits.
     fn tell(&mut self, event: WorkerEvent);
+
+    /// A frame has passed a stage: for whoever takes the time of each. Workers do not, and it costs them nothing.
+    #[inline]
+    fn passed(&mut self, _stage: Passed) {}
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use fdb::Location;
 use super::limit::TokenBucket;
 use super::lookup::{Lookup, Place, Sighting};
 use super::verdict::Verdict;
-use super::{Context, Sink};
+use super::{Context, Passed, Sink};
 use super::{neighbor, too_big};
 use crate::batch::{MAX_OCTETS, Route};
 use crate::counters::{Direction, DropReason};
@@ -153,9 +153,11 @@ fn forward<S: Sink>(
     let view = cx.topology.ports.get(&port.id).ok_or(DropReason::TapGone)?;
     let network = cx.topology.network(view.network);
     admit(cx, &frame, &sent.layers, view, network)?;
+    sink.passed(Passed::Admit);
     let from = Location::Local(port.id);
     let (vni, mac, age) = (network.vni, frame.src(), network.mac_age);
     lookup.observe(Sighting { vni, mac, from, now: cx.now, age }, |event| port.tell(cx, event, sink))?;
+    sink.passed(Passed::Observe);
     if network.suppress
         && let Some(answer) = neighbor::answer(cx, lookup, port, (&frame, &sent.layers), network, sink)
     {
@@ -165,7 +167,11 @@ fn forward<S: Sink>(
     if network.suppress {
         neighbor::note_lease(cx, lookup, &frame, network, |event| port.tell(cx, event, sink));
     }
-    match decide(cx, lookup, port, &frame, network, sent.frames) {
+    let verdict = decide(cx, lookup, port, &frame, network, sent.frames);
+    if !matches!(verdict, Verdict::Drop(_)) {
+        sink.passed(Passed::Decide);
+    }
+    match verdict {
         Verdict::Local(to) => {
             send_local(to, sent, sink);
             Ok(())

@@ -145,7 +145,7 @@ impl Engine {
                 self.handle_answer(node, &answer, now);
                 Ok(())
             }
-            Body::Letter(letter) => self.handle_letter(node, &letter, &arrival, now.at),
+            Body::Letter(letter) => self.handle_letter(node, letter, &arrival, now.at),
         };
         self.run(node, now, rng);
         handled

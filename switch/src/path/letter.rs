@@ -6,8 +6,12 @@
 //!
 //! An answer brings back when the question left, by the asker's clock, and how long it lay at the other node: the round
 //! trip is known without any memory of what was asked.
+//!
+//! A question may carry a frame, its [`Load`]: the packet has the size that is asked for, and of the frame it carries as
+//! much as there is room for.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use encap::Format;
@@ -48,8 +52,72 @@ impl Content {
     }
 }
 
+/// Octets of a frame that a letter carries, at most: one of a network with an MTU of 9,000. Of a longer one that many.
+pub const MAX_LOAD: usize = 9_018;
+/// Octets of a frame that are never left out: Ethernet with a tag, IPv6 and TCP without options.
+pub(super) const HEADERS: usize = 14 + 4 + 40 + 20;
+
+/// A frame that a letter carries, or as many of its first octets as there is room for.
+///
+/// # Examples
+///
+/// ```
+/// use weft::path::Load;
+///
+/// let load = Load::new(&[7; 60]).unwrap();
+/// assert_eq!((load.octets(), load.frame()), (&[7; 60][..], vec![7; 60]));
+/// assert_eq!(Load::new(&[]), None);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// How long the frame is.
+    len: u16,
+    octets: Arc<[u8]>,
+}
+
+impl Load {
+    /// This frame; `None` = it has no octets, or more than any datagram.
+    #[must_use]
+    pub fn new(frame: &[u8]) -> Option<Self> {
+        let carried = &frame[..frame.len().min(MAX_LOAD)];
+        Self::of_parts(u16::try_from(frame.len()).ok()?, carried)
+    }
+
+    /// The first octets of a frame of `len`; `None` = there are none, more than the frame has, or than are carried.
+    pub(super) fn of_parts(len: u16, octets: &[u8]) -> Option<Self> {
+        let most = usize::from(len).min(MAX_LOAD);
+        (1..=most).contains(&octets.len()).then(|| Self { len, octets: octets.into() })
+    }
+
+    /// How long the frame is.
+    #[must_use]
+    pub fn frame_len(&self) -> u16 {
+        self.len
+    }
+
+    /// The octets that are carried.
+    #[must_use]
+    pub fn octets(&self) -> &[u8] {
+        &self.octets
+    }
+
+    /// The frame, with zeros for what was left out, as frames that are made for traces have there.
+    #[must_use]
+    pub fn frame(&self) -> Vec<u8> {
+        let mut frame = self.octets.to_vec();
+        frame.resize(self.len.into(), 0);
+        frame
+    }
+
+    /// As much of it as fits into `room` octets, its headers in any case.
+    pub(super) fn within(self, room: usize) -> Self {
+        let fits = room.max(HEADERS);
+        if fits >= self.octets.len() { self } else { Self { octets: self.octets[..fits].into(), ..self } }
+    }
+}
+
 /// A letter to be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
     /// For whom.
     pub to: NodeId,
@@ -61,6 +129,8 @@ pub struct Outgoing {
     pub answers: Option<Question>,
     /// What it says.
     pub content: Content,
+    /// The frame that it carries.
+    pub load: Option<Load>,
 }
 
 /// What an answer needs of its question.
@@ -73,7 +143,7 @@ pub struct Question {
 }
 
 /// A letter that arrived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
     /// Who wrote it.
     pub from: NodeId,
@@ -91,6 +161,8 @@ pub struct Received {
     pub sort: Sort,
     /// What it says.
     pub content: Content,
+    /// The frame that it carries.
+    pub load: Option<Load>,
 }
 
 /// What a letter is.

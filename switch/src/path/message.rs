@@ -5,11 +5,12 @@
 //! | kind, 0x80 = numbered | to | number | highest | heard | body
 //! probe  1: id 4, size 2, pace 2, wall 6, source 2, reserved 2  ask    3: round 4, about 16, reserved 7
 //! reply  2: id 4, size 2, pace 2, wall 6, delay 4               answer 4: round 4, about 16, up 1, mtu 2, round trip 4
-//! letter 5: from 16, for 16, flow 4, stamp 4, delay 4, flags (1 = answer, 2 = to be passed on) 1, octets 1, content 120
+//! letter 5: from 16, for 16, flow 4, stamp 4, delay 4, flags (1 = answer, 2 = to be passed on, 4 = has a load) 1,
+//!           octets 1, content 120; load: length of the frame 2, octets of it 2, these
 //! ```
 //!
-//! A reply is as long as the smallest probe, an answer as an ask, and a letter as any other: nobody can use a node to send
-//! more than was sent to it.
+//! A reply is as long as the smallest probe, an answer as an ask, and a letter without a load as any other: nobody can use
+//! a node to send more than was sent to it. A letter that answers never has a load.
 //! Octets after the end are left to later versions.
 
 use std::time::Duration;
@@ -19,7 +20,7 @@ use encap::{Format, control};
 use fdb::gossip::identity::{BootId, NodeId};
 use fdb::gossip::seal;
 
-use super::letter::{Content, MAX_CONTENT};
+use super::letter::{Content, HEADERS, Load, MAX_CONTENT, MAX_LOAD};
 use crate::events::MAX_SEALED;
 
 /// A probe up to this size is small: it says nothing about the MTU.
@@ -29,8 +30,10 @@ pub(super) const SMALL_MAX: u16 = 256;
 const PROBE_LEN: usize = COMMON_LEN + 18;
 /// Octets of an ask and of an answer.
 const ASK_LEN: usize = COMMON_LEN + 27;
-/// Octets of a letter.
+/// Octets of a letter without a load.
 const LETTER_LEN: usize = COMMON_LEN + 46 + MAX_CONTENT;
+/// What stands before the octets of a load.
+const LOAD_HEAD: usize = 4;
 const COMMON_LEN: usize = 21;
 
 const NUMBERED: u8 = 0x80;
@@ -43,6 +46,7 @@ const LETTER: u8 = 5;
 /// Flags of a letter.
 const IS_ANSWER: u8 = 1;
 const TO_BE_PASSED_ON: u8 = 2;
+const HAS_LOAD: u8 = 4;
 
 /// The octets of the outer IP packet around a message of so many octets, without padding.
 const fn packet_len(outer: IpVersion, format: Format, message: usize) -> usize {
@@ -60,12 +64,37 @@ pub(super) const fn ask_packet(outer: IpVersion, format: Format) -> usize {
     packet_len(outer, format, ASK_LEN)
 }
 
-/// The octets of the outer IP packet of a letter, without padding.
+/// The octets of the outer IP packet of a letter without a load, and without padding.
 pub(super) const fn letter_packet(outer: IpVersion, format: Format) -> usize {
     packet_len(outer, format, LETTER_LEN)
 }
 
+/// The octets of the outer IP packet of a letter that carries so many octets of a frame.
+pub(super) const fn loaded_packet(outer: IpVersion, format: Format, carried: usize) -> usize {
+    packet_len(outer, format, LETTER_LEN + LOAD_HEAD + carried)
+}
+
+/// The octets that the outer IP packet of a letter has at least, if it carries a frame of so many octets: those of the
+/// letter, and of the headers of the frame. It is larger than the packet of a frame that has little more than headers.
+///
+/// # Examples
+///
+/// ```
+/// use encap::{Format, tunnel::IpVersion};
+/// use weft::path::least_packet;
+///
+/// let least = |frame| least_packet(IpVersion::V4, Format::Vxlan, frame);
+/// assert!((300..400).contains(&least(60)) && least(60) < least(78));
+/// assert_eq!(least(78), least(1514));
+/// ```
+#[must_use]
+pub fn least_packet(outer: IpVersion, format: Format, frame: usize) -> usize {
+    loaded_packet(outer, format, frame.min(HEADERS))
+}
+
 const _: () = assert!(seal::OVERHEAD + LETTER_LEN <= MAX_SEALED, "workers hand letters on");
+const _: () =
+    assert!(LETTER_LEN + LOAD_HEAD + MAX_LOAD <= seal::MAX_PATH_PAYLOAD, "a loaded letter is sealed");
 const _: () = assert!(small_packet(IpVersion::V6, Format::Geneve) <= SMALL_MAX, "small probes are small");
 
 /// For which process a message is: a datagram does not name its receiver, and somebody on the way may bring it to another.
@@ -102,7 +131,7 @@ impl Pace {
 }
 
 /// A message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Message {
     /// [`receiver`] of the process that it is for.
     pub(super) to: u64,
@@ -112,7 +141,7 @@ pub(super) struct Message {
     pub(super) body: Body,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Body {
     Probe(Probe),
     Reply(Reply),
@@ -173,7 +202,7 @@ pub(super) struct Answer {
 }
 
 /// Something that one node writes to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Letter {
     /// Who wrote it.
     pub(super) from: NodeId,
@@ -191,6 +220,8 @@ pub(super) struct Letter {
     pub(super) to_be_passed_on: bool,
     /// What it says.
     pub(super) content: Content,
+    /// The frame that it carries.
+    pub(super) load: Option<Load>,
 }
 
 /// Why octets are no message. Nothing was changed by them.
@@ -228,7 +259,7 @@ impl Message {
     pub(super) fn encode(&self) -> Vec<u8> {
         let Counts { number, highest, heard } = self.counts;
         let mut out = Vec::with_capacity(LETTER_LEN);
-        let kind = match self.body {
+        let kind = match &self.body {
             Body::Probe(_) => PROBE,
             Body::Reply(_) => REPLY,
             Body::Ask(_) => ASK,
@@ -319,14 +350,21 @@ impl Message {
 impl Letter {
     /// Appends it; returns how long the whole message is to be.
     fn encode(&self, out: &mut Vec<u8>) -> usize {
-        let Self { from, to, flow, stamp, delay, is_answer, to_be_passed_on, content } = self;
+        let Self { from, to, flow, stamp, delay, is_answer, to_be_passed_on, content, load } = self;
         [from, to].iter().for_each(|node| out.extend(node.get().to_be_bytes()));
         [*flow, *stamp, micros(*delay)].iter().for_each(|number| out.extend(number.to_be_bytes()));
         let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
-        out.push(flag(*is_answer, IS_ANSWER) | flag(*to_be_passed_on, TO_BE_PASSED_ON));
+        let loaded = flag(load.is_some(), HAS_LOAD);
+        out.push(flag(*is_answer, IS_ANSWER) | flag(*to_be_passed_on, TO_BE_PASSED_ON) | loaded);
         out.push(content.octets().len() as u8);
         out.extend(content.octets());
-        LETTER_LEN
+        out.resize(LETTER_LEN, 0);
+        if let Some(load) = load {
+            let carried = u16::try_from(load.octets().len()).unwrap_or(0);
+            [load.frame_len(), carried].iter().for_each(|number| out.extend(number.to_be_bytes()));
+            out.extend(load.octets());
+        }
+        out.len()
     }
 
     fn read(rest: &mut Reader<'_>) -> Option<Self> {
@@ -336,7 +374,13 @@ impl Letter {
         let [flags, len] = rest.array()?;
         let content = Content::new(rest.array::<MAX_CONTENT>()?.get(..usize::from(len))?)?;
         let (is_answer, to_be_passed_on) = (flags & IS_ANSWER != 0, flags & TO_BE_PASSED_ON != 0);
-        Some(Self { from, to, flow, stamp, delay, is_answer, to_be_passed_on, content })
+        let load = if flags & HAS_LOAD == 0 {
+            None
+        } else {
+            let (len, carried) = (rest.u16()?, rest.u16()?);
+            Some(Load::of_parts(len, rest.take(carried.into())?)?)
+        };
+        Some(Self { from, to, flow, stamp, delay, is_answer, to_be_passed_on, content, load })
     }
 }
 
@@ -398,8 +442,11 @@ mod tests {
 
     fn letters() -> impl Strategy<Value = Letter> {
         let said = prop::collection::vec(any::<u8>(), 0..=MAX_CONTENT);
-        (any::<(u128, u128)>(), any::<(u32, u32, u32)>(), any::<(bool, bool)>(), said).prop_map(
-            |((from, to), (flow, stamp, micros), (is_answer, to_be_passed_on), said)| Letter {
+        let load = (prop::collection::vec(any::<u8>(), 1..200), 0..100_u16)
+            .prop_map(|(octets, more)| Load::of_parts(octets.len() as u16 + more, &octets).unwrap());
+        let load = prop::option::of(load);
+        (any::<(u128, u128)>(), any::<(u32, u32, u32)>(), any::<(bool, bool)>(), said, load).prop_map(
+            |((from, to), (flow, stamp, micros), (is_answer, to_be_passed_on), said, load)| Letter {
                 from: NodeId::new(from),
                 to: NodeId::new(to),
                 flow,
@@ -408,6 +455,7 @@ mod tests {
                 is_answer,
                 to_be_passed_on,
                 content: Content::new(&said).unwrap(),
+                load,
             },
         )
     }
@@ -419,7 +467,7 @@ mod tests {
         ) {
             let message = Message { to, numbered, counts: Counts { number, highest, heard }, body };
             let octets = message.encode();
-            prop_assert_eq!(Message::decode(&[&octets[..], &more].concat()), Ok(message));
+            prop_assert_eq!(Message::decode(&[&octets[..], &more].concat()), Ok(message.clone()));
             for len in 0..octets.len() {
                 prop_assert_eq!(Message::decode(&octets[..len]), Err(MessageError::Truncated { octets: len }));
             }
@@ -427,7 +475,7 @@ mod tests {
 
         #[test]
         fn any_octets_are_a_message_that_reads_the_same_again_or_an_error(
-            kind in 0..LETTER + 2, numbered: bool, rest in prop::collection::vec(any::<u8>(), 0..240),
+            kind in 0..LETTER + 2, numbered: bool, rest in prop::collection::vec(any::<u8>(), 0..600),
         ) {
             let octets = [&[if numbered { kind | NUMBERED } else { kind }], &rest[..]].concat();
             match Message::decode(&octets) {
@@ -435,6 +483,29 @@ mod tests {
                 Err(MessageError::Kind { kind }) => prop_assert!(kind == 0 || kind > LETTER),
                 Err(error) => prop_assert_eq!(error, MessageError::Truncated { octets: octets.len() }),
             }
+        }
+    }
+
+    #[test]
+    fn a_load_that_is_longer_than_its_frame_or_has_no_octets_is_none() {
+        let letter = Letter {
+            from: NodeId::new(1),
+            to: NodeId::new(2),
+            flow: 0,
+            stamp: 0,
+            delay: Duration::ZERO,
+            is_answer: false,
+            to_be_passed_on: false,
+            content: Content::new(b"asked").unwrap(),
+            load: Load::new(&[7; 60]),
+        };
+        let body = Body::Letter(letter);
+        let octets = Message { to: 1, numbered: false, counts: Counts::default(), body }.encode();
+        assert!(Message::decode(&octets).is_ok());
+        for (len, carried) in [(59_u16, 60_u16), (60, 61), (60, 0), (0, 0), (60, u16::MAX)] {
+            let head = [len.to_be_bytes(), carried.to_be_bytes()].concat();
+            let wrong = [&octets[..LETTER_LEN], &head, &octets[LETTER_LEN + LOAD_HEAD..]].concat();
+            assert!(Message::decode(&wrong).is_err(), "{carried} of {len}");
         }
     }
 

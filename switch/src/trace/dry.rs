@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use encap::coalesce::{Coalescer, Offload};
 use encap::relay::Relay;
@@ -10,12 +10,15 @@ use encap::vnet::VnetHeader;
 use encap::{Format, PortId, Span};
 use fdb::Shared;
 
-use crate::counters::{DropReason, PaddedCounters, Totals};
-use crate::datapath::Context;
+use super::story::StageName;
+use crate::batch::Route;
+use crate::counters::{Direction, DropReason, PaddedCounters, Totals};
 use crate::datapath::inbound::{self, Message};
 use crate::datapath::lookup::Lookup;
 use crate::datapath::memory::{MemorySink, SentMessage};
 use crate::datapath::outbound::{self, PortState};
+use crate::datapath::{Context, Passed, Sink};
+use crate::events::{ControlDatagram, WorkerEvent};
 use crate::topology::{PeerIndex, PeerView, Topology};
 
 /// The state of a node at one moment.
@@ -44,6 +47,16 @@ pub struct Ran {
     pub is_told: bool,
     /// Why it, or copies of it, would be dropped: one for each.
     pub drops: Vec<DropReason>,
+}
+
+/// How long the stages took: each on its own, with what the clock needs, and with caches as cold as for the first frame of
+/// a flow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Took {
+    /// The stages that the frame passed, in order.
+    pub passed: Vec<(StageName, Duration)>,
+    /// From there to the end: the stage in which it left, was delivered, or dropped.
+    pub rest: Duration,
 }
 
 impl Ran {
@@ -83,51 +96,121 @@ fn addressee(topology: &Topology, message: &SentMessage) -> Option<PeerIndex> {
 }
 
 impl Dry<'_> {
-    /// A port sends a frame. All limits of the port are as if it had been silent.
+    /// A port sends a frame; `clock` says how long each stage takes. All limits of the port are as if it had been silent.
     #[must_use]
-    pub fn send(&self, port: PortId, mut frame: Vec<u8>) -> Ran {
+    pub fn send(&self, port: PortId, mut frame: Vec<u8>, clock: &dyn Fn() -> Instant) -> (Ran, Took) {
         let Some(view) = self.topology.ports.get(&port) else {
-            return Ran { drops: vec![DropReason::TapGone], ..Ran::default() };
+            return (Ran { drops: vec![DropReason::TapGone], ..Ran::default() }, Took::default());
         };
-        self.run(|cx, lookup, sink| {
-            let mut state = PortState::new(port, view, self.now);
-            let span = Span::new(0, frame.len());
+        let mut state = PortState::new(port, view, self.now);
+        let span = Span::new(0, frame.len());
+        self.run(clock, |cx, lookup, sink| {
             outbound::handle_frame(cx, lookup, &mut state, (&VnetHeader::default(), span, &mut frame), sink);
         })
     }
 
-    /// A datagram arrives at the port of a format.
+    /// A datagram arrives at the port of a format; `clock` says how long each stage takes.
     #[must_use]
-    pub fn receive(&self, from: IpAddr, format: Format, mut datagram: Vec<u8>) -> Ran {
+    pub fn receive(
+        &self,
+        from: IpAddr,
+        format: Format,
+        mut datagram: Vec<u8>,
+        clock: &dyn Fn() -> Instant,
+    ) -> (Ran, Took) {
         let len = datagram.len();
         let message = Message { from, format, start: 0, len, stride: len, tos: 0 };
-        self.run(|cx, lookup, sink| {
-            let mut coalescer = Coalescer::new(Offload { tcp: false, udp: false });
+        let mut coalescer = Coalescer::new(Offload { tcp: false, udp: false });
+        self.run(clock, |cx, lookup, sink| {
             inbound::handle_message(cx, lookup, &mut coalescer, (&message, &mut datagram), sink);
-            coalescer.finish().iter().for_each(|write| sink.write_run(write, &datagram));
+            coalescer.finish().iter().for_each(|write| sink.inner.write_run(write, &datagram));
         })
     }
 
-    fn run(&self, stages: impl FnOnce(&Context<'_>, &mut Lookup, &mut MemorySink)) -> Ran {
+    fn run(
+        &self,
+        clock: &dyn Fn() -> Instant,
+        stages: impl FnOnce(&Context<'_>, &mut Lookup, &mut TimedSink<'_>),
+    ) -> (Ran, Took) {
         let counters: Arc<PaddedCounters> = Arc::default();
-        let mut sink = MemorySink::new(Arc::clone(&counters), 1);
+        let inner = MemorySink::new(Arc::clone(&counters), 1);
         let &Self { topology, now, source_ports, .. } = self;
         // No such worker: what peers are counted with is left alone.
         let worker = usize::MAX;
         let cx = Context { topology, counters: &counters, worker, now, source_ports };
-        stages(&cx, &mut Lookup::new(Arc::clone(self.shared)), &mut sink);
-        sink.flush();
+        let mut lookup = Lookup::new(Arc::clone(self.shared));
+        let mut sink = TimedSink { inner, clock, since: clock(), passed: Vec::with_capacity(STAGES) };
+        stages(&cx, &mut lookup, &mut sink);
+        sink.inner.flush();
+        let rest = clock().saturating_duration_since(sink.since);
+        let TimedSink { inner: sink, passed, .. } = sink;
         let totals = Totals::of([&**counters]);
         let dropped = DropReason::ALL.iter().zip(&totals.drops);
         let times = |(reason, both): (&DropReason, &[u64; 2])| {
             std::iter::repeat_n(*reason, usize::try_from(both.iter().sum::<u64>()).unwrap_or(0))
         };
-        Ran {
+        let ran = Ran {
             delivered: sink.delivered.iter().map(|delivery| delivery.port).collect(),
             is_answered: totals.ledger.answered > 0,
             is_told: !sink.originated.is_empty(),
             drops: dropped.flat_map(times).collect(),
             sent: sink.sent,
-        }
+        };
+        (ran, Took { passed, rest })
+    }
+}
+
+/// Stages that a frame passes at one node, at most.
+const STAGES: usize = 4;
+
+/// A sink in memory that asks the clock whenever a stage is passed.
+struct TimedSink<'a> {
+    inner: MemorySink,
+    clock: &'a dyn Fn() -> Instant,
+    /// When the stage began.
+    since: Instant,
+    passed: Vec<(StageName, Duration)>,
+}
+
+impl Sink for TimedSink<'_> {
+    fn datagram(&mut self, route: Route, head: usize, body: Span, buffer: &[u8]) -> &mut [u8] {
+        self.inner.datagram(route, head, body, buffer)
+    }
+
+    fn deliver(&mut self, port: PortId, vnet: &VnetHeader, frame: &[u8], frames: u64) {
+        self.inner.deliver(port, vnet, frame, frames);
+    }
+
+    fn answer(&mut self, port: PortId, frame: &[u8]) {
+        self.inner.answer(port, frame);
+    }
+
+    fn originate(&mut self, port: PortId, frame: &[u8]) {
+        self.inner.originate(port, frame);
+    }
+
+    fn dropped(&mut self, reason: DropReason, direction: Direction, frames: u64, octets: &[u8]) {
+        self.inner.dropped(reason, direction, frames, octets);
+    }
+
+    fn control(&mut self, datagram: ControlDatagram) {
+        self.inner.control(datagram);
+    }
+
+    fn tell(&mut self, event: WorkerEvent) {
+        self.inner.tell(event);
+    }
+
+    fn passed(&mut self, stage: Passed) {
+        let now = (self.clock)();
+        let stage = match stage {
+            Passed::Admit => StageName::Admit,
+            Passed::Observe => StageName::Observe,
+            Passed::Decide => StageName::Decide,
+            Passed::Open => StageName::Open,
+            Passed::CheckEthernet => StageName::CheckEthernet,
+        };
+        self.passed.push((stage, now.saturating_duration_since(self.since)));
+        self.since = now;
     }
 }

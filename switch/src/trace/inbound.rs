@@ -1,7 +1,9 @@
 //! What happens at the other nodes, in words, of what they told.
 
+use std::time::Duration;
+
 use super::mend::{drop_fault, inbound_stage};
-use super::story::{Fault, Stage, StageName, State};
+use super::story::{Fault, Stage, StageName, State, time};
 use super::wire::{Told, Verdict};
 
 /// What another node told of a frame.
@@ -21,11 +23,21 @@ impl Inbound<'_> {
     /// The stages from the arrival of the frame to where it goes or ends.
     #[must_use]
     pub fn explain(&self) -> Vec<Stage> {
+        let mut stages = self.stages();
+        if let Some(times) = &self.told.times {
+            time(&mut stages, &times.stages, None);
+        }
+        stages
+    }
+
+    fn stages(&self) -> Vec<Stage> {
         let Self { node, from, told, .. } = *self;
         let opened = || {
             let text = format!("{from} is a peer, and has network {} like {node}", told.network);
             Stage::passed(node, StageName::Open, text)
         };
+        let checked =
+            || Stage::passed(node, StageName::CheckEthernet, "it is a frame that a switch forwards");
         match &told.verdict {
             Verdict::PassedOn => {
                 let text = format!("passed on to {}, for which {from} has no way of its own", told.place);
@@ -40,16 +52,19 @@ impl Inbound<'_> {
                 let written = format!("written to {ports}");
                 vec![
                     opened(),
+                    checked(),
                     Stage::passed(node, StageName::Decide, decided),
                     Stage::passed(node, StageName::Deliver, written),
                 ]
             }
             Verdict::Dropped(name) => {
                 let (stage, fault) = self.dropped(name);
-                let is_open = stage == StageName::Open || stage == StageName::PassOn;
-                let before = (!is_open).then(opened);
                 let end = Stage::wrong(node, stage, State::Failed, fault);
-                before.into_iter().chain([end]).collect()
+                match stage {
+                    StageName::Open | StageName::PassOn => vec![end],
+                    StageName::CheckEthernet => vec![opened(), end],
+                    _ => vec![opened(), checked(), end],
+                }
             }
         }
     }
@@ -62,6 +77,35 @@ impl Inbound<'_> {
                 (StageName::Open, Fault::new(name, self.node, format!("dropped, {name}"), mend))
             }
         }
+    }
+}
+
+/// A leg of the way of a frame between two nodes, and how long it took.
+#[derive(Clone, Copy, Debug)]
+pub struct Leg<'a> {
+    /// Whence.
+    pub from: &'a str,
+    /// And where to.
+    pub to: &'a str,
+    /// Octets of the outer IP packet.
+    pub size: u16,
+    /// From when the frame left until the answer was there, without the time in the other node.
+    pub there_and_back: Duration,
+    /// Whether a node took part that passes on what is for another: its part in that is no time of its own.
+    pub is_passed_on: bool,
+}
+
+impl Leg<'_> {
+    /// What the underlay took, and the guess that this is the same in both directions.
+    #[must_use]
+    pub fn crossed(&self) -> Stage {
+        let &Self { from, to, size, there_and_back, is_passed_on } = self;
+        let passed_on =
+            if is_passed_on { format!(", with what {from} needs to pass it on") } else { String::new() };
+        let text = format!(
+            "an IP packet of {size} octets got to {to}{passed_on}; one way is an estimate: half of there and back"
+        );
+        Stage::passed(from, StageName::Underlay, text).within(there_and_back / 2)
     }
 }
 
@@ -78,7 +122,7 @@ pub struct Silence<'a> {
     pub asked: u8,
     /// How long it was waited for.
     pub seconds: u64,
-    /// Whether these went in place of the frame.
+    /// Whether these had the frame in them.
     pub live: bool,
 }
 
@@ -89,8 +133,8 @@ pub fn silent(asker: &str, silence: &Silence<'_>) -> Stage {
     let version = version.unwrap_or("unknown");
     let (state, what) = if live {
         let what = format!(
-            "{node} did not answer within {seconds} s: of {asked} packets of {size} octets in place of the frame none got \
-             there, or no answer came back"
+            "{node} did not answer within {seconds} s: of {asked} packets of {size} octets with the frame none got there, \
+             or no answer came back; or its version ({version}) knows no such frames"
         );
         (State::Failed, what)
     } else {

@@ -15,7 +15,8 @@ pub(super) const fn outbound_stage(reason: DropReason) -> StageName {
 }
 
 /// Where a datagram's frame is dropped for a reason.
-pub(super) const fn inbound_stage(reason: DropReason) -> StageName {
+#[must_use]
+pub const fn inbound_stage(reason: DropReason) -> StageName {
     use DropReason as R;
     match reason {
         R::SrcMac | R::ReservedMac | R::Vlan | R::Runt | R::PortSecurity | R::EncapLoop => {

@@ -12,11 +12,15 @@
 //! 3. `outbound` and `inbound` say in words what was decided and why; `mend` says what to do about a drop.
 //! 4. [`wire`] is what nodes ask each other; the answers become the next stages of the [`Story`].
 //!
+//! A frame that is really sent (`--live`) goes as the load of a letter, by the way of frames and as large as they, and the
+//! other node runs these very octets. Such a story has times: `dry` asks a clock that it is given, between the stages.
+//!
 //! Nothing here knows a device, the clock, or who asks.
 
 pub mod dry;
 pub mod frame;
 mod inbound;
+mod live;
 mod mend;
 mod outbound;
 mod story;
@@ -24,8 +28,11 @@ mod story;
 mod tests;
 pub mod wire;
 
-pub use self::inbound::{Inbound, Silence, silent};
+pub use self::inbound::{Inbound, Leg, Silence, silent};
+pub use self::live::Marked;
+pub use self::mend::inbound_stage;
 pub use self::outbound::Outbound;
 pub use self::story::{
     Cause, EntryFacts, Fault, FrameFacts, Hop, Outcome, PeerFacts, Stage, StageName, State, Story,
+    nanoseconds,
 };

@@ -4,10 +4,10 @@
 
 use encap::PortId;
 
-use super::dry::Ran;
+use super::dry::{Ran, Took};
 use super::frame::FrameSpec;
 use super::mend::{drop_fault, outbound_stage};
-use super::story::{Cause, EntryFacts, Fault, PeerFacts, Stage, StageName, State};
+use super::story::{Cause, EntryFacts, Fault, PeerFacts, Stage, StageName, State, time};
 use crate::counters::DropReason;
 use crate::topology::{Guard, NetworkView, PortView, Topology};
 
@@ -24,6 +24,8 @@ pub struct Outbound<'a> {
     pub frame: &'a FrameSpec,
     /// What the stages did with it.
     pub ran: &'a Ran,
+    /// How long that took, if the story is to tell.
+    pub took: Option<&'a Took>,
     /// What the FDB says of the source.
     pub source: Option<&'a EntryFacts>,
     /// What the FDB says of the destination.
@@ -40,6 +42,14 @@ impl Outbound<'_> {
     /// The stages up to where the frame leaves, is delivered, or ends.
     #[must_use]
     pub fn explain(&self) -> Vec<Stage> {
+        let mut stages = self.stages();
+        if let Some(Took { passed, rest }) = self.took {
+            time(&mut stages, passed, Some(*rest));
+        }
+        stages
+    }
+
+    fn stages(&self) -> Vec<Stage> {
         let Some(port) = self.topology.ports.get(&self.port) else {
             let fault = drop_fault(DropReason::TapGone, self.node, "");
             return vec![Stage::wrong(self.node, StageName::Admit, State::Failed, fault)];

@@ -1,6 +1,7 @@
 //! The story of a frame: its stages, at which node, and how it ends.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use encap::{Format, MacAddr, Mtu, Vni};
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,7 @@ pub struct Story {
     /// The frame; absent = its destination is not known yet, or to nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frame: Option<FrameFacts>,
-    /// Whether something was sent in its stead.
+    /// Whether it was sent, marked: by its way, and for nobody but the nodes on it.
     pub live: bool,
     /// Whether all nodes have answered, or are not waited for any more.
     pub finished: bool,
@@ -112,6 +113,10 @@ pub struct Stage {
     /// The peer that the frame goes to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<PeerFacts>,
+    /// How long it took, in nanoseconds; absent = nobody took the time. Of several copies of a frame, the first has the time
+    /// of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ns: Option<u64>,
 }
 
 /// What an answer means for the frame.
@@ -265,6 +270,9 @@ pub struct Hop {
     /// How long the question lay there until it was answered, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inside_us: Option<u64>,
+    /// How long of that it waited for its turn, from when it was received, in microseconds; absent = not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited_us: Option<u64>,
 }
 
 impl Stage {
@@ -272,7 +280,7 @@ impl Stage {
     #[must_use]
     pub fn passed(node: &str, stage: StageName, text: impl Into<String>) -> Self {
         let (node, text) = (node.to_owned(), text.into());
-        Self { node, stage, state: State::Ok, text, fault: None, entry: None, peer: None }
+        Self { node, stage, state: State::Ok, text, fault: None, entry: None, peer: None, ns: None }
     }
 
     /// A stage where something is wrong.
@@ -281,9 +289,32 @@ impl Stage {
         Self { state, fault: Some(fault.clone()), ..Self::passed(node, stage, fault.what) }
     }
 
+    /// The same, with the time that it took.
+    #[must_use]
+    pub fn within(self, took: Duration) -> Self {
+        Self { ns: Some(nanoseconds(took)), ..self }
+    }
+
     /// The same, with the entry that decides.
     pub(super) fn by(self, entry: Option<&EntryFacts>) -> Self {
         Self { entry: entry.cloned(), ..self }
+    }
+}
+
+/// A time as a story has it.
+#[must_use]
+pub fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Gives stages their times: those of the same name, and to the first without one, or else to the last, the rest.
+pub(super) fn time(stages: &mut [Stage], passed: &[(StageName, Duration)], rest: Option<Duration>) {
+    let took = |stage: StageName| passed.iter().find(|(name, _)| *name == stage).map(|(_, took)| *took);
+    stages.iter_mut().for_each(|stage| stage.ns = took(stage.stage).map(nanoseconds));
+    let without = stages.iter().position(|stage| stage.ns.is_none());
+    if let (Some(rest), Some(place)) = (rest, without.or(stages.len().checked_sub(1))) {
+        let ns = &mut stages[place].ns;
+        *ns = Some(ns.unwrap_or(0).saturating_add(nanoseconds(rest)));
     }
 }
 

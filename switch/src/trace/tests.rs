@@ -1,7 +1,8 @@
 //! What a story says against what the stages of a real worker do, over generated nodes.
 
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use encap::checksum::Sum;
 use encap::ether::{self, Frame};
@@ -14,9 +15,9 @@ use fdb::Location;
 use fdb::neighbor::Heard;
 use proptest::prelude::*;
 
-use super::dry::{Dry, Ran};
+use super::dry::{Dry, Ran, Took};
 use super::frame::{Addresses, FrameSpec, Protocol};
-use super::wire::{Told, Verdict};
+use super::wire::{Times, Told, Verdict};
 use super::*;
 use crate::counters::DropReason;
 use crate::datapath::memory::{MemoryWorker, SentMessage};
@@ -147,6 +148,22 @@ fn plans() -> impl Strategy<Value = Plan> {
     )
 }
 
+/// One port, one peer.
+fn plan() -> Plan {
+    Plan {
+        ports: 1,
+        guard: false,
+        peers: vec![(true, 1500, true, false)],
+        flood_unknown: false,
+        strangers: false,
+        suppress: false,
+        vlan_pass: false,
+        stopping: false,
+        places: Vec::new(),
+        frozen: None,
+    }
+}
+
 /// The node, and the port that sends.
 fn build(plan: &Plan) -> (MemoryWorker, PortId) {
     let mut worker = MemoryWorker::new(crate::clock::now());
@@ -195,6 +212,15 @@ fn build(plan: &Plan) -> (MemoryWorker, PortId) {
         }
     }
     (worker, ports[0])
+}
+
+/// A clock that goes on by a microsecond whenever it is asked.
+fn clock() -> impl Fn() -> Instant {
+    let (begin, asked) = (crate::clock::now(), Cell::new(0));
+    move || {
+        asked.set(asked.get() + 1);
+        begin + Duration::from_micros(asked.get())
+    }
 }
 
 fn dry(worker: &MemoryWorker) -> Dry<'_> {
@@ -260,12 +286,17 @@ fn facts(worker: &MemoryWorker, peer: PeerIndex) -> PeerFacts {
 }
 
 /// The stages of a frame that a port sends.
-fn explain(worker: &MemoryWorker, port: PortId, frame: &FrameSpec, ran: &Ran) -> Vec<Stage> {
+fn explain(
+    worker: &MemoryWorker,
+    port: PortId,
+    frame: &FrameSpec,
+    (ran, took): (&Ran, Option<&Took>),
+) -> Vec<Stage> {
     let topology = worker.topology();
     let peers: Vec<_> = ran.peers(topology).iter().map(|(peer, _)| facts(worker, *peer)).collect();
     let [source, target] = [frame.src, frame.dst].map(|mac| entry(worker, mac, port));
     let (source, target) = (source.as_ref(), target.as_ref());
-    Outbound { node: "n1", topology, port, frame, ran, source, target, peers: &peers }.explain()
+    Outbound { node: "n1", topology, port, frame, ran, took, source, target, peers: &peers }.explain()
 }
 
 fn near() -> BoxedStrategy<MacAddr> {
@@ -283,8 +314,16 @@ proptest! {
     ) {
         let (mut worker, port) = build(&plan);
         let octets = frame.octets();
-        let ran = dry(&worker).send(port, octets.clone());
-        let stages = explain(&worker, port, &frame, &ran);
+        let (ran, took) = dry(&worker).send(port, octets.clone(), &clock());
+        let stages = explain(&worker, port, &frame, (&ran, None));
+        prop_assert!(stages.iter().all(|stage| stage.ns.is_none()), "nobody took the time");
+        let timed = explain(&worker, port, &frame, (&ran, Some(&took)));
+        // Between two looks at the clock there is one stage, and all stages together are the whole time.
+        let (all, passed) = (timed.iter().filter_map(|stage| stage.ns).sum::<u64>(), took.passed.len() as u64);
+        prop_assert_eq!(all, 1000 * (passed + 1));
+        prop_assert!(timed.iter().filter(|stage| stage.peer.is_none()).all(|stage| {
+            stage.ns.is_some() || matches!(stage.stage, StageName::Send | StageName::Deliver)
+        }), "{:?}", timed);
         prop_assert_eq!(worker.totals().dropped(), 0, "a dry run counts nothing");
         worker.read(port, &VnetHeader::default(), &mut octets.clone());
         prop_assert_eq!(did(&mut worker), sorted(ran.clone()));
@@ -321,14 +360,22 @@ proptest! {
             }
         };
         let datagram = [header, frame.octets()].concat();
-        let ran = dry(&worker).receive(vtep(from).ip(), format, datagram.clone());
+        let (ran, took) = dry(&worker).receive(vtep(from).ip(), format, datagram.clone(), &clock());
+        let order = [StageName::Open, StageName::CheckEthernet, StageName::Decide];
+        let passed: Vec<StageName> = took.passed.iter().map(|(stage, _)| *stage).collect();
+        prop_assert!(order.starts_with(&passed), "{:?}", passed);
+        prop_assert!(ran.delivered.is_empty() || passed.len() == order.len(), "{:?}", passed);
         worker.receive_one(vtep(from), format, &datagram, datagram.len());
         prop_assert_eq!(did(&mut worker), sorted(ran));
     }
 }
 
 fn told(verdict: Verdict) -> Vec<Stage> {
-    let told = Told { verdict, ports: 1, place: "db".to_owned(), network: "pods".to_owned() };
+    told_within(verdict, None)
+}
+
+fn told_within(verdict: Verdict, times: Option<Times>) -> Vec<Stage> {
+    let told = Told { verdict, ports: 1, place: "db".to_owned(), network: "pods".to_owned(), times };
     Inbound { node: "n2", from: "n1", network: "pods", told: &told }.explain()
 }
 
@@ -352,9 +399,62 @@ fn every_drop_that_another_node_tells_of_is_named_with_what_mends_it() {
 fn what_another_node_delivers_or_passes_on_goes_on() {
     let names = |stages: Vec<Stage>| stages.iter().map(|stage| stage.stage).collect::<Vec<_>>();
     let all = told(Verdict::Delivered);
-    assert!(all.iter().all(|stage| stage.state == State::Ok) && all[2].text.contains("port db"), "{all:?}");
-    assert_eq!(names(all), [StageName::Open, StageName::Decide, StageName::Deliver]);
+    assert!(all.iter().all(|stage| stage.state == State::Ok) && all[3].text.contains("port db"), "{all:?}");
+    let (open, check) = (StageName::Open, StageName::CheckEthernet);
+    assert_eq!(names(all), [open, check, StageName::Decide, StageName::Deliver]);
     assert_eq!(names(told(Verdict::PassedOn)), [StageName::PassOn]);
+}
+
+#[test]
+fn the_times_that_another_node_tells_are_those_of_its_stages() {
+    let ns = Duration::from_nanos;
+    let stages = vec![
+        (StageName::Open, ns(700)),
+        (StageName::CheckEthernet, ns(40)),
+        (StageName::Decide, ns(300)),
+        (StageName::Deliver, ns(900)),
+    ];
+    let times = Some(Times { waited: ns(5), stages });
+    let taken = |verdict| -> Vec<Option<u64>> {
+        told_within(verdict, times.clone()).iter().map(|stage| stage.ns).collect()
+    };
+    assert_eq!(taken(Verdict::Delivered), [Some(700), Some(40), Some(300), Some(900)]);
+    assert_eq!(taken(Verdict::Dropped("no_destination".to_owned())), [Some(700), Some(40), Some(900)]);
+    assert!(told(Verdict::Delivered).iter().all(|stage| stage.ns.is_none()));
+}
+
+#[test]
+fn the_underlay_takes_half_of_there_and_back_and_that_is_called_an_estimate() {
+    let leg = |is_passed_on| {
+        let there_and_back = Duration::from_micros(420);
+        Leg { from: "n1", to: "n2", size: 1500, there_and_back, is_passed_on }.crossed()
+    };
+    let stage = leg(false);
+    assert_eq!((stage.node.as_str(), stage.stage, stage.ns), ("n1", StageName::Underlay, Some(210_000)));
+    assert!(stage.text.contains("1500 octets") && stage.text.contains("an estimate"), "{}", stage.text);
+    assert!(!stage.text.contains("pass") && leg(true).text.contains("what n1 needs to pass it on"));
+}
+
+#[test]
+fn a_frame_that_is_sent_is_the_one_that_the_stages_let_go_in_a_packet_as_large() {
+    let (mut worker, port) = build(&Plan { places: vec![(2, 1)], ..plan() });
+    for (via, size) in [(false, 1400), (true, 1400), (false, 28)] {
+        worker.change(|topology| {
+            let view = ViaView { to: vtep(99), path_mtu: Mtu::new(1500).unwrap(), dead: Sources::default() };
+            topology.peers[0].via = via.then_some(view);
+        });
+        let addresses = Addresses::V4(host_v4(1), host_v4(2));
+        let protocol = Protocol::Icmp;
+        let frame = FrameSpec { src: mac(1), dst: mac(2), addresses, protocol, size, vlan: None };
+        let (ran, _) = dry(&worker).send(port, frame.octets(), &clock());
+        let [(peer, message)] = ran.peers(worker.topology())[..] else { panic!("one peer: {ran:?}") };
+        let marked = Marked::new(worker.topology().peer(peer), message).unwrap();
+        assert_eq!(marked.load.frame(), frame.octets());
+        assert_eq!(marked.flow, encap::flow::hash(&frame.octets(), &Layers::of(&frame.octets())));
+        let (own, small) = (20 + 8 + message.size, size == 28);
+        assert_eq!(usize::from(marked.size) > own, small, "{own}");
+        assert!(small || usize::from(marked.size) == own, "{own}");
+    }
 }
 
 #[test]

@@ -4,18 +4,22 @@
 //! | kind | trace 4 |
 //! ask  frame 1: vni 3, src 6, dst 6, version 1, from 4 or 16, to 4 or 16, protocol 1, port 2, size 2, tag 2
 //!      port  2: vni 3, name
+//!      live  5: vni 3; the frame itself is the load of the letter
 //! tell frame 3: verdict 1, ports 2, reason, place, network
 //!      port  4: state 1; down: network, reason; up: vni 3, mac 6, network, versions 1, v4 4, v6 16
+//!      live  6: waited 4, times 1, as many (stage 1, time 4), then as frame; times in nanoseconds
 //! ```
 //!
 //! A text is its length, one octet, and that much of it as there is room for. Octets after the end are left to later
-//! versions; kinds that are not known are not answered.
+//! versions, and so are the numbers of stages; kinds that are not known are not answered.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use encap::{MacAddr, Vni};
 
 use super::frame::{Addresses, FrameSpec, Protocol};
+use super::story::{StageName, nanoseconds};
 use crate::counters::DropReason;
 use crate::path::{Content, Reader};
 
@@ -23,6 +27,18 @@ const ASK_FRAME: u8 = 1;
 const ASK_PORT: u8 = 2;
 const TOLD_FRAME: u8 = 3;
 const TOLD_PORT: u8 = 4;
+const ASK_LIVE: u8 = 5;
+const TOLD_LIVE: u8 = 6;
+
+/// The stages of a node that a frame gets to, by their numbers, from 1.
+const STAGES: [StageName; 6] = [
+    StageName::Open,
+    StageName::CheckEthernet,
+    StageName::Observe,
+    StageName::Decide,
+    StageName::Deliver,
+    StageName::PassOn,
+];
 
 /// Octets of the name of a port that is asked for, at most.
 pub const MAX_NAME: usize = 64;
@@ -38,6 +54,8 @@ const UNTAGGED: u16 = u16::MAX;
 pub enum Word {
     /// What would you do with this frame from me?
     AskFrame(u32, Vni, FrameSpec),
+    /// What do you do with the frame that this letter carries?
+    AskLive(u32, Vni),
     /// Where does your port of this name live, seen from this network?
     AskPort(u32, Vni, String),
     /// What would become of the frame.
@@ -53,10 +71,21 @@ pub struct Told {
     pub verdict: Verdict,
     /// How many ports get it.
     pub ports: u16,
-    /// The first of these, or the node that it goes to next.
+    /// The first of these, or the node that it goes to next; empty = it is dropped.
     pub place: String,
     /// What the network is called there; empty = there is none.
     pub network: String,
+    /// How long that took; `None` = it was not a frame that was sent.
+    pub times: Option<Times>,
+}
+
+/// How long a frame was at another node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// From when its datagram was received until its turn: it waits for the threads between the socket and whoever knows.
+    pub waited: Duration,
+    /// The stages that it passed, and the one where it ended.
+    pub stages: Vec<(StageName, Duration)>,
 }
 
 /// What another node decides.
@@ -126,18 +155,14 @@ impl Word {
                 out.extend(vni.octets());
                 put_text(&mut out, name, MAX_NAME);
             }
+            Self::AskLive(trace, vni) => {
+                begin(ASK_LIVE, trace);
+                out.extend(vni.octets());
+            }
             Self::ToldFrame(trace, told) => {
-                begin(TOLD_FRAME, trace);
-                let (verdict, reason) = match &told.verdict {
-                    Verdict::Delivered => (0, ""),
-                    Verdict::PassedOn => (1, ""),
-                    Verdict::Dropped(reason) => (2, reason.as_str()),
-                };
-                out.push(verdict);
-                out.extend(told.ports.to_be_bytes());
-                put_text(&mut out, reason, MAX_REASON);
-                put_text(&mut out, &told.place, MAX_TEXT);
-                put_text(&mut out, &told.network, MAX_TEXT);
+                begin(if told.times.is_some() { TOLD_LIVE } else { TOLD_FRAME }, trace);
+                told.times.iter().for_each(|times| put_times(&mut out, times));
+                put_told(&mut out, told);
             }
             Self::ToldPort(trace, told) => {
                 begin(TOLD_PORT, trace);
@@ -155,16 +180,11 @@ impl Word {
         Some(match kind {
             ASK_FRAME => Self::AskFrame(trace, Vni::from_octets(rest.array()?), frame(&mut rest)?),
             ASK_PORT => Self::AskPort(trace, Vni::from_octets(rest.array()?), text(&mut rest)?),
-            TOLD_FRAME => {
-                let ([verdict], ports, reason) = (rest.array()?, rest.u16()?, text(&mut rest)?);
-                let verdict = match verdict {
-                    0 => Verdict::Delivered,
-                    1 => Verdict::PassedOn,
-                    2 => Verdict::Dropped(reason),
-                    _ => return None,
-                };
-                let (place, network) = (text(&mut rest)?, text(&mut rest)?);
-                Self::ToldFrame(trace, Told { verdict, ports, place, network })
+            ASK_LIVE => Self::AskLive(trace, Vni::from_octets(rest.array()?)),
+            TOLD_FRAME => Self::ToldFrame(trace, told(&mut rest, None)?),
+            TOLD_LIVE => {
+                let times = times(&mut rest)?;
+                Self::ToldFrame(trace, told(&mut rest, Some(times))?)
             }
             TOLD_PORT => Self::ToldPort(trace, port(&mut rest)?),
             _ => return None,
@@ -213,6 +233,55 @@ fn frame(rest: &mut Reader<'_>) -> Option<FrameSpec> {
     };
     let vlan = (vlan != UNTAGGED).then_some(vlan);
     Some(FrameSpec { src, dst, addresses, protocol, size, vlan })
+}
+
+fn put_told(out: &mut Vec<u8>, told: &Told) {
+    let (verdict, reason, place) = match &told.verdict {
+        Verdict::Delivered => (0, "", told.place.as_str()),
+        Verdict::PassedOn => (1, "", told.place.as_str()),
+        Verdict::Dropped(reason) => (2, reason.as_str(), ""),
+    };
+    out.push(verdict);
+    out.extend(told.ports.to_be_bytes());
+    put_text(out, reason, MAX_REASON);
+    put_text(out, place, MAX_TEXT);
+    put_text(out, &told.network, MAX_TEXT);
+}
+
+fn told(rest: &mut Reader<'_>, times: Option<Times>) -> Option<Told> {
+    let ([verdict], ports, reason) = (rest.array()?, rest.u16()?, text(rest)?);
+    let verdict = match verdict {
+        0 => Verdict::Delivered,
+        1 => Verdict::PassedOn,
+        2 => Verdict::Dropped(reason),
+        _ => return None,
+    };
+    Some(Told { verdict, ports, place: text(rest)?, network: text(rest)?, times })
+}
+
+fn put_times(out: &mut Vec<u8>, times: &Times) {
+    let short = |time: Duration| u32::try_from(nanoseconds(time)).unwrap_or(u32::MAX).to_be_bytes();
+    let number = |stage: StageName| STAGES.iter().zip(1_u8..).find(|(known, _)| **known == stage);
+    let numbered = times.stages.iter().filter_map(|(stage, time)| Some((number(*stage)?.1, time)));
+    let numbered: Vec<_> = numbered.take(STAGES.len()).collect();
+    out.extend(short(times.waited));
+    out.push(numbered.len() as u8);
+    for (number, time) in numbered {
+        out.push(number);
+        out.extend(short(*time));
+    }
+}
+
+fn times(rest: &mut Reader<'_>) -> Option<Times> {
+    let time = |rest: &mut Reader<'_>| Some(Duration::from_nanos(rest.u32()?.into()));
+    let (waited, [count]) = (time(rest)?, rest.array()?);
+    let mut stages = Vec::new();
+    for _ in 0..count {
+        let ([number], time) = (rest.array()?, time(rest)?);
+        let stage = usize::from(number).checked_sub(1).and_then(|place| STAGES.get(place));
+        stages.extend(stage.map(|stage| (*stage, time)));
+    }
+    Some(Times { waited, stages })
 }
 
 fn put_port(out: &mut Vec<u8>, port: &ToldPort) {

@@ -162,13 +162,18 @@ impl Opener {
         Self { purpose, me, nodes: BTreeMap::from([(me.node, own)]), pending: BTreeMap::new(), wake: None }
     }
 
+    /// Octets of a datagram that is looked at, at most.
+    pub(super) const fn max_datagram(&self) -> usize {
+        self.purpose.max_datagram()
+    }
+
     pub(super) fn open(
         &mut self,
         mode: &Mode,
         arrival: Arrival<'_>,
         rng: &mut impl CryptoRng,
     ) -> Result<Verdict, Refusal> {
-        let datagram = wire::decode(arrival.octets)?;
+        let datagram = wire::decode(arrival.octets, self.max_datagram())?;
         let sender = Process { node: datagram.prefix.node, boot: datagram.prefix.boot };
         // First the key: a cached cipher must not outlive it.
         mode.key(datagram.prefix.key)?;

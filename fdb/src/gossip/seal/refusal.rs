@@ -1,6 +1,6 @@
 //! Why a datagram or the hello of a stream is not taken.
 
-use super::{KeyId, MAX_DATAGRAM, VERSION};
+use super::{KeyId, VERSION};
 
 /// Why a datagram or a hello was dropped. Nothing is to be sent then; and unless its seal was right, nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -12,10 +12,12 @@ pub enum Refusal {
         octets: usize,
     },
     /// It is longer than any that weft sends.
-    #[error("{octets} octets are more than {MAX_DATAGRAM}: it is not gossip of weft")]
+    #[error("{octets} octets are more than {most}: it is not gossip of weft")]
     TooLong {
         /// Its length.
         octets: usize,
+        /// What a datagram of its kind may have.
+        most: usize,
     },
     /// It begins with something else.
     #[error("it does not begin like gossip of weft: something else sends to this port")]

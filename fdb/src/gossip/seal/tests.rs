@@ -100,7 +100,7 @@ fn every_cut_and_every_extension_is_refused() {
     }
     assert_eq!(lab.open(1, &[&datagram[..], &[0]].concat()), Err(Refusal::BadTag));
     let long = [&datagram[..], &[0; MAX_DATAGRAM]].concat();
-    assert_eq!(lab.open(1, &long), Err(Refusal::TooLong { octets: long.len() }));
+    assert_eq!(lab.open(1, &long), Err(Refusal::TooLong { octets: long.len(), most: MAX_DATAGRAM }));
 }
 
 #[test]
@@ -184,11 +184,17 @@ fn a_message_above_the_limit_is_not_sealed() {
     let long = [0; MAX_PAYLOAD + 1];
     assert_eq!(
         gate.seal(Kind::Membership, &long, &mut out),
-        Err(SealError::TooLong { octets: MAX_PAYLOAD + 1 })
+        Err(SealError::TooLong { octets: MAX_PAYLOAD + 1, most: MAX_PAYLOAD })
     );
     assert!(out.is_empty());
     gate.seal(Kind::Membership, &long[1..], &mut out).unwrap();
     assert_eq!(out.len(), MAX_DATAGRAM);
+
+    let (mut paths, mut out) = (Gate::for_paths(process(0), mode(&[1])), Vec::new());
+    let (octets, most) = (MAX_PATH_PAYLOAD + 1, MAX_PATH_PAYLOAD);
+    assert_eq!(paths.seal(Kind::Path, &vec![0; octets], &mut out), Err(SealError::TooLong { octets, most }));
+    paths.seal(Kind::Path, &vec![0; most], &mut out).unwrap();
+    assert_eq!(out.len(), OVERHEAD + MAX_PATH_PAYLOAD);
 }
 
 #[test]

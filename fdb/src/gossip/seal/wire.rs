@@ -8,7 +8,7 @@
 //! All of it is in the clear and protected by the tag.
 
 use super::refusal::Refusal;
-use super::{BootId, KeyId, MAX_DATAGRAM, NodeId, VERSION};
+use super::{BootId, KeyId, NodeId, VERSION};
 use crate::gossip::seal::cipher::TAG_OCTETS;
 
 /// What a datagram begins with.
@@ -83,10 +83,11 @@ pub(super) fn encode_header(prefix: &Prefix, counter: u64) -> [u8; HEADER_OCTETS
     octets
 }
 
-pub(super) fn decode(octets: &[u8]) -> Result<Datagram<'_>, Refusal> {
+/// Reads a datagram that has `most` octets at most.
+pub(super) fn decode(octets: &[u8], most: usize) -> Result<Datagram<'_>, Refusal> {
     let short = Refusal::Truncated { octets: octets.len() };
-    if octets.len() > MAX_DATAGRAM {
-        return Err(Refusal::TooLong { octets: octets.len() });
+    if octets.len() > most {
+        return Err(Refusal::TooLong { octets: octets.len(), most });
     }
     // What something else sends is not called cut, however short it is.
     if octets.first_chunk().is_some_and(|magic| *magic != DATAGRAM) {

@@ -1,5 +1,6 @@
 //! Devices in memory: what control did to them, and what they answer.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use encap::neighbor::FrameBuf;
@@ -49,6 +50,9 @@ pub(super) struct Twin {
     pub(super) too_big: Vec<(SocketAddr, u32)>,
     /// Whose paths were to be examined.
     pub(super) examined: Vec<NodeId>,
+    /// When its clock began, and how often it was asked: it goes a microsecond on each time.
+    pub(super) begun: Instant,
+    pub(super) asked: Cell<u32>,
     /// The letters that were sent.
     pub(super) posted: Vec<Outgoing>,
     /// What is known of paths.
@@ -81,6 +85,8 @@ impl Default for Twin {
             path_keys: None,
             too_big: Vec::new(),
             examined: Vec::new(),
+            begun: crate::clock::now(),
+            asked: Cell::new(0),
             posted: Vec::new(),
             views: BTreeMap::new(),
             questions: None,
@@ -165,6 +171,11 @@ impl Devices for Twin {
 
     fn examine_path(&mut self, node: NodeId) {
         self.examined.push(node);
+    }
+
+    fn clock(&self) -> Instant {
+        self.asked.set(self.asked.get() + 1);
+        self.begun + Duration::from_micros(self.asked.get().into())
     }
 
     fn post(&mut self, letter: Outgoing) {

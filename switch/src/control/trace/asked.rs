@@ -1,6 +1,6 @@
 //! What other nodes ask this one: its half of the way.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use encap::relay::{Hops, Relay};
 use encap::{Vni, tunnel};
@@ -11,9 +11,10 @@ use crate::control::devices::Devices;
 use crate::control::ports::State;
 use crate::path::{Outgoing, Question, Received};
 use crate::topology::Topology;
-use crate::trace::dry::{Dry, Ran};
-use crate::trace::frame::FrameSpec;
-use crate::trace::wire::{Told, ToldPort, Verdict, Word, first_of_each};
+use crate::trace::StageName;
+use crate::trace::dry::{Dry, Ran, Took};
+use crate::trace::inbound_stage;
+use crate::trace::wire::{Times, Told, ToldPort, Verdict, Word, first_of_each};
 
 impl<D: Devices> Control<D> {
     /// The state of this node, for frames that are not sent: nobody notes them.
@@ -27,25 +28,28 @@ impl<D: Devices> Control<D> {
     pub(super) fn answer(&mut self, letter: &Received, question: Question, word: &Word) {
         let Some(content) = word.encode() else { return };
         let &Received { from: to, flow, .. } = letter;
-        self.devices.post(Outgoing { to, flow, size: 0, answers: Some(question), content });
+        self.devices.post(Outgoing { to, flow, size: 0, answers: Some(question), content, load: None });
     }
 
-    /// What would become of a frame of the writer of a letter; `None` = it is not known any more.
+    /// What becomes of a frame of the writer of a letter; `None` = it is not known any more. One that was sent has `waited`,
+    /// and it is told how long the stages take.
     pub(super) fn would_receive(
         &self,
         letter: &Received,
-        vni: Vni,
-        frame: &FrameSpec,
+        (vni, frame): (Vni, Vec<u8>),
+        waited: Option<Duration>,
         now: Instant,
     ) -> Option<Told> {
         let topology = self.trial_topology();
         let header = self.header_of(letter, vni, &topology)?;
         let source_ports = self.config.underlay.source_ports;
         let dry = Dry { topology: &topology, shared: self.table.shared(), source_ports, now };
-        let datagram = [header, frame.octets()].concat();
-        let ran = dry.receive(letter.source, letter.format, datagram);
+        let datagram = [header, frame].concat();
+        let (ran, took) = dry.receive(letter.source, letter.format, datagram, &|| self.devices.clock());
         let network = topology.network_of(vni).map(|network| topology.network(network).name.to_string());
-        Some(told(&topology, &ran, network.unwrap_or_default()))
+        let told = told(&topology, &ran, network.unwrap_or_default());
+        let times = waited.map(|waited| Times { waited, stages: stages(&told, took) });
+        Some(Told { times, ..told })
     }
 
     /// What stands before the frame: the tunnel header, with an option where another node passes it on.
@@ -90,5 +94,15 @@ fn told(topology: &Topology, ran: &Ran, network: String) -> Told {
         (None, Some(next)) => (Verdict::PassedOn, next),
         (None, None) => (Verdict::Dropped(reason.to_owned()), String::new()),
     };
-    Told { verdict, ports, place, network }
+    Told { verdict, ports, place, network, times: None }
+}
+
+/// The stages with their times; the rest is that of the last.
+fn stages(told: &Told, took: Took) -> Vec<(StageName, Duration)> {
+    let end = match told.verdict {
+        Verdict::Delivered => StageName::Deliver,
+        Verdict::PassedOn => StageName::PassOn,
+        Verdict::Dropped(_) => told.dropped().map_or(StageName::Open, inbound_stage),
+    };
+    took.passed.into_iter().chain([(end, took.rest)]).collect()
 }

@@ -18,7 +18,7 @@ impl Engine {
     ///
     /// [`Dropped::Seal`] when the receiver is no target, [`Dropped::Rate`] when too much was sent of late.
     pub fn post(&mut self, outgoing: &Outgoing, now: Instant) -> Result<(), Dropped> {
-        let &Outgoing { to, flow, size, answers, content } = outgoing;
+        let &Outgoing { to, flow, size, answers, content, ref load } = outgoing;
         let via = self.peers.get(&to).and_then(|peer| peer.relaying.via());
         let (stamp, delay) = match answers {
             None => (self.stamp(now), Duration::ZERO),
@@ -33,6 +33,7 @@ impl Engine {
             is_answer: answers.is_some(),
             to_be_passed_on: via.is_some(),
             content,
+            load: load.clone(),
         };
         self.dispatch(via.map_or(to, |via| via.node), letter, size.into(), now)
     }
@@ -41,7 +42,7 @@ impl Engine {
     pub(super) fn handle_letter(
         &mut self,
         by: NodeId,
-        letter: &Letter,
+        letter: Letter,
         arrival: &Arrival<'_>,
         now: Instant,
     ) -> Result<(), Dropped> {
@@ -50,7 +51,7 @@ impl Engine {
             return Err(Dropped::Rate);
         }
         if letter.to != self.me.node {
-            self.pass_on(by, letter, arrival.size, now)?;
+            self.pass_on(by, &letter, arrival.size, now)?;
             if letter.is_answer {
                 return Ok(());
             }
@@ -71,6 +72,7 @@ impl Engine {
             flow: letter.flow,
             sort,
             content: letter.content,
+            load: letter.load,
         })));
         Ok(())
     }
@@ -80,21 +82,34 @@ impl Engine {
         if !self.config.relay || !letter.to_be_passed_on || letter.from != by {
             return Err(Dropped::NotPassedOn);
         }
-        let passed_on = Letter { to_be_passed_on: false, ..*letter };
+        let passed_on = Letter { to_be_passed_on: false, ..letter.clone() };
         self.dispatch(letter.to, passed_on, size, now).map_err(|dropped| match dropped {
             Dropped::Seal(_) => Dropped::NotPassedOn,
             other => other,
         })
     }
 
-    /// Sends a letter to the next node, in a packet of `size` octets if it needs no more.
-    fn dispatch(&mut self, next: NodeId, letter: Letter, size: usize, now: Instant) -> Result<(), Dropped> {
+    /// Sends a letter to the next node, in a packet of `size` octets if it needs no more. Of the frame that it carries the
+    /// end is left out where the envelope takes its room.
+    fn dispatch(
+        &mut self,
+        next: NodeId,
+        mut letter: Letter,
+        size: usize,
+        now: Instant,
+    ) -> Result<(), Dropped> {
         let peer = self.peers.get_mut(&next).ok_or(Refusal::Stranger)?;
         // Frames that are passed on are Geneve on both legs.
         let is_straight = letter.from == self.me.node && !letter.to_be_passed_on;
         let used = peer.way();
         let way = Way { format: if is_straight { used.format } else { Format::Geneve }, ..used };
-        let size = size.max(message::letter_packet(way.family, way.format));
+        let room = size.saturating_sub(message::loaded_packet(way.family, way.format, 0));
+        letter.load = letter.load.map(|load| load.within(room));
+        let carried = letter.load.as_ref().map(|load| load.octets().len());
+        let size = size.max(match carried {
+            None => message::letter_packet(way.family, way.format),
+            Some(carried) => message::loaded_packet(way.family, way.format, carried),
+        });
         if !self.bucket.take(size, 0.0, now) {
             return Err(Dropped::Rate);
         }

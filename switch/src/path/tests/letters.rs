@@ -7,7 +7,7 @@ fn content(text: &str) -> Content {
 }
 
 fn outgoing(to: usize, size: u16, answers: Option<Question>, text: &str) -> Outgoing {
-    Outgoing { to: id(to), flow: 0x8000_0000, size, answers, content: content(text) }
+    Outgoing { to: id(to), flow: 0x8000_0000, size, answers, content: content(text), load: None }
 }
 
 fn post(world: &mut World, from: usize, letter: &Outgoing) -> Result<(), Dropped> {
@@ -22,10 +22,16 @@ fn letters(world: &mut World, at: usize) -> Vec<Received> {
     std::mem::take(&mut world.nodes[at].letters)
 }
 
+#[track_caller]
+fn one(letters: Vec<Received>) -> Received {
+    let [letter] = <[Received; 1]>::try_from(letters).expect("one letter");
+    letter
+}
+
 /// Takes the only question that arrived at a node, and answers it after 3 ms.
 #[track_caller]
 fn answer(world: &mut World, at: usize) -> Received {
-    let [letter] = letters(world, at)[..] else { panic!("one letter") };
+    let letter = one(letters(world, at));
     let Sort::Question(question) = letter.sort else { panic!("{letter:?}") };
     world.run(millis(3));
     let to = (0..world.nodes.len()).find(|n| id(*n) == letter.from).unwrap();
@@ -44,7 +50,7 @@ fn a_letter_goes_straight_and_its_answer_tells_the_round_trip_and_the_time_insid
     assert_eq!((asked.from, asked.by, asked.to, asked.content), (id(0), id(0), id(1), content("asked")));
     assert_eq!((asked.format, asked.flow), (Format::Vxlan, 0x8000_0000));
     world.run(millis(2));
-    let [told] = letters(&mut world, 0)[..] else { panic!("one answer") };
+    let told = one(letters(&mut world, 0));
     assert_eq!((told.from, told.content), (id(1), content("told")));
     assert_eq!(told.sort, Sort::Answer { round_trip: millis(4), inside: millis(3) });
 }
@@ -66,6 +72,29 @@ fn a_letter_as_large_as_a_frame_arrives_exactly_where_that_frame_does() {
     assert_eq!(letters(&mut world, 1).len(), 1);
 }
 
+#[test]
+fn a_frame_goes_in_a_packet_as_large_as_its_own_and_loses_only_the_end_of_what_it_carries() {
+    let mut world = World::new(1, 2);
+    world.run_secs(5);
+    let octets: Vec<u8> = (0..=u8::MAX).cycle().take(1464).collect();
+    let envelope = least_packet(IpVersion::V4, Format::Vxlan, 0);
+    for (frame, size, carried) in
+        [(1464, 1500, 1500 - envelope), (1464, 1400, 1400 - envelope), (60, 110, 60), (1000, 100, 78)]
+    {
+        let (octets, before) = (&octets[..frame], world.nodes[0].octets);
+        let letter = Outgoing { load: Load::new(octets), ..outgoing(1, size, None, "asked") };
+        assert_eq!(post(&mut world, 0, &letter), Ok(()));
+        let sent = usize::try_from(world.nodes[0].octets - before).unwrap();
+        let least = least_packet(IpVersion::V4, Format::Vxlan, frame);
+        assert_eq!(sent, least.max(size.into()), "{frame} in {size}");
+        world.run(millis(5));
+        let load = one(letters(&mut world, 1)).load.expect("a frame");
+        assert_eq!((load.octets(), usize::from(load.frame_len())), (&octets[..carried], frame));
+        let whole = load.frame();
+        assert!(whole.len() == frame && whole[carried..].iter().all(|octet| *octet == 0));
+    }
+}
+
 /// Three nodes, the first two of which reach each other through the third only.
 fn cut() -> World {
     let mut world = World::new(1, 3);
@@ -80,13 +109,17 @@ fn cut() -> World {
 #[test]
 fn without_a_direct_way_a_letter_and_its_answer_go_through_the_node_that_relays_which_hears_it() {
     let mut world = cut();
-    assert_eq!(post(&mut world, 0, &outgoing(1, 1400, None, "asked")), Ok(()));
+    let frame = Load::new(&[7; 1000]);
+    let letter = Outgoing { load: frame.clone(), ..outgoing(1, 1400, None, "asked") };
+    assert_eq!(post(&mut world, 0, &letter), Ok(()));
     world.run(millis(5));
     let passed_on = answer(&mut world, 2);
+    assert_eq!(passed_on.load, frame);
     assert_eq!((passed_on.from, passed_on.by, passed_on.to), (id(0), id(0), id(1)));
     assert_eq!(passed_on.format, Format::Geneve);
     let asked = answer(&mut world, 1);
     assert_eq!((asked.from, asked.by, asked.to, asked.format), (id(0), id(2), id(1), Format::Geneve));
+    assert_eq!(asked.load, frame);
     world.run(millis(5));
     let told: Vec<NodeId> = letters(&mut world, 0).iter().map(|letter| letter.from).collect();
     assert_eq!(told, [id(2), id(1)]);

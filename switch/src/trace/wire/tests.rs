@@ -10,8 +10,15 @@ fn words() -> impl Strategy<Value = Word> {
         Just(Verdict::PassedOn),
         "[a-z_]{0,24}".prop_map(Verdict::Dropped),
     ];
-    let told = (verdict, any::<u16>(), "[a-z.-]{0,32}", "[a-z]{0,32}")
-        .prop_map(|(verdict, ports, place, network)| Told { verdict, ports, place, network });
+    let time = || any::<u32>().prop_map(|ns| Duration::from_nanos(ns.into()));
+    let stages = prop::collection::vec((prop::sample::select(&STAGES[..]), time()), 0..=STAGES.len());
+    let times = prop::option::of((time(), stages).prop_map(|(waited, stages)| Times { waited, stages }));
+    let told = (verdict, any::<u16>(), "[a-z.-]{0,32}", "[a-z]{0,32}", times).prop_map(
+        |(verdict, ports, place, network, times)| {
+            let place = if matches!(verdict, Verdict::Dropped(_)) { String::new() } else { place };
+            Told { verdict, ports, place, network, times }
+        },
+    );
     let mac = any::<[u8; 6]>().prop_map(MacAddr::new);
     let port = prop_oneof![
         Just(ToldPort::Missing),
@@ -25,6 +32,7 @@ fn words() -> impl Strategy<Value = Word> {
     ];
     prop_oneof![
         (any::<u32>(), vni(), frames()).prop_map(|(trace, vni, frame)| Word::AskFrame(trace, vni, frame)),
+        (any::<u32>(), vni()).prop_map(|(trace, vni)| Word::AskLive(trace, vni)),
         (any::<u32>(), vni(), "[a-z]{0,64}").prop_map(|(trace, vni, name)| Word::AskPort(trace, vni, name)),
         (any::<u32>(), told).prop_map(|(trace, told)| Word::ToldFrame(trace, told)),
         (any::<u32>(), port).prop_map(|(trace, port)| Word::ToldPort(trace, port)),
@@ -43,7 +51,7 @@ proptest! {
     }
 
     #[test]
-    fn any_octets_are_a_word_or_none(kind in 0..6_u8, rest: Vec<u8>) {
+    fn any_octets_are_a_word_or_none(kind in 0..8_u8, rest: Vec<u8>) {
         if let Some(word) = Word::decode(&[&[kind], &rest[..]].concat()) {
             prop_assert_eq!(word.encode().and_then(|content| Word::decode(content.octets())).is_some(), true);
         }
@@ -51,9 +59,27 @@ proptest! {
 
     #[test]
     fn a_text_that_is_too_long_is_cut_between_two_characters(place in "[a-zäß€😀]{0,80}") {
-        let told = Told { verdict: Verdict::PassedOn, ports: 1, place: place.clone(), network: String::new() };
+        let (network, times) = (String::new(), None);
+        let told = Told { verdict: Verdict::PassedOn, ports: 1, place: place.clone(), network, times };
         let content = Word::ToldFrame(1, told).encode().unwrap();
         let Some(Word::ToldFrame(1, told)) = Word::decode(content.octets()) else { panic!() };
         prop_assert!(place.starts_with(&told.place) && told.place.len() + 4 > place.len().min(MAX_TEXT));
     }
+}
+
+#[test]
+fn stages_of_a_later_version_are_left_out_and_more_times_than_there_are_octets_are_none() {
+    let times = Some(Times {
+        waited: Duration::from_nanos(9),
+        stages: vec![(StageName::Open, Duration::from_nanos(1)), (StageName::Decide, Duration::from_secs(9))],
+    });
+    let told =
+        Told { verdict: Verdict::Delivered, ports: 1, place: String::new(), network: String::new(), times };
+    let mut octets = Word::ToldFrame(1, told).encode().unwrap().octets().to_vec();
+    octets[10] = 77;
+    let Some(Word::ToldFrame(1, Told { times: Some(times), .. })) = Word::decode(&octets) else { panic!() };
+    let most = Duration::from_nanos(u32::MAX.into());
+    assert_eq!((times.waited.as_nanos(), times.stages), (9, vec![(StageName::Decide, most)]));
+    octets[9] = u8::MAX;
+    assert_eq!(Word::decode(&octets), None);
 }

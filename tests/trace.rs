@@ -171,7 +171,7 @@ fn marked(cluster: &Cluster, source_port: u16) {
     assert!(underlay.iter().any(|packet| carrier(&packet.octets)), "no packet of its size and port");
 
     leaves_no_mark(cluster, || assert_eq!(trace(node, "pod 10.32.0.2 tcp/80 --live").0, 0));
-    let text = node.cli(&["trace", "pod", "10.32.0.2", "--live"]);
+    let text = node.cli(&["trace", "pod", "10.32.0.2", "tcp/80", "--live"]);
     println!("{}", text.out);
     assert!(
         text.ok() && text.out.ends_with("ARRIVES: it was sent, and got there\n"),

@@ -440,7 +440,7 @@ impl<D: Devices> Control<D> {
         let via = view.via.and(member.found.as_ref()).and_then(|found| found.via).map(|via| via.node);
         let size = marked.as_ref().map_or(0, |marked| marked.size);
         trace.asked.extend(via.map(|via| Asked::on_the_way(gossip, via, size)));
-        let (flow, load) = marked.map_or((flow, None), |marked| (marked.flow, Some(marked.load)));
+        let load = marked.map(|marked| marked.load);
         let letter = Outgoing { to: node, flow, size, answers: None, content, load };
         trace.asked.push(Asked { via, ..Asked::new(gossip, letter) });
     }

@@ -54,6 +54,8 @@ impl Content {
 
 /// Octets of a frame that a letter carries, at most: one of a network with an MTU of 9,000. Of a longer one that many.
 pub const MAX_LOAD: usize = 9_018;
+/// Octets of a frame at most: those that a UDP datagram has room for, behind any tunnel header.
+const MAX_FRAME: usize = 65_400;
 /// Octets of a frame that are never left out: Ethernet with a tag, IPv6 and TCP without options.
 pub(super) const HEADERS: usize = 14 + 4 + 40 + 20;
 
@@ -86,7 +88,8 @@ impl Load {
     /// The first octets of a frame of `len`; `None` = there are none, more than the frame has, or than are carried.
     pub(super) fn of_parts(len: u16, octets: &[u8]) -> Option<Self> {
         let most = usize::from(len).min(MAX_LOAD);
-        (1..=most).contains(&octets.len()).then(|| Self { len, octets: octets.into() })
+        let is_one = (1..=most).contains(&octets.len()) && usize::from(len) <= MAX_FRAME;
+        is_one.then(|| Self { len, octets: octets.into() })
     }
 
     /// How long the frame is.

@@ -1,7 +1,7 @@
 //! A frame that is really sent, in a letter: marked as one that is for nobody, by what carries it.
 
+use encap::Format;
 use encap::tunnel::{self, IpVersion, UDP_HEADER_LEN};
-use encap::{Format, flow, inet::Layers};
 
 use crate::datapath::memory::SentMessage;
 use crate::path::{Load, least_packet};
@@ -12,8 +12,6 @@ use crate::topology::PeerView;
 pub struct Marked {
     /// Its octets as the stages let it go.
     pub load: Load,
-    /// The hash of its flow.
-    pub flow: u32,
     /// Octets of the outer IP packet: as many as the frame's own would have, or what the letter needs.
     pub size: u16,
 }
@@ -29,7 +27,6 @@ impl Marked {
         let outer = IpVersion::from(message.route.to.ip());
         let own = outer.header_len() + UDP_HEADER_LEN + datagram.len();
         let size = own.max(least_packet(outer, format, frame.len()));
-        let flow = flow::hash(frame, &Layers::of(frame));
-        Some(Self { load: Load::new(frame)?, flow, size: u16::try_from(size).unwrap_or(u16::MAX) })
+        Some(Self { load: Load::new(frame)?, size: u16::try_from(size).unwrap_or(u16::MAX) })
     }
 }

@@ -20,7 +20,7 @@ pub struct TraceAsk {
     /// Octets of its IP packet; absent = what a full one of the port has for TCP, else 84.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u16>,
-    /// Whether something is sent in its stead, as large, and by the same way.
+    /// Whether it is really sent, marked: by the way of frames and in a packet as large, for nobody but the nodes on it.
     #[serde(default)]
     pub live: bool,
     /// Its source MAC address; absent = that of the port's device.

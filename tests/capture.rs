@@ -150,6 +150,9 @@ fn a_file_has_both_halves_of_every_frame_and_others_read_it() {
         let points: BTreeSet<_> = packets.iter().map(|packet| packet.point.as_str()).collect();
         assert!(points.contains("port:pod") && points.contains("gossip") && points.len() == 3, "{points:?}");
         assert_halves_fit(&packets);
+        let is_probe = |packet: &&Packet| packet.point.starts_with("peer:") && packet.frame().is_none();
+        let (came, left): (Vec<_>, Vec<_>) = packets.iter().filter(is_probe).partition(|probe| probe.inbound);
+        assert!(!came.is_empty() && !left.is_empty(), "{} probes came, {} left", came.len(), left.len());
     }
     let of_n1 = read(&files[0]);
     let ping =

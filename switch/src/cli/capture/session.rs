@@ -131,7 +131,8 @@ impl Session {
             if self.output.is_over(&self.names, now).map_err(End::of)? {
                 return Err(End::Enough);
             }
-            if now.saturating_duration_since(flushed) >= FLUSH {
+            let old = now.saturating_duration_since(flushed) >= FLUSH;
+            if old && self.output.pending() > 0 {
                 self.output.flush().map_err(End::of)?;
                 flushed = clock::now();
             }

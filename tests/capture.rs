@@ -4,6 +4,10 @@ use std::collections::BTreeSet;
 use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use etherparse::{SlicedPacket, TransportSlice};
 use rustix::process::Signal;
@@ -14,7 +18,7 @@ use weft_tests::node::{binary, count};
 use weft_tests::pair::{Pair, Spec, pod_v4};
 use weft_tests::pcapng::{Packet, read};
 use weft_tests::traffic::assert_pings;
-use weft_tests::{Cluster, Injector, Node, inject, pcap, wait};
+use weft_tests::{Cluster, Injector, Netns, Node, inject, pcap, wait};
 
 /// A capture that runs.
 struct Running(Process);
@@ -30,7 +34,7 @@ impl Running {
     #[track_caller]
     fn by(node: &Node, command: &[&str], words: &[&str]) -> Self {
         static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let log = node.host.dir.join(format!("capture-{number}.log"));
         let socket = socket(node);
         let mut all = vec![binary().to_str().expect("a path in UTF-8")];
@@ -39,8 +43,6 @@ impl Running {
         all.extend(["--socket", &socket]);
         let running = Self(Process::start(&all, &[], &log));
         wait::until(wait::secs(10), "the capture to begin", || running.0.log().contains("capturing at "));
-        // The workers are told one after the other.
-        wait::sleep_ms(50);
         running
     }
 
@@ -70,9 +72,15 @@ fn socket(node: &Node) -> String {
 /// What the last line says.
 #[track_caller]
 fn counts(log: &str) -> (u64, u64) {
-    let line = log.lines().find(|line| line.contains("frames captured")).unwrap_or_else(|| panic!("{log}"));
-    let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let numbers = numbers(log);
     (numbers[0], numbers[1])
+}
+
+/// The numbers of the last line.
+#[track_caller]
+fn numbers(log: &str) -> Vec<u64> {
+    let line = log.lines().find(|line| line.contains("captured, ")).unwrap_or_else(|| panic!("{log}"));
+    line.split_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
 
 /// Lines about frames, without messages.
@@ -142,6 +150,9 @@ fn a_file_has_both_halves_of_every_frame_and_others_read_it() {
         let points: BTreeSet<_> = packets.iter().map(|packet| packet.point.as_str()).collect();
         assert!(points.contains("port:pod") && points.contains("gossip") && points.len() == 3, "{points:?}");
         assert_halves_fit(&packets);
+        let is_probe = |packet: &&Packet| packet.point.starts_with("peer:") && packet.frame().is_none();
+        let (came, left): (Vec<_>, Vec<_>) = packets.iter().filter(is_probe).partition(|probe| probe.inbound);
+        assert!(!came.is_empty() && !left.is_empty(), "{} probes came, {} left", came.len(), left.len());
     }
     let of_n1 = read(&files[0]);
     let ping =
@@ -291,9 +302,16 @@ fn it_ends_as_it_is_told_and_pipes_work() {
     let piped = try_run(&["sh", "-c", &weft_at("-w - --inner icmp -c 5 | tcpdump -n -r -")]);
     assert_eq!(piped.out.lines().filter(|line| line.contains("ICMP echo")).count(), 5, "{piped:?}");
     assert!(piped.err.contains("5 frames captured, 0 lost"), "{}", piped.err);
+    let piped = try_run(&["sh", "-c", &weft_at("-w - --inner icmp -c 5 | tshark -n -r - -Y icmp")]);
+    assert_eq!(piped.out.lines().filter(|line| line.contains("Echo (ping)")).count(), 5, "{piped:?}");
+    // What `wireshark -k -i -` starts.
+    let dumped = dir.join("dumped.pcapng");
+    let dump = format!("-w - --inner icmp -c 5 | dumpcap -q -i - -w {}", utf8(&dumped));
+    let piped = try_run(&["sh", "-c", &weft_at(&dump)]);
+    assert!(piped.ok() && read(&dumped).len() == 5, "{piped:?}");
     // Who reads goes away.
     let piped = try_run(&["sh", "-c", &weft_at("-w - | head -c 2000 | wc -c")]);
-    assert!(piped.ok() && piped.out.trim() == "2000" && piped.err.contains("frames captured"), "{piped:?}");
+    assert!(piped.ok() && piped.out.trim() == "2000" && piped.err.contains(" captured, "), "{piped:?}");
     let short = dir.join("short.pcapng");
     let words = ["capture", "-s", "60", "-c", "20", "-w", utf8(&short)];
     assert!(weft(node, &words).ok());
@@ -331,10 +349,46 @@ fn dir_of(node: &Node) -> PathBuf {
     node.host.dir.clone()
 }
 
+/// What the device of a pod counts.
+fn tx(pod: &Netns, what: &str) -> u64 {
+    let text = pod.exec(&format!("cat /sys/class/net/eth0/statistics/tx_{what}"));
+    text.trim().parse().expect("a number")
+}
+
+/// Sends datagrams from the first pod to port 5555 of the second, as `send` does; how many of them weft took. It has handled
+/// them all.
+#[track_caller]
+fn flood(pair: &Pair, send: impl FnOnce(&UdpSocket) -> u64) -> u64 {
+    let [from, to] = &pair.pods;
+    let before = (tx(from, "dropped"), tx(from, "packets"));
+    let _receiver = to.enter(|| UdpSocket::bind("10.32.0.2:5555").expect("a socket"));
+    let sender = from.enter(|| UdpSocket::bind("10.32.0.1:0").expect("a socket"));
+    sender.connect("10.32.0.2:5555").expect("a way");
+    let sent = send(&sender) - (tx(from, "dropped") - before.0);
+    // The device counts what was read.
+    wait::until(wait::secs(5), "all frames to be read", || tx(from, "packets") - before.1 >= sent);
+    wait::sleep_ms(100);
+    sent
+}
+
+/// So many large datagrams, as fast as it goes.
+fn large(count: u64) -> impl FnOnce(&UdpSocket) -> u64 {
+    move |socket| {
+        (0..count).for_each(|_| drop(socket.send(&[7; 1400])));
+        count
+    }
+}
+
+/// Sends signals to the `weft` that a shell has started.
+fn signal(shell: &Process, signals: &[&str]) {
+    for signal in signals {
+        run(&["pkill", signal, "-P", &shell.pid().to_string(), "weft"]);
+    }
+}
+
 #[test]
 #[ignore = "needs root: run by test.sh"]
 fn a_slow_reader_loses_frames_of_the_capture_and_no_traffic() {
-    const SENT: u64 = 60_000;
     let pair = Pair::start(&Spec::default());
     let (node, dir) = (&pair.nodes[0], pair.lab.dir());
     assert_pings(&pair.pods[0], pod_v4(2));
@@ -348,31 +402,132 @@ fn a_slow_reader_loses_frames_of_the_capture_and_no_traffic() {
     let mut slow = Process::start(&["sh", "-c", &line], &[], &dir.join("slow-sh.log"));
     let log = || std::fs::read_to_string(dir.join("slow.log")).unwrap_or_default();
     wait::until(wait::secs(5), "the capture to begin", || log().contains("capturing at"));
-    wait::sleep_ms(100);
-    let tx = |what: &str| {
-        let text = pair.pods[0].exec(&format!("cat /sys/class/net/eth0/statistics/tx_{what}"));
-        text.trim().parse::<u64>().expect("a number")
-    };
-    let dropped_before = tx("dropped");
-    let (sender, receiver) = (
-        pair.pods[0].enter(|| UdpSocket::bind("10.32.0.1:0").expect("a socket")),
-        pair.pods[1].enter(|| UdpSocket::bind("10.32.0.2:5555").expect("a socket")),
-    );
     let delivered = || count(&node.json("drops")["delivered"]);
     let before = delivered();
-    (0..SENT).for_each(|_| drop(sender.send_to(&[7; 1400], "10.32.0.2:5555")));
-    let sent = SENT - (tx("dropped") - dropped_before);
-    drop(receiver);
+    let sent = flood(&pair, large(60_000));
     wait::until(wait::secs(5), "all frames to be sent on", || delivered() - before >= sent);
     std::fs::write(dir.join("go"), "").expect("the reader is told");
     wait::sleep_ms(3000);
-    run(&["pkill", "-INT", "-P", &slow.pid().to_string(), "weft"]);
+    signal(&slow, &["-INT"]);
     slow.wait(wait::secs(10));
     let (captured, lost) = counts(&log());
     assert_eq!(captured + lost, sent, "{}", log());
     assert!(lost > 0, "the reader was not slow enough: {}", log());
     let packets = read(&dir.join("slow.pcapng"));
     assert_eq!(packets.len() as u64, captured);
+    pair.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn however_it_ends_under_load_what_passed_the_filter_was_captured_or_lost() {
+    let pair = Pair::start(&Spec::default());
+    let (node, dir) = (&pair.nodes[0], pair.lab.dir());
+    assert_pings(&pair.pods[0], pod_v4(2));
+    let small = dir.join("small");
+    std::fs::create_dir(&small).expect("a folder");
+    let weft = format!(
+        "{} capture --socket {} -i port:pod --inner 'udp dst port 5555' -w",
+        utf8(binary()),
+        socket(node)
+    );
+    let (dir, small) = (utf8(dir), utf8(&small));
+    // What others send meanwhile, and go on with when it ends.
+    let noise = Noise::start(&pair);
+    for (name, line, signals, code) in [
+        ("told", format!("{weft} {dir}/out; exit $?"), &["-INT", "-CONT"][..], 0),
+        ("enough", format!("{weft} {dir}/out -c 1000; exit $?"), &["-CONT"], 0),
+        ("reader gone", format!("{weft} - | head -c 2000 > {dir}/out"), &["-CONT"], 0),
+        (
+            "disk full",
+            format!("mount -t tmpfs -o size=1m none {small} && {weft} {small}/out; exit $?"),
+            &["-CONT"],
+            1,
+        ),
+    ] {
+        let log = Path::new(dir).join(format!("{name}.log"));
+        let mut shell = Process::start(&["unshare", "-m", "sh", "-c", &line], &[], &log);
+        wait::until(wait::secs(5), "the capture to begin", || shell.log().contains("capturing at"));
+        // All of it is there, or lost, before it ends.
+        signal(&shell, &["-STOP"]);
+        let sent = flood(&pair, large(40_000));
+        signal(&shell, signals);
+        assert_eq!(shell.wait(wait::secs(20)), code, "{name}: {}", shell.log());
+        let numbers = numbers(&shell.log());
+        assert_eq!(numbers.iter().sum::<u64>(), sent, "{name}: {}", shell.log());
+        assert!(numbers[0] > 0 && numbers[1] > 0, "{name}: {}", shell.log());
+        assert_eq!(numbers.len(), if name == "enough" { 3 } else { 2 }, "{name}: {}", shell.log());
+        assert!(name != "enough" || numbers[0] == 1000, "{}", shell.log());
+        if name != "reader gone" && name != "disk full" {
+            assert_eq!(read(&Path::new(dir).join("out")).len() as u64, numbers[0], "{name}");
+        }
+    }
+    drop(noise);
+    pair.finish();
+}
+
+/// Datagrams from the second pod to the first that nobody looks for, until it is dropped.
+struct Noise(Arc<AtomicBool>, Option<JoinHandle<()>>);
+
+impl Noise {
+    fn start(pair: &Pair) -> Self {
+        let [to, from] = &pair.pods;
+        let receiver = to.enter(|| UdpSocket::bind("10.32.0.1:6666").expect("a socket"));
+        let sender = from.enter(|| UdpSocket::bind("10.32.0.2:0").expect("a socket"));
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            while !told.load(Ordering::Relaxed) {
+                (0..20).for_each(|_| drop(sender.send_to(&[7; 1400], "10.32.0.1:6666")));
+                wait::sleep_ms(1);
+            }
+            drop(receiver);
+        });
+        Self(stop, Some(thread))
+    }
+}
+
+impl Drop for Noise {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+        self.1.take().into_iter().for_each(|thread| drop(thread.join()));
+    }
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn nothing_of_a_hundred_thousand_small_frames_a_second_is_lost() {
+    const RATE: u64 = 100_000;
+    const TIME: Duration = Duration::from_secs(5);
+    let pair = Pair::start(&Spec::default());
+    let (node, dir) = (&pair.nodes[0], pair.lab.dir());
+    assert_pings(&pair.pods[0], pod_v4(2));
+    for options in ["-s 96", ""] {
+        let file = dir.join("fast.pcapng");
+        let running = Running::start(node, &format!("{options} -w {}", utf8(&file)));
+        let began = wait::now();
+        let sent = flood(&pair, |socket| {
+            let mut sent = 0;
+            while began.elapsed() < TIME {
+                let due = u64::try_from(began.elapsed().as_micros()).expect("seconds") * RATE / 1_000_000;
+                // One that is behind does not flood the device.
+                let burst = due.saturating_sub(sent).min(256);
+                (0..burst).for_each(|_| drop(socket.send(&[7; 18])));
+                sent += burst;
+                if burst < 32 {
+                    wait::sleep_ms(1);
+                }
+            }
+            sent
+        });
+        let (log, captured, lost) = running.stop();
+        let rate = sent / TIME.as_secs();
+        println!("{options}: {rate} frames/s, {captured} frames captured at all points, {lost} lost");
+        assert_eq!(lost, 0, "{log}");
+        // Where they came in, and where they left.
+        assert!(captured >= 2 * sent, "{sent} frames: {log}");
+        assert!(rate > RATE / 5, "only {rate} frames/s were sent");
+    }
     pair.finish();
 }
 

@@ -22,7 +22,8 @@ fn what_was_dropped_last_is_shown_and_opens_in_wireshark_and_tcpdump() {
     (0..40).for_each(|_| injector.send(&tagged));
     wait::until(wait::secs(3), "the frames to be dropped", || a.dropped("vlan") == 40);
     let shown = a.cli(&["drops", "--show", "vlan"]);
-    let line = "outbound  port:pod  1       02:00:00:00:32:01 > 02:00:00:00:32:02, vlan 5, ethertype 0x88b5, length 60";
+    let line =
+        "outbound  port:pod  1       02:00:00:00:32:01 > 02:00:00:00:32:02 vlan 5 ethertype 0x88b5 len 60";
     assert_eq!(shown.out.matches(line).count(), 32, "{}{}", shown.out, shown.err);
 
     // From the peer: a frame of a network that is not here.

@@ -334,6 +334,7 @@ impl Host<'_> {
         if control.devices_mut().stop_paths().is_err() {
             bail!("the watch over paths panicked; the log has its message. Please report it");
         }
+        control.devices_mut().finish_captures();
         left?;
         self.taps = control.devices_mut().take_taps();
         Ok(carried.map_or(End::Stopped, |carried| End::Moved(Box::new(carried))))

@@ -1,25 +1,16 @@
 //! The first octets of what was dropped last, a few for each reason: what a person looks at when a counter rises.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
-use encap::{Format, PortId};
+use encap::Format;
 
+use crate::capture::record::Point;
 use crate::counters::{Direction, DropReason};
 
 /// How many are kept of each reason.
 pub const KEPT: usize = 32;
 /// How many octets are kept of each: all headers, of the tunnel too.
 pub const OCTETS: usize = 128;
-
-/// Where a frame was when it was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Point {
-    /// It came from this port, or this port did not take it.
-    Port(PortId),
-    /// It came from this address of the underlay by this tunnel, or could not be sent there: it is a datagram.
-    Tunnel(IpAddr, Format),
-}
 
 /// Frames that were dropped in one go, and the beginning of the first.
 #[derive(Clone, Copy, Debug)]
@@ -28,8 +19,10 @@ pub struct Head {
     pub at: Instant,
     /// The way that they went.
     pub direction: Direction,
-    /// Where they were.
+    /// The port or the address of the underlay from which they came, or which did not take them.
     pub point: Point,
+    /// By which tunnel: the octets are those of a datagram; `None` = of a frame.
+    pub tunnel: Option<Format>,
     /// How many wire frames there were.
     pub frames: u64,
     /// The octets of the first on the wire, of which the first [`OCTETS`] are kept.
@@ -40,11 +33,16 @@ pub struct Head {
 impl Head {
     /// The head of so many dropped frames: `octets` is all of the first, or of its datagram.
     #[must_use]
-    pub fn new(at: Instant, direction: Direction, point: Point, (frames, octets): (u64, &[u8])) -> Self {
+    pub fn new(
+        at: Instant,
+        direction: Direction,
+        (point, tunnel): (Point, Option<Format>),
+        (frames, octets): (u64, &[u8]),
+    ) -> Self {
         let mut kept = [0; OCTETS];
         let len = octets.len().min(OCTETS);
         kept[..len].copy_from_slice(&octets[..len]);
-        Self { at, direction, point, frames, len: octets.len(), octets: kept }
+        Self { at, direction, point, tunnel, frames, len: octets.len(), octets: kept }
     }
 
     /// What is kept of the octets.
@@ -62,12 +60,13 @@ impl Head {
 /// use std::net::IpAddr;
 ///
 /// use encap::Format;
+/// use weft::capture::record::Point;
 /// use weft::clock;
 /// use weft::counters::{Direction, DropReason};
-/// use weft::heads::{Head, Heads, Point};
+/// use weft::heads::{Head, Heads};
 ///
 /// let mut heads = Heads::default();
-/// let stranger = Point::Tunnel(IpAddr::from([192, 0, 2, 9]), Format::Vxlan);
+/// let stranger = (Point::Peer(IpAddr::from([192, 0, 2, 9])), Some(Format::Vxlan));
 /// heads.note(DropReason::UnknownPeer, Head::new(clock::now(), Direction::Inbound, stranger, (1, &[0; 200])));
 /// let kept = heads.of(DropReason::UnknownPeer);
 /// assert_eq!((kept.len(), kept[0].len, kept[0].octets().len()), (1, 200, 128));

@@ -194,6 +194,13 @@ pub struct EncapView {
 }
 
 impl EncapView {
+    /// Our underlay address of an IP version; the unspecified one where there is none.
+    #[must_use]
+    pub fn own_ip(&self, v4: bool) -> IpAddr {
+        let unspecified: IpAddr = if v4 { [0; 4].into() } else { [0; 16].into() };
+        self.own.iter().map(|own| own.ip()).find(|own| own.is_ipv4() == v4).unwrap_or(unspecified)
+    }
+
     /// The VTEP by which the node at `other` knows this one: nodes know each other by addresses of one family.
     #[must_use]
     pub fn seen_from(&self, other: IpAddr) -> Option<VtepAddr> {

@@ -6,10 +6,10 @@
 //! | [`program`] | a filter: classic BPF, checked once, then run on frames |
 //! | [`record`] | what is told of a frame at one point, and the octets of the stream that carries it |
 //! | [`ring`] | from a worker to whoever writes the capture down |
+//! | [`datagrams`] | what threads other than workers write down |
 //! | [`text`] | a record in words: lines for a person, comments of a file |
 //! | [`outer`] | the Ethernet, IP and UDP headers of a datagram, which a UDP socket never sees: made up |
 //! | [`pcapng`] | files that Wireshark and tcpdump open, block by block |
-//! | [`line`] | a frame or a datagram in a line of text |
 //!
 //! A frame that passes weft is seen twice, at the point where it comes in and at the one where it leaves: the records of
 //! both name it by the same id.
@@ -18,7 +18,8 @@
 //!   port:web --In--> worker --Out--> peer:node-b        peer:node-b --In--> worker --Out--> port:db
 //! ```
 
-pub mod line;
+pub mod datagrams;
+mod losses;
 pub mod outer;
 pub mod pcapng;
 pub mod program;

@@ -5,7 +5,7 @@
 //! | octets | what |
 //! |---|---|
 //! | 4 | the octets of the message behind this number |
-//! | 1 | its kind: 1 = [`Point`] and its name, 2 = [`Record`], 3 = how many frames were lost so far |
+//! | 1 | its kind: 1 = [`Point`] and its name, 2 = [`Record`], 3 = [`Point`], and how many frames it lost so far |
 //! | rest | by kind |
 //!
 //! Workers write records to a ring, in the same form but with times since the capture began.
@@ -26,7 +26,7 @@ pub const MAX_RUNS: usize = 8;
 pub enum Point {
     /// A port of this node.
     Port(PortId),
-    /// A peer, by the address that it is known by.
+    /// A peer, by the address that it is known by. Of a head, any address of the underlay.
     Peer(IpAddr),
     /// The underlay, for datagrams of those who are no peers.
     Strangers,
@@ -188,8 +188,13 @@ pub enum Message<'a> {
     },
     /// Frames.
     Record(Record<'a>),
-    /// Wire frames so far that nobody took in time.
-    Lost(u64),
+    /// Wire frames that nobody took in time.
+    Lost {
+        /// Where they were seen.
+        point: Point,
+        /// How many so far.
+        frames: u64,
+    },
 }
 
 /// Octets that are no message.
@@ -205,10 +210,9 @@ impl Message<'_> {
     /// Adds the octets of this message.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let start = out.len();
-        out.extend_from_slice(&[0; 4]);
         match self {
             Message::Name { point, name, description } => {
-                out.push(NAME);
+                out.extend_from_slice(&[0, 0, 0, 0, NAME]);
                 encode_point(*point, out);
                 for text in [name, description] {
                     let text = &text.as_bytes()[..text.len().min(usize::from(u16::MAX))];
@@ -218,17 +222,31 @@ impl Message<'_> {
                 }
             }
             Message::Record(record) => {
-                out.push(RECORD);
-                record.encode(out);
+                record.encode_head(record.octets.len(), out);
+                out.extend_from_slice(record.octets);
+                return;
             }
-            Message::Lost(frames) => {
-                out.push(LOST);
+            Message::Lost { point, frames } => {
+                out.extend_from_slice(&[0, 0, 0, 0, LOST]);
+                encode_point(*point, out);
                 out.extend_from_slice(&frames.to_le_bytes());
             }
         }
-        #[allow(clippy::cast_possible_truncation)] // names and frames are short
-        let len = (out.len() - start - 4) as u32;
-        out[start..start + 4].copy_from_slice(&len.to_le_bytes());
+        set_len(out, start, 0);
+    }
+
+    /// How many of these octets are whole messages.
+    #[must_use]
+    pub fn whole(octets: &[u8]) -> usize {
+        let mut at = 0;
+        while let Some(len) = octets.get(at..).and_then(|rest| rest.first_chunk::<4>()) {
+            let end = at + 4 + u32::from_le_bytes(*len) as usize;
+            if end > octets.len() {
+                break;
+            }
+            at = end;
+        }
+        at
     }
 }
 
@@ -252,7 +270,7 @@ impl<'a> Message<'a> {
                 Message::Name { point, name: read.text()?, description: read.text()? }
             }
             RECORD => Message::Record(Record::decode(&mut read)?),
-            LOST => Message::Lost(read.u64()?),
+            LOST => Message::Lost { point: read.point()?, frames: read.u64()? },
             _ => return Err(Broken),
         };
         if read.0.is_empty() { Ok(Some((message, 4 + len))) } else { Err(Broken) }
@@ -262,8 +280,18 @@ impl<'a> Message<'a> {
 /// What stands for "none" where a number is sent.
 const NO_NUMBER: u32 = u32::MAX;
 
+/// Sets the length of the message that begins at `start`; `more` octets follow what is there.
+fn set_len(out: &mut [u8], start: usize, more: usize) {
+    #[allow(clippy::cast_possible_truncation)] // names and frames are short
+    let len = (out.len() - start - 4 + more) as u32;
+    out[start..start + 4].copy_from_slice(&len.to_le_bytes());
+}
+
 impl<'a> Record<'a> {
-    fn encode(&self, out: &mut Vec<u8>) {
+    /// Adds the octets of the message that tells this record, but for those of the frame, of which there are so many.
+    pub(super) fn encode_head(&self, octets: usize, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&[0, 0, 0, 0, RECORD]);
         out.extend_from_slice(&self.at.to_le_bytes());
         encode_point(self.point, out);
         out.push(match self.direction {
@@ -288,7 +316,7 @@ impl<'a> Record<'a> {
         out.extend_from_slice(&[reason, direction]);
         out.extend_from_slice(&self.outer.to_le_bytes());
         out.extend_from_slice(&self.len.to_le_bytes());
-        out.extend_from_slice(self.octets);
+        set_len(out, start, octets);
     }
 
     fn decode(read: &mut Reader<'a>) -> Result<Self, Broken> {

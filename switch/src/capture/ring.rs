@@ -4,15 +4,18 @@
 //!   worker --Writer::write--> ring (bounded) --Reader::take--> a thread of its own --> the client
 //!                  full: the frames are counted as lost
 //! ```
+//!
+//! Each frame that is wanted between [`Writer::begin`] and [`Reader::end`] is taken from the ring or counted as lost, once.
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use encap::PortId;
 use rtrb::{Consumer, Producer, RingBuffer};
 
+use super::losses::Losses;
 use super::program::Program;
 use super::record::{Message, Point, Record};
 
@@ -82,77 +85,98 @@ pub struct Writer {
     /// What is wanted of it.
     pub wanted: Arc<Wanted>,
     ring: Producer<u8>,
-    lost: Arc<AtomicU64>,
+    shared: Arc<Shared>,
 }
 
 /// The other end.
 #[derive(Debug)]
 pub struct Reader {
     ring: Consumer<u8>,
-    lost: Arc<AtomicU64>,
+    shared: Arc<Shared>,
+}
+
+/// What both ends know.
+#[derive(Debug, Default)]
+struct Shared {
+    begun: AtomicBool,
+    ended: AtomicBool,
+    losses: Losses,
 }
 
 /// A ring that holds so many octets.
 #[must_use]
 pub fn ring(wanted: &Arc<Wanted>, octets: usize) -> (Writer, Reader) {
     let (producer, consumer) = RingBuffer::new(octets);
-    let lost = Arc::new(AtomicU64::new(0));
-    let writer = Writer { wanted: Arc::clone(wanted), ring: producer, lost: Arc::clone(&lost) };
-    (writer, Reader { ring: consumer, lost })
+    let shared = Arc::<Shared>::default();
+    let writer = Writer { wanted: Arc::clone(wanted), ring: producer, shared: Arc::clone(&shared) };
+    (writer, Reader { ring: consumer, shared })
 }
 
 impl Writer {
+    /// Says that from now on all that is wanted is written.
+    pub fn begin(&self) {
+        self.shared.begun.store(true, Ordering::Release);
+    }
+
     /// Writes a record, cut to the wanted octets; when there is no room, its frames are counted as lost. `scratch` is
     /// memory.
     ///
     /// # Cost
     ///
-    /// Two copies of the wanted octets; no allocation once `scratch` has grown.
+    /// One copy of the wanted octets, two of what is told of them; no allocation once `scratch` has grown.
     pub fn write(&mut self, record: &Record<'_>, scratch: &mut Vec<u8>) {
-        let snap = record.octets.len().min(self.wanted.snap);
-        let record = Record { octets: &record.octets[..snap], ..*record };
+        if self.shared.ended.load(Ordering::Relaxed) {
+            return;
+        }
+        let octets = &record.octets[..record.octets.len().min(self.wanted.snap)];
         scratch.clear();
-        Message::Record(record).encode(scratch);
-        if self.ring.push_entire_slice(scratch).is_err() {
-            self.lost.fetch_add(record.ids.frames(), Ordering::Relaxed);
+        record.encode_head(octets.len(), scratch);
+        let fits = self.ring.slots() >= scratch.len() + octets.len();
+        // The other end takes whole messages, so that it waits for the second half.
+        if !fits
+            || self.ring.push_entire_slice(scratch).is_err()
+            || self.ring.push_entire_slice(octets).is_err()
+        {
+            self.shared.losses.add(record.point, record.ids.frames());
         }
     }
 
-    /// Whether nobody reads any more.
+    /// Whether nobody wants more.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.ring.is_abandoned()
+        self.shared.ended.load(Ordering::Relaxed) || self.ring.is_abandoned()
     }
 }
 
 impl Reader {
-    /// Adds what is there to `out`, whole messages, and says how many octets; at most about `most`.
+    /// Whether all that is wanted is written by now, or nothing ever will be.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        self.shared.begun.load(Ordering::Acquire) || self.is_over()
+    }
+
+    /// Adds what is there to `out`, whole messages, and says how many octets; at most `most`, which is more than a message
+    /// has.
     pub fn take(&mut self, out: &mut Vec<u8>, most: usize) -> usize {
         let start = out.len();
-        while out.len() - start < most {
-            let Ok(len) = self.peek_len() else { break };
-            let Ok(chunk) = self.ring.read_chunk(len) else { break };
-            let (first, second) = chunk.as_slices();
-            out.extend_from_slice(first);
-            out.extend_from_slice(second);
-            chunk.commit_all();
-        }
-        out.len() - start
-    }
-
-    /// The octets of the next message, its length included.
-    fn peek_len(&mut self) -> Result<usize, rtrb::chunks::ChunkError> {
-        let chunk = self.ring.read_chunk(4)?;
+        let Ok(chunk) = self.ring.read_chunk(self.ring.slots().min(most)) else { return 0 };
         let (first, second) = chunk.as_slices();
-        let mut len = [0; 4];
-        first.iter().chain(second).zip(&mut len).for_each(|(octet, to)| *to = *octet);
-        Ok(4 + u32::from_le_bytes(len) as usize)
+        out.extend_from_slice(first);
+        out.extend_from_slice(second);
+        let whole = Message::whole(&out[start..]);
+        out.truncate(start + whole);
+        chunk.commit(whole);
+        whole
     }
 
-    /// Wire frames that were lost so far.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+    /// Says that this is enough: what is written from now on is neither taken nor lost. What is in the ring is still there.
+    pub fn end(&self) {
+        self.shared.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// The points where wire frames were lost, and how many so far.
+    pub fn losses(&self) -> impl Iterator<Item = (Point, u64)> {
+        self.shared.losses.each()
     }
 
     /// Whether nobody writes any more; what is in the ring is still there.

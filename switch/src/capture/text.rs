@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use encap::{Format, Vni, control, geneve};
+use encap::{Format, Vni, control, geneve, tunnel};
 use etherparse::{LaxNetSlice, LaxSlicedPacket, TransportSlice};
 
 use super::outer;
@@ -20,6 +20,9 @@ use super::record::{Decision, Flow, Ids, Point, Record};
 mod frame;
 
 pub use self::frame::frame;
+
+/// Octets of a header that is none, which are shown instead.
+const SHOWN: usize = 16;
 
 /// What the points of a capture are called.
 #[derive(Clone, Debug, Default)]
@@ -152,9 +155,8 @@ pub fn contents(record: &Record<'_>) -> String {
     let len = record.len as usize;
     let inner_at = usize::from(record.outer);
     let (head, inner) = record.octets.split_at(inner_at.min(record.octets.len()));
-    let network = |vni: Vni| format!("vni {}", vni.get());
     if inner_at == 0 {
-        let network = record.vni.map_or_else(String::new, |vni| network(vni) + " ");
+        let network = record.vni.map_or_else(String::new, |vni| format!("vni {} ", vni.get()));
         return network + &frame(inner, len);
     }
     let Some(datagram) = Datagram::of(head) else { return format!("cut off len {len}") };
@@ -166,12 +168,34 @@ pub fn contents(record: &Record<'_>) -> String {
             len.saturating_sub(datagram.headers)
         );
     }
-    let title = match datagram.format() {
-        Format::Vxlan => "vxlan",
-        Format::Geneve => "geneve",
-    };
-    let network = record.vni.map_or_else(String::new, |vni| " ".to_owned() + &network(vni));
-    format!("{ends} {title}{network} | {}", frame(inner, len - inner_at))
+    format!("{ends} {}", tunnelled(datagram.format(), record.vni, (inner, len - inner_at)))
+}
+
+/// A datagram of `len` octets, from its tunnel header on, of which these are the first.
+///
+/// # Examples
+///
+/// ```
+/// use encap::Format;
+/// use weft::capture::text::datagram;
+///
+/// assert_eq!(datagram(Format::Vxlan, &[0; 8], 60), "vxlan, no frame, len 60: 00 00 00 00 00 00 00 00");
+/// ```
+#[must_use]
+pub fn datagram(format: Format, octets: &[u8], len: usize) -> String {
+    match tunnel::decode(format, octets, false) {
+        Ok((vni, start)) => tunnelled(format, Some(vni), (&octets[start..], len.saturating_sub(start))),
+        Err(_) => {
+            let header: Vec<_> = octets.iter().take(SHOWN).map(|octet| format!("{octet:02x}")).collect();
+            format!("{format}, no frame, len {len}: {}", header.join(" "))
+        }
+    }
+}
+
+/// A frame behind a tunnel header.
+fn tunnelled(format: Format, vni: Option<Vni>, (octets, len): (&[u8], usize)) -> String {
+    let network = vni.map_or_else(String::new, |vni| format!(" vni {}", vni.get()));
+    format!("{format}{network} | {}", frame(octets, len))
 }
 
 /// The outer headers of a datagram.

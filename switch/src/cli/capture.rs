@@ -16,7 +16,7 @@ use self::files::{Files, Plan};
 use self::lines::Lines;
 use self::output::Output;
 use self::owners::Owners;
-use self::session::{End, Session};
+use self::session::{Counts, End, Session};
 use self::stop::Stop;
 use self::stream::Stream;
 use self::target::Target;
@@ -50,7 +50,8 @@ const MEGABYTE: u64 = 1_000_000;
                   passes it at peers. A packet of the file can stand for several frames: for a super-frame at a port, \
                   and for datagrams of one size at a peer, of which the first is there; its comment says so, and where \
                   the frame goes, or why it was dropped. A reader that is too slow loses frames of the capture, which \
-                  are counted, and no traffic.\n\n\
+                  are counted, and no traffic. Streams of gossip over TCP are not shown: tcpdump -i any tcp port 6786 \
+                  shows them.\n\n\
                   Examples:\n  weft capture\n  weft capture -i port:web --inner arp\n  \
                   weft capture --drops\n  weft capture -w out.pcapng -c 1000\n  \
                   weft capture -w - | wireshark -k -i -\n  \
@@ -205,10 +206,19 @@ fn close(mut session: Session, end: End, path: Option<&Path>) -> Outcome {
             Outcome::Failed
         }
     };
-    let (frames, lost) = session.counts();
-    let s = if frames == 1 { "" } else { "s" };
-    complain(format_args!("{frames} frame{s} captured, {lost} lost because nobody took them in time"));
+    complain(summary(session.counts(&end)));
     outcome
+}
+
+/// The last line.
+fn summary(Counts { captured, lost, unwritten, beyond }: Counts) -> String {
+    let s = if captured == 1 { "" } else { "s" };
+    let or = if unwritten == 0 { "" } else { ", or they could not be written" };
+    let more = if beyond == 0 { String::new() } else { format!("; {beyond} more passed before it ended") };
+    format!(
+        "{captured} frame{s} captured, {} lost because nobody took them in time{or}{more}",
+        lost + unwritten
+    )
 }
 
 fn cannot_write(path: &Path, error: &io::Error) -> String {

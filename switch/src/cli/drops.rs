@@ -1,7 +1,8 @@
 //! `weft drops`: where every frame went.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -96,7 +97,9 @@ fn write(heads: &DropHeads, path: &Path) -> io::Result<()> {
     if path == Path::new("-") {
         return heads::write(heads, now, io::stdout().lock());
     }
-    heads::write(heads, now, io::BufWriter::new(File::create(path)?))
+    // What pods say is for its owner only.
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    heads::write(heads, now, io::BufWriter::new(file))
 }
 
 pub(super) fn render(drops: &Drops, all: bool) -> String {

@@ -192,7 +192,7 @@ impl Client {
         Self { reader: BufReader::new(reader), writer, trusted }
     }
 
-    async fn run(&mut self, calls: &mpsc::Sender<Call>) -> io::Result<()> {
+    async fn run(mut self, calls: &mpsc::Sender<Call>) -> io::Result<()> {
         loop {
             let line = match self.read_line().await? {
                 Line::Request(line) => line,
@@ -218,7 +218,11 @@ impl Client {
                 .into(),
                 Ok(request @ Request::Capture(_)) => match self.hand_over(calls, request).await? {
                     Some(refused) => refused,
-                    None => return Ok(()),
+                    None => {
+                        // Dropped, it would be shut down, and what is left for the client would not get there.
+                        self.writer.forget();
+                        return Ok(());
+                    }
                 },
                 Ok(request) => ask(calls, request).await,
             };
@@ -226,7 +230,7 @@ impl Client {
         }
     }
 
-    /// Lets the connection be taken over, and waits until the client closes it; else the answer for the client.
+    /// Lets the connection be taken over, and waits until the client closes its side; else the answer for the client.
     async fn hand_over(&mut self, calls: &mpsc::Sender<Call>, request: Request) -> io::Result<Option<Reply>> {
         let connection = self.writer.as_ref().as_fd().try_clone_to_owned()?;
         match ask_with(calls, request, Some(connection.into())).await {

@@ -1,10 +1,11 @@
 //! The other end of captures: from the rings of the workers to the client that asked, on a thread for each.
 //!
-//! The thread never holds a worker up: what it does not take in time is lost, and counted. It ends when the client closes its
-//! connection, or when the workers end.
+//! The thread never holds a worker up: what it does not take in time is lost, and counted. It ends when the client has closed
+//! its side of the connection, or when the workers end: it sends what is in the rings by then, and what was lost.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,8 +25,10 @@ const BUFFER: usize = 16 << 20;
 const MAX: usize = 8;
 /// Octets that are written in one go, about.
 const CHUNK: usize = 256 << 10;
-/// How long the thread sleeps when there is nothing.
+/// How long the thread waits when there is nothing.
 const IDLE: Duration = Duration::from_millis(2);
+/// How long all that write may take to begin, and clients to take the end.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How often lost frames are told.
 const TELL_LOST: Duration = Duration::from_millis(100);
 
@@ -46,9 +49,23 @@ impl Names {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = topology;
     }
 
+    fn topology(&self) -> Arc<Topology> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The peer that has an underlay address.
+    pub(super) fn peer(&self, ip: IpAddr) -> Point {
+        self.topology().known_by(ip).map_or(Point::Strangers, Point::Peer)
+    }
+
+    /// This node's underlay address of an IP version.
+    pub(super) fn own(&self, v4: bool) -> IpAddr {
+        self.topology().encap.own_ip(v4)
+    }
+
     /// Name and description of a point.
     fn of(&self, point: Point) -> (String, &'static str) {
-        let topology = Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let topology = self.topology();
         let made_up =
             "datagrams of a tunnel; weft made up their Ethernet, IP and UDP headers, which it does not see";
         match point {
@@ -69,6 +86,14 @@ impl Names {
 }
 
 impl Captures {
+    /// Lets those that run send what they have, when nothing more comes; whoever reads too slowly is not waited for long.
+    pub(super) fn finish(&self) {
+        let until = clock::now() + PATIENCE;
+        while Arc::strong_count(&self.running) > 1 && clock::now() < until {
+            std::thread::sleep(IDLE);
+        }
+    }
+
     /// What points are called; to be told of each new topology.
     pub(super) fn names(&self) -> &Names {
         &self.names
@@ -98,7 +123,8 @@ impl Captures {
             names: self.names.clone(),
             began_ns,
             named: HashSet::new(),
-            lost: 0,
+            lost: BTreeMap::new(),
+            left: false,
             told: began,
             _running: Arc::clone(&self.running),
         };
@@ -120,7 +146,10 @@ struct Stream {
     /// When it began, in nanoseconds since 1970.
     began_ns: u64,
     named: HashSet<Point>,
-    lost: u64,
+    /// What the client was told of losses.
+    lost: BTreeMap<Point, u64>,
+    /// Whether the client wants no more.
+    left: bool,
     told: Instant,
     _running: Arc<()>,
 }
@@ -132,11 +161,13 @@ impl Stream {
     }
 
     fn pass_on(&mut self, reply: &[u8]) -> io::Result<()> {
+        self.wait_for_writers();
         self.write(reply)?;
         let (mut raw, mut out) = (Vec::new(), Vec::new());
         loop {
-            // Before the last look, so that nothing is left in a ring.
-            let over = self.readers.iter().all(Reader::is_over);
+            self.look(PollFlags::empty(), Duration::ZERO)?;
+            // Before the last look at the rings, so that nothing is left there.
+            let over = self.left || self.readers.iter().all(Reader::is_over);
             raw.clear();
             for reader in &mut self.readers {
                 reader.take(&mut raw, CHUNK);
@@ -146,13 +177,19 @@ impl Stream {
             self.translate(&mut raw, &mut out);
             self.tell_lost(over, &mut out);
             self.write(&out)?;
-            if over && nothing {
-                return Ok(());
+            match (nothing, over) {
+                (true, true) => return Ok(()),
+                (true, false) => self.look(PollFlags::empty(), IDLE)?,
+                (false, _) => {}
             }
-            if nothing {
-                self.wait_for(PollFlags::empty(), Duration::ZERO)?;
-                std::thread::sleep(IDLE);
-            }
+        }
+    }
+
+    /// So that a client that is told so misses nothing from then on. One that is stuck is not waited for long.
+    fn wait_for_writers(&self) {
+        let until = clock::now() + PATIENCE;
+        while !self.readers.iter().all(Reader::is_begun) && clock::now() < until {
+            std::thread::sleep(IDLE);
         }
     }
 
@@ -162,12 +199,8 @@ impl Stream {
         const TIME: std::ops::Range<usize> = 5..13;
         while let Ok(Some((Message::Record(record), len))) = Message::decode(raw) {
             let at = record.at.saturating_add(self.began_ns);
-            for point in [Some(record.point), record.decision.point()].into_iter().flatten() {
-                if self.named.insert(point) {
-                    let (name, description) = self.names.of(point);
-                    Message::Name { point, name: &name, description }.encode(out);
-                }
-            }
+            self.name(record.point, out);
+            record.decision.point().into_iter().for_each(|point| self.name(point, out));
             let (message, rest) = raw.split_at_mut(len);
             message[TIME].copy_from_slice(&at.to_le_bytes());
             out.extend_from_slice(message);
@@ -175,11 +208,30 @@ impl Stream {
         }
     }
 
+    /// Names a point that the client does not know yet.
+    fn name(&mut self, point: Point, out: &mut Vec<u8>) {
+        if self.named.insert(point) {
+            let (name, description) = self.names.of(point);
+            Message::Name { point, name: &name, description }.encode(out);
+        }
+    }
+
+    /// Tells what was lost since it was told last; at the end, and now and then before.
     fn tell_lost(&mut self, over: bool, out: &mut Vec<u8>) {
-        let (lost, now) = (self.readers.iter().map(Reader::lost).sum(), clock::now());
-        if lost != self.lost && (over || now >= self.told + TELL_LOST) {
-            (self.lost, self.told) = (lost, now);
-            Message::Lost(lost).encode(out);
+        let now = clock::now();
+        if !over && now < self.told + TELL_LOST {
+            return;
+        }
+        self.told = now;
+        let mut lost = BTreeMap::<Point, u64>::new();
+        for (point, frames) in self.readers.iter().flat_map(Reader::losses) {
+            *lost.entry(point).or_default() += frames;
+        }
+        for (point, frames) in lost {
+            if self.lost.insert(point, frames) != Some(frames) {
+                self.name(point, out);
+                Message::Lost { point, frames }.encode(out);
+            }
         }
     }
 
@@ -190,7 +242,7 @@ impl Stream {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => octets = &octets[written..],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.wait_for(PollFlags::OUT, Duration::from_secs(1))?;
+                    self.look(PollFlags::OUT, Duration::from_secs(1))?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -199,14 +251,27 @@ impl Stream {
         Ok(())
     }
 
-    /// Waits for the connection; an error when the client closed it.
-    fn wait_for(&self, flags: PollFlags, limit: Duration) -> io::Result<()> {
+    /// Waits for the connection, and looks whether the client wants more: it closes its side when it does not. An error when
+    /// it closed both.
+    fn look(&mut self, flags: PollFlags, limit: Duration) -> io::Result<()> {
+        // One that has left is known to have.
+        let flags = if self.left { flags } else { flags | PollFlags::RDHUP };
         let mut fds = [PollFd::new(&self.connection, flags)];
-        let limit = Timespec::try_from(limit).ok();
-        poll(&mut fds, limit.as_ref())?;
-        if fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) {
+        match poll(&mut fds, Timespec::try_from(limit).ok().as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let told = fds[0].revents();
+        if told.intersects(PollFlags::HUP | PollFlags::ERR) {
             return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if told.contains(PollFlags::RDHUP) {
+            self.left = true;
+            self.readers.iter().for_each(Reader::end);
         }
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

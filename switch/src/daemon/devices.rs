@@ -115,24 +115,32 @@ impl HostDevices {
         }
     }
 
-    /// Begins a capture of what workers and gossip see, and takes the client's connection over unless it is refused.
+    /// Begins a capture of what workers, the watch over paths and gossip see, and takes the client's connection over unless it is refused.
     pub(super) fn capture(
         &self,
         (node, ask, at): (&str, Capture, At),
         gossip: Option<&gossip::Link>,
         connection: UnixStream,
     ) -> Reply {
-        let (reply, writers) = self.captures.begin((node, ask, at), connection, self.workers.len() + 1);
+        let (reply, writers) = self.captures.begin((node, ask, at), connection, self.workers.len() + 2);
         let mut writers = writers.into_iter();
         for ((updates, waker), writer) in self.workers.iter().zip(&mut writers) {
             // A worker that makes no room for it is stuck: the client sees that nothing comes.
             let _ = updates.send_timeout(Update::Capture(writer), PATIENCE);
             waker.wake();
         }
+        if let (Some(paths), Some(writer)) = (&self.paths, writers.next()) {
+            paths.capture(writer, self.captures.names().clone());
+        }
         if let (Some(gossip), Some(writer)) = (gossip, writers.next()) {
             gossip.capture(writer);
         }
         reply
+    }
+
+    /// Lets captures end, when workers, the watch over paths and gossip have.
+    pub(super) fn finish_captures(&self) {
+        self.captures.finish();
     }
 
     /// The TAPs of the ports.

@@ -16,7 +16,11 @@ use encap::{Format, Mtu, Span, control};
 use fdb::gossip::identity::{BootId, NodeId};
 use fdb::gossip::seal::{Mode, Process};
 
+use super::captures::Names;
 use crate::batch::{Route, SendBatch};
+use crate::capture::datagrams::Datagrams;
+use crate::capture::record::Flow;
+use crate::capture::ring::Writer;
 use crate::clock;
 use crate::control::devices::Watched;
 use crate::counters::PaddedCounters;
@@ -48,6 +52,7 @@ enum Order {
     Examine(NodeId),
     Post(Outgoing),
     Views(Sender<BTreeMap<NodeId, View>>),
+    Capture(Writer, Names),
 }
 
 /// What the thread starts with.
@@ -114,6 +119,11 @@ impl Paths {
         answer.recv_timeout(PATIENCE).unwrap_or_default()
     }
 
+    /// Shows what is sent to whoever reads the other end of this ring, until that is gone; `names` says to whom it goes.
+    pub(super) fn capture(&self, writer: Writer, names: Names) {
+        self.order(Order::Capture(writer, names));
+    }
+
     /// A thread that takes no order within the time has ended, and says so where it is joined.
     fn order(&self, order: Order) {
         let _ = self.orders.send_timeout(order, PATIENCE);
@@ -144,6 +154,8 @@ struct Watch {
     events: Sender<WorkerEvent>,
     /// Paths that control is still to be told of: the latest state of each, since one that was lost would be wrong for good.
     untold: BTreeMap<NodeId, (BootId, Path)>,
+    captures: Datagrams,
+    names: Names,
     /// What stands behind a probe to make it as large as it is to be.
     padding: Box<[u8]>,
 }
@@ -163,6 +175,8 @@ impl Watch {
             counters,
             events,
             untold: BTreeMap::new(),
+            captures: Datagrams::new(u16::MAX - 1),
+            names: Names::default(),
             padding: vec![0; usize::from(u16::MAX)].into_boxed_slice(),
         })
     }
@@ -244,6 +258,10 @@ impl Watch {
                     say!(LetterDropped, addr = %letter.to, reason = %why, "a question of a trace is not sent");
                 }
             }
+            Order::Capture(writer, names) => {
+                self.captures.begin(writer);
+                self.names = names;
+            }
             Order::Views(reply) => {
                 let nodes = self.watched.iter().map(|watched| watched.target.node);
                 let views = nodes.filter_map(|node| Some((node, self.view(node)?)));
@@ -308,6 +326,10 @@ impl Watch {
         let now = clock::now();
         let report = self.sender.send(&self.batch, &self.padding, now);
         self.batch.clear();
+        if self.captures.is_on() && report.sent > 0 {
+            let point = (self.names.peer(to.ip()), Flow::Out);
+            self.captures.note(point, self.ends(route), &[&head, padding.of(&self.padding)], now);
+        }
         self.counters.notices.control_sent.add(report.sent);
         self.counters.notices.icmp_errors.add(report.icmp_errors);
         for returned in report.too_big {
@@ -324,6 +346,13 @@ impl Watch {
                 }
             }
         }
+    }
+
+    /// Who sends, and to whom.
+    fn ends(&self, route: Route) -> (SocketAddr, SocketAddr) {
+        let to = route.to.socket_addr();
+        let port = self.sockets.port(route.source, to).unwrap_or(0);
+        (SocketAddr::new(self.names.own(to.is_ipv4()), port), to)
     }
 }
 

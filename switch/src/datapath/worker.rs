@@ -29,11 +29,12 @@ use super::lookup::Lookup;
 use super::outbound::{self, PortState};
 use super::{Context, Sink};
 use crate::batch::SendBatch;
+use crate::capture::record::Point;
 use crate::capture::ring::Writer;
 use crate::clock;
 use crate::counters::{Direction, DropReason, PaddedCounters, PaddedPortCounters};
 use crate::events::{ControlDatagram, WorkerEvent};
-use crate::heads::{Head, Heads, Point};
+use crate::heads::{Head, Heads};
 use crate::io::poll::{self, Poll, Token, Waker};
 use crate::io::sender::Sender;
 use crate::io::tap::{ReadBuffer, Tap};
@@ -215,7 +216,7 @@ impl Worker {
             events: parts.events,
             control: parts.control,
             now: clock::now(),
-            point: Point::Port(PortId::new(0)),
+            place: (Point::Port(PortId::new(0)), None),
             heads: Heads::default(),
             whole: Vec::with_capacity(outlet::LARGEST),
         };
@@ -391,7 +392,7 @@ impl Worker {
     /// Reads a burst from one TAP; returns how many octets there were.
     fn read_port(&mut self, id: PortId) -> usize {
         let Some((state, tap)) = self.ports.get_mut(&id) else { return 0 };
-        self.outlet.point = Point::Port(id);
+        self.outlet.place = (Point::Port(id), None);
         let cx = Context {
             topology: &self.topology,
             counters: &self.counters,
@@ -494,7 +495,7 @@ impl Worker {
             self.first_until = self.outlet.now + FIRST_MEMORY;
         }
         for received in received {
-            self.outlet.point = Point::Tunnel(received.from.ip(), *format);
+            self.outlet.place = (Point::Peer(received.from.ip()), Some(*format));
             let message = Message {
                 from: received.from.ip(),
                 format: *format,

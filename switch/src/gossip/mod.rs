@@ -8,7 +8,6 @@
 //! What is to be said and what was heard is pure ([`fdb::gossip`]); here are sockets, streams, names and the clock. The
 //! thread never waits for control, nor control for it, but for the answer to a command.
 
-mod captures;
 mod link;
 mod seeds;
 mod streams;

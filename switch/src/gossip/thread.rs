@@ -19,11 +19,11 @@ use fdb::gossip::seal::{KeyError, KeyId, MAX_DATAGRAM, Mode, Refusal};
 use tokio::sync::mpsc as channel;
 use tokio::task::JoinHandle as Task;
 
-use super::captures::Captures;
 use super::link::{Command, CommandError, KeyView, Link, MemberStatus, Orders, Reply, SeedStatus, Status};
 use super::seeds::{self, Found};
 use super::streams::{self, Event, Streams, Unsent};
-use crate::capture::record::Flow;
+use crate::capture::datagrams::Datagrams;
+use crate::capture::record::{Flow, Point};
 use crate::clock;
 use crate::control::config::JoinAddress;
 use crate::control::protocol::GossipTraffic;
@@ -116,7 +116,7 @@ struct Thread {
     seeds: Vec<Found>,
     dropped: BTreeMap<&'static str, u64>,
     traffic: GossipTraffic,
-    captures: Captures,
+    captures: Datagrams,
     /// What the socket for datagrams is bound to.
     local: SocketAddr,
     later_version: Option<(SocketAddr, u8, Instant)>,
@@ -150,7 +150,7 @@ impl Thread {
             seeds: Vec::new(),
             dropped: BTreeMap::new(),
             traffic: GossipTraffic::default(),
-            captures: Captures::new(),
+            captures: Datagrams::new(u16::MAX),
             local,
             later_version: None,
             blocked: BTreeMap::new(),
@@ -202,7 +202,10 @@ impl Thread {
             // Nothing there, or an error of an earlier datagram that was sent: neither is about what is received.
             let Ok((length, from)) = self.udp.try_recv_from(&mut octets) else { return };
             self.traffic.udp_received.note(length);
-            self.captures.note(Flow::In, (from, self.local), &octets[..length], clock::now());
+            if self.captures.is_on() {
+                let ends = (from, self.local);
+                self.captures.note((Point::Gossip, Flow::In), ends, &[&octets[..length]], clock::now());
+            }
             let taken = self.engine.handle_datagram(&octets[..length], from, clock::now(), &mut self.rng);
             if let Err(why) = taken {
                 self.count(why, from);
@@ -352,7 +355,8 @@ impl Thread {
                     match self.udp.try_send_to(&bytes, to) {
                         Ok(octets) => {
                             self.traffic.udp_sent.note(octets);
-                            self.captures.note(Flow::Out, (self.local, to), &bytes, clock::now());
+                            let ends = (self.local, to);
+                            self.captures.note((Point::Gossip, Flow::Out), ends, &[&bytes], clock::now());
                         }
                         Err(_) => *self.dropped.entry("send_error").or_default() += 1,
                     }

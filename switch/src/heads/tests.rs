@@ -1,10 +1,12 @@
 use std::time::Duration;
 
+use encap::PortId;
+
 use super::*;
 use crate::clock;
 
 fn head(at: Instant, octet: u8) -> Head {
-    Head::new(at, Direction::Outbound, Point::Port(PortId::new(1)), (1, &[octet; 60]))
+    Head::new(at, Direction::Outbound, (Point::Port(PortId::new(1)), None), (1, &[octet; 60]))
 }
 
 fn octets(heads: &[Head]) -> Vec<u8> {
@@ -24,7 +26,7 @@ fn the_last_of_each_reason_are_kept_in_order() {
 
 #[test]
 fn a_long_frame_is_cut_and_its_length_told() {
-    let peer = Point::Tunnel([10, 0, 0, 1].into(), Format::Vxlan);
+    let peer = (Point::Peer([10, 0, 0, 1].into()), Some(Format::Vxlan));
     let long = Head::new(clock::now(), Direction::Inbound, peer, (3, &[7; 1500]));
     assert_eq!((long.len, long.octets()), (1500, &[7; OCTETS][..]));
     let empty = Head::new(clock::now(), Direction::Inbound, peer, (1, &[]));

@@ -90,10 +90,15 @@ fn names_and_losses_are_read_as_they_were_written() {
         description: "outer headers are made up",
     };
     name.encode(&mut stream);
-    Message::Lost(77).encode(&mut stream);
+    let lost = Message::Lost { point: Point::Strangers, frames: 77 };
+    lost.encode(&mut stream);
     let (first, taken) = Message::decode(&stream).unwrap().unwrap();
     assert_eq!(first, name);
-    assert_eq!(Message::decode(&stream[taken..]), Ok(Some((Message::Lost(77), stream.len() - taken))));
+    assert_eq!(Message::decode(&stream[taken..]), Ok(Some((lost, stream.len() - taken))));
+    for cut in 0..=stream.len() {
+        let whole = if cut == stream.len() { cut } else { [0, taken][usize::from(cut >= taken)] };
+        assert_eq!(Message::whole(&stream[..cut]), whole, "{cut} octets");
+    }
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn records_come_out_whole_and_cut_also_where_the_ring_begins_again() {
         assert_eq!(second, Message::Record(record(1, &[round; 5])));
         assert_eq!(taken, len + rest);
     }
-    assert_eq!(reader.lost(), 0);
+    assert_eq!(reader.losses().count(), 0);
 }
 
 #[test]
@@ -56,8 +56,43 @@ fn what_finds_no_room_is_counted_in_wire_frames_and_the_rest_stays_whole() {
         kept += record.ids.frames();
         at += len;
     }
-    assert!(kept > 0 && reader.lost() > 0);
-    assert_eq!((kept + reader.lost(), at), (450, out.len()));
+    let losses: Vec<_> = reader.losses().collect();
+    let &[(point, lost)] = &losses[..] else { panic!("{losses:?}") };
+    assert!(kept > 0 && lost > 0 && point == Point::Port(PortId::new(7)));
+    assert_eq!((kept + lost, at), (450, out.len()));
+}
+
+#[test]
+fn a_taker_gets_whole_messages_and_no_more_than_it_wants() {
+    let (mut writer, mut reader) = ring(&wanted(1000), 1000);
+    let (mut scratch, mut out) = (Vec::new(), Vec::new());
+    (0..3).for_each(|_| writer.write(&record(1, &[1; 100]), &mut scratch));
+    let one = scratch.len() + 100;
+    assert_eq!(reader.take(&mut out, 2 * one + 50), 2 * one);
+    assert_eq!(reader.take(&mut out, 2 * one + 50), one);
+    assert_eq!((out.len(), Message::whole(&out)), (3 * one, 3 * one));
+}
+
+#[test]
+fn what_is_written_after_the_end_is_neither_taken_nor_lost() {
+    let (mut writer, mut reader) = ring(&wanted(1000), 500);
+    let (mut scratch, mut out) = (Vec::new(), Vec::new());
+    assert!(!reader.is_begun());
+    writer.begin();
+    assert!(reader.is_begun());
+    writer.write(&record(1, &[1; 100]), &mut scratch);
+    reader.end();
+    assert!(writer.is_over() && !reader.is_over());
+    (0..10).for_each(|_| writer.write(&record(1, &[1; 100]), &mut scratch));
+    assert_eq!(reader.take(&mut out, usize::MAX), scratch.len() + 100, "what was there is still there");
+    assert_eq!((reader.take(&mut out, usize::MAX), reader.losses().count()), (0, 0));
+}
+
+#[test]
+fn nothing_is_waited_for_of_a_writer_that_never_began() {
+    let (writer, reader) = ring(&wanted(10), 300);
+    drop(writer);
+    assert!(reader.is_begun());
 }
 
 #[test]

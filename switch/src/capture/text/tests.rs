@@ -184,6 +184,18 @@ fn a_datagram_is_told_outside_and_inside() {
 }
 
 #[test]
+fn a_datagram_without_outer_headers_is_told_from_its_tunnel_header_on() {
+    for format in [Format::Vxlan, Format::Geneve] {
+        let (octets, start) = datagram(format, false);
+        let octets = &octets[start - 8..];
+        let told = super::datagram(format, octets, octets.len() + 4);
+        assert!(told.starts_with(&format!("{format} vni 100 | {MACS} 10.32.0.5 > 10.32.0.9 icmp")), "{told}");
+        let none = super::datagram(format, &octets[..7], 90);
+        assert!(none.starts_with(&format!("{format}, no frame, len 90: ")), "{none}");
+    }
+}
+
+#[test]
 fn a_datagram_without_a_frame_says_what_it_is() {
     let datagram = |payload: &[u8]| {
         let mut octets = Vec::new();
@@ -275,7 +287,8 @@ proptest! {
             *at = protocol;
         }
         let record = Record { len, size, ..record(point, &octets, outer.into()) };
-        for text in [line(&record, &names(), "T"), comment(&record, &names(), None)] {
+        let datagrams = [Format::Vxlan, Format::Geneve].map(|format| super::datagram(format, &octets, 60));
+        for text in [line(&record, &names(), "T"), comment(&record, &names(), None)].into_iter().chain(datagrams) {
             prop_assert!(!text.is_empty() && !text.contains('\n'), "{text:?}");
         }
     }

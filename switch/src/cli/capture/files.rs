@@ -74,13 +74,15 @@ pub(super) struct Files {
     interfaces: Vec<Interface>,
     /// Which of these a point is now.
     points: BTreeMap<Point, usize>,
-    /// When this file was begun, and what was lost before.
-    began: (Instant, u64),
+    /// When this file was begun.
+    began: Instant,
     /// Files of this time before this one, and times before this one.
     before: (u32, u32),
     /// Frames that are written, in all files.
     frames: u64,
-    lost: u64,
+    /// Frames that points lost so far, and before this file.
+    lost: BTreeMap<Point, u64>,
+    lost_before: BTreeMap<Point, u64>,
     /// When the last packet was, since 1970.
     last: Duration,
     failed: bool,
@@ -106,10 +108,11 @@ impl Files {
             written: 0,
             interfaces: Vec::new(),
             points: BTreeMap::new(),
-            began: (now, 0),
+            began: now,
             before: (0, 0),
             frames: 0,
-            lost: 0,
+            lost: BTreeMap::new(),
+            lost_before: BTreeMap::new(),
             last: wall,
             failed: false,
         })
@@ -127,7 +130,7 @@ impl Files {
             let next = self.before.0 + 1;
             let ring = self.plan.count.filter(|_| self.plan.time.is_none());
             let index = ring.map_or(next, |count| next % count);
-            self.next((index, self.before.1), now)?;
+            self.next((index, self.before.1), names, now)?;
         }
         let index = self.interface(record.point, names)?;
         let interface = &mut self.interfaces[index];
@@ -166,9 +169,8 @@ impl Files {
     }
 
     /// Begins a new file if this one is old; whether there were as many as asked for instead.
-    pub(super) fn turn(&mut self, lost: u64, now: Instant) -> io::Result<bool> {
-        self.lost = lost;
-        let age = now.saturating_duration_since(self.began.0);
+    pub(super) fn turn(&mut self, names: &Names, now: Instant) -> io::Result<bool> {
+        let age = now.saturating_duration_since(self.began);
         if self.plan.time.is_none_or(|time| age < time) {
             return Ok(false);
         }
@@ -176,20 +178,21 @@ impl Files {
         if self.plan.size.is_none() && self.plan.count.is_some_and(|count| times >= count.get()) {
             return Ok(true);
         }
-        self.next((0, times), now)?;
+        self.next((0, times), names, now)?;
         Ok(false)
     }
 
     /// Ends this file, and begins another.
-    fn next(&mut self, before: (u32, u32), now: Instant) -> io::Result<()> {
-        self.finish(self.lost)?;
+    fn next(&mut self, before: (u32, u32), names: &Names, now: Instant) -> io::Result<()> {
+        self.finish(names)?;
         let name = self.plan.name(before.0, Duration::from_millis(clock::unix_ms()));
         self.target = Target::open(&name, Arc::clone(&self.told))?;
         self.writer = Writer::new(Vec::new(), self.plan.snap, &self.application)?;
         self.interfaces.clear();
         self.points.clear();
         self.written = 0;
-        self.began = (now, self.lost);
+        self.began = now;
+        self.lost_before = self.lost.clone();
         self.before = before;
         Ok(())
     }
@@ -217,23 +220,38 @@ impl Files {
     }
 
     /// Ends this file with what is known of its interfaces. libpcap reads none that has no interface.
-    pub(super) fn finish(&mut self, lost: u64) -> io::Result<()> {
+    pub(super) fn finish(&mut self, names: &Names) -> io::Result<()> {
         if self.failed {
             return Ok(());
         }
-        self.lost = lost;
+        let lost = self.lost_here(names)?;
         if self.interfaces.is_empty() {
             let name = "any".to_owned();
             let id = self.writer.interface(&name, "nothing was captured")?;
             self.interfaces.push(Interface { id, name, seen: 0 });
         }
-        // Who lost what is not known: all of it stands at the first.
-        let mut lost_here = lost.saturating_sub(self.began.1);
-        for Interface { id, seen, .. } in &self.interfaces {
-            let lost = std::mem::take(&mut lost_here);
+        for (index, Interface { id, seen, .. }) in self.interfaces.iter().enumerate() {
+            let lost = lost.get(&index).copied().unwrap_or(0);
             self.writer.statistics(*id, self.last, (seen + lost, lost))?;
         }
         self.flush()
+    }
+
+    /// What interfaces of this file lost. A point of which all was lost has one, too.
+    fn lost_here(&mut self, names: &Names) -> io::Result<BTreeMap<usize, u64>> {
+        let mut here = BTreeMap::new();
+        for (point, lost) in self.lost.clone() {
+            let lost = lost - self.lost_before.get(&point).copied().unwrap_or(0);
+            if lost > 0 {
+                here.insert(self.interface(point, names)?, lost);
+            }
+        }
+        Ok(here)
+    }
+
+    /// Takes note of how many frames of a point were lost so far.
+    pub(super) fn lost(&mut self, point: Point, frames: u64) {
+        self.lost.insert(point, frames);
     }
 
     /// Frames that are written, in all files.

@@ -19,15 +19,24 @@ pub(super) struct Lines {
     target: Target,
     json: bool,
     buffer: Vec<u8>,
-    /// Frames of the lines in the buffer, and of those that were written.
-    frames: (u64, u64),
+    /// Where lines end in there, and the frames of each.
+    ends: Vec<(usize, u64)>,
+    /// Frames of the lines that were written.
+    frames: u64,
     /// The second that was told last, as text.
     second: (u64, String),
 }
 
 impl Lines {
     pub(super) const fn new(json: bool, target: Target) -> Self {
-        Self { target, json, buffer: Vec::new(), frames: (0, 0), second: (u64::MAX, String::new()) }
+        Self {
+            target,
+            json,
+            buffer: Vec::new(),
+            ends: Vec::new(),
+            frames: 0,
+            second: (u64::MAX, String::new()),
+        }
     }
 
     /// Whether what the FDB says of a destination is told.
@@ -44,7 +53,7 @@ impl Lines {
         };
         self.buffer.extend_from_slice(line.as_bytes());
         self.buffer.push(b'\n');
-        self.frames.0 += record.ids.frames();
+        self.ends.push((self.buffer.len(), record.ids.frames()));
     }
 
     /// The time of day, with microseconds, as tcpdump prints it.
@@ -66,18 +75,17 @@ impl Lines {
     }
 
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        let (_, written) = self.target.write(&self.buffer);
+        let (done, written) = self.target.write(&self.buffer);
+        let whole = self.ends.iter().filter(|(end, _)| *end <= done);
+        self.frames += whole.map(|(_, frames)| frames).sum::<u64>();
         self.buffer.clear();
-        if written.is_ok() {
-            self.frames.1 += self.frames.0;
-        }
-        self.frames.0 = 0;
+        self.ends.clear();
         written
     }
 
     /// Frames of the lines that were written.
     pub(super) const fn frames(&self) -> u64 {
-        self.frames.1
+        self.frames
     }
 
     pub(super) fn reader(&self) -> Option<BorrowedFd<'_>> {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::files::Files;
 use super::lines::Lines;
-use crate::capture::record::Record;
+use crate::capture::record::{Point, Record};
 use crate::capture::text::Names;
 use crate::control::protocol::FdbEntry;
 
@@ -59,18 +59,27 @@ impl Output {
         }
     }
 
-    /// Whether as many files are full as were asked for; without that, begins a new one when it is time.
-    pub(super) fn is_over(&mut self, lost: u64, now: Instant) -> io::Result<bool> {
+    /// Takes note of how many frames of a point were lost so far.
+    pub(super) fn lost(&mut self, point: Point, frames: u64) {
         match self {
-            Self::Files(files) => files.turn(lost, now),
+            Self::Files(files) => files.lost(point, frames),
+            // Whoever reads lines is told of it once, at the end.
+            Self::Lines(_) => {}
+        }
+    }
+
+    /// Whether as many files are full as were asked for; without that, begins a new one when it is time.
+    pub(super) fn is_over(&mut self, names: &Names, now: Instant) -> io::Result<bool> {
+        match self {
+            Self::Files(files) => files.turn(names, now),
             Self::Lines(_) => Ok(false),
         }
     }
 
     /// Writes all, and what is known at the end.
-    pub(super) fn finish(&mut self, lost: u64) -> io::Result<()> {
+    pub(super) fn finish(&mut self, names: &Names) -> io::Result<()> {
         match self {
-            Self::Files(files) => files.finish(lost),
+            Self::Files(files) => files.finish(names),
             Self::Lines(lines) => lines.flush(),
         }
     }

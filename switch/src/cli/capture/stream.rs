@@ -79,18 +79,19 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::capture::record::Point;
 
     #[test]
     fn messages_that_come_in_pieces_are_handed_out_whole_and_once() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let mut octets = Vec::new();
-        (1..=3).for_each(|n| Message::Lost(n).encode(&mut octets));
+        (1..=3).for_each(|frames| Message::Lost { point: Point::Gossip, frames }.encode(&mut octets));
         let mut stream = Stream::new(ours, octets[..5].to_vec());
         let mut seen = Vec::new();
         let mut take = |stream: &mut Stream| {
             let each = |message: &Message<'_>| {
-                let Message::Lost(n) = message else { panic!("{message:?}") };
-                seen.push(*n);
+                let Message::Lost { frames, .. } = message else { panic!("{message:?}") };
+                seen.push(*frames);
                 Ok(())
             };
             stream.each(each).unwrap();

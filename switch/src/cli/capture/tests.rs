@@ -52,6 +52,16 @@ fn a_megabyte_is_a_million_octets_as_with_tcpdump() {
 }
 
 #[test]
+fn the_last_line_accounts_for_all_frames() {
+    let counts = Counts { captured: 1, lost: 2, unwritten: 0, beyond: 0 };
+    assert_eq!(summary(counts), "1 frame captured, 2 lost because nobody took them in time");
+    let told = summary(Counts { captured: 3, unwritten: 4, beyond: 5, ..counts });
+    let expected = "3 frames captured, 6 lost because nobody took them in time, or they could not be written; \
+                    5 more passed before it ended";
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn a_full_disk_is_told_with_what_helps() {
     let text = cannot_write(Path::new("/x/a"), &io::ErrorKind::StorageFull.into());
     assert!(text.starts_with("cannot write to /x/a: ") && text.contains("make room"), "{text}");

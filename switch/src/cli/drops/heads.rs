@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::capture::pcapng::{InterfaceId, Packet, SnapLen, Way, Writer};
-use crate::capture::{line, outer};
+use crate::capture::{outer, text};
 use crate::cli::table;
 use crate::control::protocol::{DatagramHead, DropHead, DropHeads};
 use crate::counters::DropReason;
@@ -18,8 +18,8 @@ pub(super) fn render(heads: &DropHeads) -> String {
     let row = |head: &DropHead| {
         let (octets, len) = (octets(head), usize::try_from(head.len).unwrap_or(usize::MAX));
         let what = match head.datagram {
-            Some(datagram) => line::datagram(datagram.format, &octets, len),
-            None => line::frame(&octets, len),
+            Some(datagram) => text::datagram(datagram.format, &octets, len),
+            None => text::frame(&octets, len),
         };
         let frames = head.frames.to_string();
         [table::duration(head.age_us / 1_000_000), head.direction.clone(), head.at.clone(), frames, what]

@@ -1,4 +1,5 @@
-//! Captures: what a client asks for. After [`Capturing`] its connection is a stream of [`Message`]s, until it closes it.
+//! Captures: what a client asks for. After [`Capturing`] its connection is a stream of [`Message`]s, until it closes its side
+//! and has got what was there by then.
 //!
 //! [`Message`]: crate::capture::record::Message
 

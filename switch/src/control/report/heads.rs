@@ -5,13 +5,15 @@ use std::time::Instant;
 
 use encap::Format;
 
+use crate::capture::record::Point;
+use crate::capture::text::Names;
 use crate::control::Control;
 use crate::control::config::PeerAddress;
 use crate::control::devices::Devices;
 use crate::control::protocol::{DatagramHead, DropHead, DropHeads, ErrorReply, Reply};
 use crate::control::requests::no_such;
 use crate::counters::{Direction, DropReason};
-use crate::heads::{Head, Point};
+use crate::heads::Head;
 
 impl<D: Devices> Control<D> {
     pub(in crate::control) fn drop_heads(&mut self, reason: &str, now: Instant) -> Result<Reply, ErrorReply> {
@@ -29,12 +31,17 @@ impl<D: Devices> Control<D> {
 
     fn drop_head(&self, head: &Head, now: Instant) -> DropHead {
         let age = now.saturating_duration_since(head.at);
-        let (at, datagram) = match head.point {
+        let at = match head.point {
             Point::Port(id) => {
                 let name = self.port_by_id(id).map_or_else(|| id.to_string(), |(name, _)| name.to_owned());
-                (format!("port:{name}"), None)
+                format!("port:{name}")
             }
-            Point::Tunnel(peer, format) => (self.name_at(peer), Some(self.datagram_head(peer, format))),
+            Point::Peer(ip) => self.name_at(ip),
+            other => Names::default().of(other).into_owned(),
+        };
+        let datagram = match (head.point, head.tunnel) {
+            (Point::Peer(peer), Some(format)) => Some(self.datagram_head(peer, format)),
+            _ => None,
         };
         DropHead {
             age_us: u64::try_from(age.as_micros()).unwrap_or(u64::MAX),

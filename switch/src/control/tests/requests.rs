@@ -1,9 +1,10 @@
 use encap::Format;
 
 use super::*;
+use crate::capture::record::Point;
 use crate::control::protocol::{FdbState, FdbTarget, PeerAdd, PortAdd, PortState};
 use crate::counters::{Direction, DropReason};
-use crate::heads::{Head, Point};
+use crate::heads::Head;
 
 fn port(name: &str, network: &str) -> PortAdd {
     PortAdd {
@@ -209,9 +210,9 @@ fn the_ledger_is_the_sum_of_the_workers() {
 #[test]
 fn what_was_dropped_last_is_told_with_the_names_of_ports_and_peers() {
     let mut lab = Lab::new(BASIC);
-    let (web, at) = (Point::Port(lab.id("web")), lab.now);
-    let underlay = |last| Point::Tunnel([10, 0, 0, last].into(), Format::Geneve);
-    let head = |point, direction| Head::new(at, direction, point, (3, &[0xab; 200]));
+    let (web, at) = ((Point::Port(lab.id("web")), None), lab.now);
+    let underlay = |last| (Point::Peer([10, 0, 0, last].into()), Some(Format::Geneve));
+    let head = |place, direction| Head::new(at, direction, place, (3, &[0xab; 200]));
     let heads = vec![
         head(web, Direction::Outbound),
         head(underlay(9), Direction::Inbound),

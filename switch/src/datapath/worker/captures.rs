@@ -137,7 +137,9 @@ impl Captures {
                 *ports = (0..).map_while(|source| self.sockets.port(source, to)).collect();
             }
         }
+        self.tidy();
         if self.writers.len() < MAX_CAPTURES {
+            writer.begin();
             self.writers.push(writer);
             self.look_at_most();
         }
@@ -198,9 +200,10 @@ impl Captures {
         // Of what holds no frame all belongs to the underlay.
         let inner = made_up + tunnel.map_or(datagram.len(), |(_, offset)| offset);
         let len = made_up + datagram.len();
+        let most = self.most.saturating_sub(made_up);
         self.enters(point, 1, tunnel.map(|(vni, _)| vni), (inner, len), |out| {
             outer::write((from, to), tos, datagram.len(), out);
-            out.extend_from_slice(datagram);
+            out.extend_from_slice(&datagram[..datagram.len().min(most)]);
         });
     }
 
@@ -347,12 +350,10 @@ impl Captures {
     /// The end of a tunnel that is ours.
     fn own_end(&self, route: Route) -> SocketAddr {
         let v4 = route.to.ip().is_ipv4();
-        let own = self.topology.encap.own.iter().find(|own| own.ip().is_ipv4() == v4);
         let ports = &self.ports[usize::from(!v4)];
         let index = usize::from(route.source).checked_rem(ports.len());
         let port = index.map_or(0, |index| ports[index]);
-        let unspecified: IpAddr = if v4 { [0; 4].into() } else { [0; 16].into() };
-        SocketAddr::new(own.map_or(unspecified, |own| own.ip()), port)
+        SocketAddr::new(self.topology.encap.own_ip(v4), port)
     }
 }
 

@@ -8,15 +8,16 @@ use std::time::Instant;
 use crossbeam_channel::Sender as EventSender;
 use encap::coalesce::Write;
 use encap::vnet::VnetHeader;
-use encap::{PortId, Span, Vni, control, tunnel};
+use encap::{Format, PortId, Span, Vni, control, tunnel};
 
 use super::Attached;
 use super::captures::Captures;
 use crate::batch::{Route, SendBatch};
+use crate::capture::record::Point;
 use crate::counters::{Direction, DropReason, PaddedCounters, Stage};
 use crate::datapath::{Sink, sent};
 use crate::events::{ControlDatagram, WorkerEvent};
-use crate::heads::{Head, Heads, Point};
+use crate::heads::{Head, Heads};
 use crate::io::sender::Sender;
 use crate::io::tap::Tap;
 use crate::io::udp::SharedSockets;
@@ -39,7 +40,7 @@ pub(super) struct Outlet {
     pub(super) now: Instant,
     pub(super) captures: Captures,
     /// Where frames come from at the moment, or where they were when they could not leave.
-    pub(super) point: Point,
+    pub(super) place: (Point, Option<Format>),
     /// What was dropped last.
     pub(super) heads: Heads,
     /// Where a run that was dropped is put together.
@@ -62,12 +63,11 @@ impl Outlet {
         self.counters.ledger.delivered_to_underlay.add(report.sent);
         self.counters.histograms.count_batch(Stage::UnderlayTransmit, report.sent);
         self.counters.batching.udp_sends.add(report.messages);
-        let from = self.point;
         for refused in report.refused {
-            self.point = Point::Tunnel(refused.to.ip(), tunnel::format_of(&refused.first));
-            self.dropped(DropReason::SendError, Direction::Outbound, refused.datagrams, &refused.first);
+            let place = (Point::Peer(refused.to.ip()), Some(tunnel::format_of(&refused.first)));
+            let (reason, frames) = (DropReason::SendError, refused.datagrams);
+            self.count_drop(reason, Direction::Outbound, place, (frames, &refused.first));
         }
-        self.point = from;
         self.counters.notices.send_retried.add(report.retried);
         self.counters.notices.icmp_errors.add(report.icmp_errors);
         for returned in report.too_big {
@@ -121,13 +121,26 @@ impl Outlet {
     /// Takes note of a run that its port did not take.
     #[cold]
     fn run_dropped(&mut self, reason: DropReason, run: &Write, buffer: &[u8]) {
-        self.point = Point::Port(PortId::new(run.target()));
         let mut whole = std::mem::take(&mut self.whole);
         whole.clear();
         whole.extend_from_slice(run.head());
         run.pieces().iter().for_each(|piece| whole.extend_from_slice(piece.of(buffer)));
-        self.dropped(reason, Direction::Inbound, u64::from(run.frames()), &whole);
+        let (place, frames) = ((Point::Port(PortId::new(run.target())), None), u64::from(run.frames()));
+        self.count_drop(reason, Direction::Inbound, place, (frames, &whole));
         self.whole = whole;
+    }
+
+    /// Counts frames that were dropped at a place, and keeps the head of the first.
+    #[cold]
+    fn count_drop(
+        &mut self,
+        reason: DropReason,
+        direction: Direction,
+        place: (Point, Option<Format>),
+        frames: (u64, &[u8]),
+    ) {
+        self.counters.count_drop(reason, direction, frames.0);
+        self.heads.note(reason, Head::new(self.now, direction, place, frames));
     }
 
     /// Counts a burst that was read from a port.
@@ -160,9 +173,9 @@ impl Sink for Outlet {
     fn deliver(&mut self, port: PortId, vnet: &VnetHeader, frame: &[u8], frames: u64) {
         if let Err(reason) = self.write(port, (frames, frame.len()), |tap| tap.write(vnet, frame)) {
             // Several ports may get the frame, and then peers: what they drop came from where it came from.
-            let from = std::mem::replace(&mut self.point, Point::Port(port));
+            let from = std::mem::replace(&mut self.place, (Point::Port(port), None));
             self.dropped(reason, Direction::Outbound, frames, frame);
-            self.point = from;
+            self.place = from;
             return;
         }
         self.counters.count_delivery(frames);
@@ -192,11 +205,10 @@ impl Sink for Outlet {
 
     #[cold]
     fn dropped(&mut self, reason: DropReason, direction: Direction, frames: u64, octets: &[u8]) {
-        self.counters.count_drop(reason, direction, frames);
         if self.captures.is_on() {
             self.captures.drops(reason, direction);
         }
-        self.heads.note(reason, Head::new(self.now, direction, self.point, (frames, octets)));
+        self.count_drop(reason, direction, self.place, (frames, octets));
     }
 
     fn control(&mut self, datagram: ControlDatagram) {

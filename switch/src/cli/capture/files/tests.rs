@@ -67,7 +67,8 @@ fn a_file_is_for_its_owner_and_ends_with_what_was_lost() {
     let mut files = files(plan(path.clone()), now).unwrap();
     files.record(&record(&[1; 60], 3), &names(), None, now).unwrap();
     assert_eq!(files.frames(), 0, "nothing is written yet");
-    files.finish(5).unwrap();
+    files.lost(PORT, 5);
+    files.finish(&names()).unwrap();
     assert_eq!((kinds(&path), files.frames()), (vec![SECTION, 1, 6, 5], 3));
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let octets = fs::read(&path).unwrap();
@@ -76,11 +77,37 @@ fn a_file_is_for_its_owner_and_ends_with_what_was_lost() {
 }
 
 #[test]
+fn what_was_lost_stands_at_the_point_that_lost_it_in_the_file_of_that_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let now = clock::now();
+    let timed = Plan { time: Some(Duration::from_secs(1)), ..plan(directory.path().join("out")) };
+    let mut files = files(timed, now).unwrap();
+    files.record(&record(&[1; 60], 3), &names(), None, now).unwrap();
+    files.lost(Point::Gossip, 4);
+    files.next((1, 0), &names(), now).unwrap();
+    files.lost(PORT, 2);
+    files.finish(&names()).unwrap();
+    let statistics = |path: &Path, back: usize| {
+        let octets = fs::read(path).unwrap();
+        // Interface, frames seen, frames lost.
+        let block = &octets[octets.len() - back * 52..][..52];
+        assert_eq!((block[0], block[4]), (5, 52), "{block:?}");
+        (block[8], block[24], block[36])
+    };
+    let first = directory.path().join("out");
+    assert_eq!(kinds(&first), [SECTION, 1, 6, 1, 5, 5]);
+    assert_eq!((statistics(&first, 2), statistics(&first, 1)), ((0, 3, 0), (1, 4, 4)));
+    let second = directory.path().join("out1");
+    assert_eq!(kinds(&second), [SECTION, 1, 5], "what gossip lost before is told before");
+    assert_eq!(statistics(&second, 1), (0, 2, 2));
+}
+
+#[test]
 fn a_file_without_a_packet_has_an_interface_all_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("out.pcapng");
     let mut files = files(plan(path.clone()), clock::now()).unwrap();
-    files.finish(0).unwrap();
+    files.finish(&names()).unwrap();
     assert_eq!(kinds(&path), [SECTION, 1, 5]);
 }
 
@@ -94,7 +121,7 @@ fn a_point_that_gets_another_name_is_another_interface() {
         names.set(PORT, name, "a port");
         files.record(&record(&[1; 60], 1), &names, None, now).unwrap();
     }
-    files.finish(0).unwrap();
+    files.finish(&names).unwrap();
     assert_eq!(kinds(&path), [SECTION, 1, 6, 6, 1, 6, 5, 5]);
 }
 
@@ -108,7 +135,7 @@ fn files_of_a_size_are_a_ring_with_the_names_that_tcpdump_gives() {
     for n in 1..=8 {
         files.record(&record(&[n; 1000], 1), &names(), None, now).unwrap();
     }
-    files.finish(0).unwrap();
+    files.finish(&names()).unwrap();
     assert_eq!(files.frames(), 8);
     let mut found: Vec<_> =
         fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -142,11 +169,11 @@ fn a_time_in_a_name_is_the_time_of_the_file_and_their_count_ends_it() {
         Plan { time: Some(hour), count: NonZeroU32::new(2), ..plan(directory.path().join("out-%Y.pcapng")) };
     assert!(timed.name(0, hour * 24 * 365 * 30).to_str().unwrap().ends_with("out-1999.pcapng"));
     let mut files = files(timed, now).unwrap();
-    assert!(!files.turn(0, now + hour / 2).unwrap());
+    assert!(!files.turn(&names(), now + hour / 2).unwrap());
     assert_eq!(files.before, (0, 0));
-    assert!(!files.turn(0, now + hour).unwrap());
+    assert!(!files.turn(&names(), now + hour).unwrap());
     assert_eq!(files.before, (0, 1), "the second file");
-    assert!(files.turn(0, now + hour * 2).unwrap(), "there is no third");
+    assert!(files.turn(&names(), now + hour * 2).unwrap(), "there is no third");
 }
 
 #[test]
@@ -166,5 +193,5 @@ fn a_full_disk_is_an_error_and_counts_nothing() {
     files.record(&record(&[1; 60], 3), &names(), None, now).unwrap();
     assert_eq!(files.flush().unwrap_err().kind(), io::ErrorKind::StorageFull);
     assert_eq!(files.frames(), 0);
-    files.finish(0).expect("nothing more is tried");
+    files.finish(&names()).expect("nothing more is tried");
 }

@@ -36,7 +36,7 @@ fn each_is_a_line_with_its_place_and_headers() {
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines[0], "vlan: Why.");
     assert!(lines[3].starts_with("3s   inbound  port:web     2       02:00:00:00:00:01 > "), "{text}");
-    assert!(lines[4].contains("VXLAN, vni 100: 02:00:00:00:00:01 > "), "{text}");
+    assert!(lines[4].contains("vxlan vni 100 | 02:00:00:00:00:01 > "), "{text}");
     assert!(render(&heads("vlan", vec![])).contains("Nothing was dropped for vlan"));
 }
 

@@ -1,52 +1,61 @@
-//! Datagrams of gossip, for those who capture everything: sealed, as others see them. Streams are not shown.
+//! What threads other than workers write down: datagrams that hold no frame, of gossip and of the watch over paths.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::capture::outer;
-use crate::capture::record::{Decision, Flow, Ids, Point, Record};
-use crate::capture::ring::Writer;
+use super::outer;
+use super::record::{Decision, Flow, Ids, Point, Record};
+use super::ring::Writer;
 
-/// Ids of gossip are none of a worker's.
-const FIRST_ID: u64 = 0xffff << 48;
-
-/// Who captures.
-pub(super) struct Captures {
+/// Who captures, and the ids of one thread.
+#[derive(Debug)]
+pub struct Datagrams {
     writers: Vec<Writer>,
     next_id: u64,
     octets: Vec<u8>,
     scratch: Vec<u8>,
 }
 
-impl Captures {
-    pub(super) const fn new() -> Self {
-        Self { writers: Vec::new(), next_id: FIRST_ID, octets: Vec::new(), scratch: Vec::new() }
+impl Datagrams {
+    /// `thread` stands where ids name a worker; 65,535 is gossip, one less the watch over paths.
+    #[must_use]
+    pub const fn new(thread: u16) -> Self {
+        Self { writers: Vec::new(), next_id: (thread as u64) << 48, octets: Vec::new(), scratch: Vec::new() }
     }
 
-    pub(super) fn begin(&mut self, writer: Writer) {
+    /// Takes one more capture.
+    pub fn begin(&mut self, writer: Writer) {
+        self.tidy();
+        writer.begin();
         self.writers.push(writer);
     }
 
-    /// Writes a datagram down.
-    pub(super) fn note(
+    /// Whether anybody captures.
+    #[must_use]
+    pub const fn is_on(&self) -> bool {
+        !self.writers.is_empty()
+    }
+
+    /// Writes down a datagram of these parts, which came to a point or goes there.
+    pub fn note(
         &mut self,
-        flow: Flow,
-        (from, to): (SocketAddr, SocketAddr),
-        datagram: &[u8],
+        (point, direction): (Point, Flow),
+        ends: (SocketAddr, SocketAddr),
+        parts: &[&[u8]],
         at: Instant,
     ) {
-        if self.writers.is_empty() {
+        self.tidy();
+        if !self.is_on() {
             return;
         }
-        self.writers.retain(|writer| !writer.is_over());
         self.octets.clear();
-        outer::write((from, to), 0, datagram.len(), &mut self.octets);
-        self.octets.extend_from_slice(datagram);
+        outer::write(ends, 0, parts.iter().map(|part| part.len()).sum(), &mut self.octets);
+        parts.iter().for_each(|part| self.octets.extend_from_slice(part));
         let len = u32::try_from(self.octets.len()).unwrap_or(u32::MAX);
         let mut record = Record {
             at: 0,
-            point: Point::Gossip,
-            direction: flow,
+            point,
+            direction,
             ids: Ids { first: self.next_id, count: 1 }.into(),
             size: len,
             vni: None,
@@ -61,14 +70,17 @@ impl Captures {
         self.next_id += 1;
         for writer in &mut self.writers {
             let wanted = &writer.wanted;
-            if !wanted.drops
-                && wanted.wants(Point::Gossip, &self.octets, self.octets.len(), self.octets.len())
-            {
+            if !wanted.drops && wanted.wants(point, &self.octets, self.octets.len(), self.octets.len()) {
                 let since = at.saturating_duration_since(wanted.began).as_nanos();
                 record.at = u64::try_from(since).unwrap_or(u64::MAX);
                 writer.write(&record, &mut self.scratch);
             }
         }
+    }
+
+    /// Forgets captures that nobody reads any more.
+    fn tidy(&mut self) {
+        self.writers.retain(|writer| !writer.is_over());
     }
 }
 
@@ -83,15 +95,17 @@ mod tests {
 
     #[test]
     fn a_datagram_is_told_with_its_ends_to_who_wants_all_and_not_to_who_wants_drops() {
-        let mut captures = Captures::new();
+        let mut captures = Datagrams::new(0xffff);
+        assert!(!captures.is_on());
         let now = clock::now();
         let wanted = |drops| Wanted { at: At::Any, inner: None, outer: None, snap: 1000, drops, began: now };
         let (all, mut told) = ring(&Arc::new(wanted(false)), 4096);
         let (drops, mut silent) = ring(&Arc::new(wanted(true)), 4096);
         captures.begin(all);
         captures.begin(drops);
+        assert!(told.is_begun() && silent.is_begun());
         let ends = ("10.0.0.1:6786".parse().unwrap(), "10.0.0.2:6786".parse().unwrap());
-        captures.note(Flow::Out, ends, b"sealed", now);
+        captures.note((Point::Gossip, Flow::Out), ends, &[b"sea", b"led"], now);
         let mut octets = Vec::new();
         assert_eq!(silent.take(&mut octets, usize::MAX), 0);
         told.take(&mut octets, usize::MAX);
@@ -99,5 +113,9 @@ mod tests {
         assert_eq!((record.point, record.direction, record.len), (Point::Gossip, Flow::Out, 42 + 6));
         assert!(record.octets.ends_with(b"sealed"));
         assert_eq!(record.octets[26..30], [10, 0, 0, 1]);
+        told.end();
+        drop(silent);
+        captures.note((Point::Gossip, Flow::Out), ends, &[b"sealed"], now);
+        assert!(!captures.is_on(), "nobody wants more");
     }
 }

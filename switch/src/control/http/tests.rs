@@ -17,6 +17,8 @@ const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// A server on its own thread, whose control gives these answers to `/readyz` one after the other, and then none.
 struct Server {
     address: SocketAddr,
+    /// What control was asked.
+    asked: std::sync::mpsc::Receiver<Request>,
     _stop: oneshot::Sender<()>,
 }
 
@@ -30,6 +32,7 @@ impl Server {
     fn start(config: ApiConfig, answers: Vec<Reply>) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready, is_ready) = std::sync::mpsc::channel();
+        let (ask, asked) = std::sync::mpsc::channel();
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
@@ -40,6 +43,8 @@ impl Server {
                     let mut held = Vec::new();
                     let mut answers = answers.into_iter();
                     while let Some(call) = queue.recv().await {
+                        // The test may have ended.
+                        let _ = ask.send(call.request.clone());
                         match answers.next() {
                             Some(answer) => drop(call.reply.send(answer)),
                             None => held.push(call),
@@ -53,7 +58,7 @@ impl Server {
                 }
             });
         });
-        Self { address: is_ready.recv().unwrap(), _stop: stop }
+        Self { address: is_ready.recv().unwrap(), asked, _stop: stop }
     }
 
     fn connect(&self) -> StdStream {

@@ -96,7 +96,7 @@ fn a_port_lists_its_own_addresses_and_a_refusal_is_said() {
         frozen_s: None,
     };
     let entries = vec![entry(1, Some("web")), entry(2, Some("db")), entry(3, None)];
-    model.more = Some(Reply::Fdb(Fdb { entries }));
+    model.more = Some(Reply::Fdb(Fdb { entries, more: 0 }));
     let said = text(&details(&model, View::Ports, "web", 79));
     assert!(said.contains("02:00:00:00:00:01 5s") && !said.contains("00:02"), "{said}");
     assert!(said.contains("offloads    csum, tso4"), "{said}");

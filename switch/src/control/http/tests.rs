@@ -210,6 +210,24 @@ fn who_sends_no_request_is_let_go_and_makes_room() {
 }
 
 #[test]
+fn one_address_has_a_share_of_the_connections_and_gets_it_back_and_the_loopback_has_all() {
+    let sources = sources::Sources::default();
+    let [one, other, mapped]: [IpAddr; 3] =
+        ["10.0.0.1", "fd00::1", "::ffff:10.0.0.1"].map(|ip| ip.parse().unwrap());
+    let mut held: Vec<_> = (0..sources::MAX_EACH).map(|_| sources.count(one).unwrap()).collect();
+    assert!(sources.count(one).is_none() && sources.count(mapped).is_none());
+    held.push(sources.count(other).unwrap());
+    held.remove(0);
+    held.push(sources.count(mapped).unwrap());
+    assert!(sources.count(one).is_none());
+    let loopback: Vec<_> =
+        (0..MAX_CONNECTIONS).map(|_| sources.count([127, 0, 0, 1].into()).unwrap()).collect();
+    drop((held, loopback));
+    let again: Vec<_> = (0..sources::MAX_EACH).map(|_| sources.count(one).unwrap()).collect();
+    assert!(again.len() == 8 && sources.count(one).is_none());
+}
+
+#[test]
 fn an_address_in_use_is_named_with_what_to_do() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _inside = runtime.enter();

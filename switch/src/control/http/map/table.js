@@ -5,6 +5,8 @@ import { byName } from "./graph.js";
 
 /** Up to so many rows: more on request, as each costs the browser time with all news. */
 const ROWS = 50;
+/** How long rows stay in the order, and those that are found, which news would change. */
+const ORDER_MS = 5000;
 
 const lost = (link) => link ? 100 * Math.max(ratio(link.lost_there), ratio(link.lost_back)) : -1;
 const ratio = ({ count, of }) => of ? count / of : 0;
@@ -72,17 +74,19 @@ export class Table {
       if (column === this.sorted) column.head.setAttribute("aria-sort", this.downwards ? "descending" : "ascending");
       else column.head.removeAttribute("aria-sort");
     }
-    const all = [...this.graph.nodes.values()].filter((node) => !this.isDim(node)).sort((a, b) => this.order(a, b));
+    const all = this.ordered([...this.graph.nodes.values()].filter((node) => !this.isDim(node)));
+    this.builtAt = performance.now();
     const shown = all.slice(0, this.limit);
     const known = this.rows;
     this.rows = new Map(shown.map((node) => [node.id, known.get(node.id) ?? this.makeRow(node)]));
-    for (const node of shown) this.fill(node);
+    for (const node of shown) if (!known.has(node.id) || this.seen.has(node.id)) this.fill(node);
     for (const [id, row] of known) {
       if (this.rows.has(id)) continue;
       this.watch.unobserve(row.element);
       this.seen.delete(id);
+      row.element.remove();
     }
-    this.body.replaceChildren(...[...this.rows.values()].map((row) => row.element));
+    this.place();
     this.caption.textContent = `${shown.length} of ${this.graph.nodes.size} nodes, as ${this.graph.name(this.graph.here)} sees them`;
     if (shown.length === all.length) return;
     const more = element("button", `Show all ${all.length}`);
@@ -93,13 +97,29 @@ export class Table {
     this.caption.append("  ", more);
   }
 
-  order(a, b) {
+  /** Puts rows where they belong; one that has the focus keeps it. */
+  place() {
+    const focused = this.body.contains(document.activeElement) ? document.activeElement : null;
+    let at = this.body.firstChild;
+    for (const { element: row } of this.rows.values()) {
+      if (row === at) at = at.nextSibling;
+      else this.body.insertBefore(row, at);
+    }
+    focused?.focus({ preventScroll: true });
+  }
+
+  /** Whether so much may be news since that rows belong elsewhere. */
+  isOld() {
+    return performance.now() - this.builtAt >= ORDER_MS;
+  }
+
+  ordered(nodes) {
     const { compare, by, text } = this.sorted;
     const sign = this.downwards ? -1 : 1;
-    if (compare) return sign * compare(a, b);
-    const value = (node) => (by ?? text)(node, this.graph.linkTo(node.id), this.graph);
-    const [one, other] = [value(a), value(b)];
-    return sign * (one < other ? -1 : one > other ? 1 : 0) || byName(a, b);
+    if (compare) return nodes.sort((a, b) => sign * compare(a, b));
+    const valued = nodes.map((node) => ({ node, value: (by ?? text)(node, this.graph.linkTo(node.id), this.graph) }));
+    valued.sort((a, b) => sign * (a.value < b.value ? -1 : a.value > b.value ? 1 : 0) || byName(a.node, b.node));
+    return valued.map(({ node }) => node);
   }
 
   makeRow(node) {

@@ -131,8 +131,9 @@ function moment(map, roll, at_ms) {
       one[way] = { count: one[way].count + Math.floor(one.rate[way] / 8000), octets };
     }
   }
-  for (let i = 0; i < Math.floor(map.links.length / 400); i += 1) {
-    const one = map.links[roll(map.links.length)];
+  // Now and then, always the same ones in a hundred.
+  for (let i = 0; i < Math.max(1, Math.floor(map.links.length / 1000)); i += 1) {
+    const one = map.links[100 * roll(Math.ceil(map.links.length / 100))];
     if (one.state !== "down") one.state = one.state === "up" ? "degraded" : "up";
   }
   return { at_ms, nodes: [], links: map.links, gone_nodes: [], gone_links: [] };

@@ -46,10 +46,7 @@ function changes(data) {
     if (nodes) writeCounts();
     if (nodes || view.edges.length <= WRITTEN) canvas.redraw(links);
     else if (links) canvas.redrawEdges();
-    if (!part("table-view").hidden) {
-      if (nodes || table.isOld()) listNodes();
-      else table.update(touched);
-    }
+    if (!part("table-view").hidden) table.update(touched, nodes);
     details.update(touched);
     if (canvas.over) writeTip(canvas.over);
   });

@@ -211,7 +211,7 @@ fn who_sends_no_request_is_let_go_and_makes_room() {
 
 #[test]
 fn one_address_has_a_share_of_the_connections_and_gets_it_back_and_the_loopback_has_all() {
-    let sources = sources::Sources::default();
+    let sources = Sources::default();
     let [one, other, mapped]: [IpAddr; 3] =
         ["10.0.0.1", "fd00::1", "::ffff:10.0.0.1"].map(|ip| ip.parse().unwrap());
     let mut held: Vec<_> = (0..sources::MAX_EACH).map(|_| sources.count(one).unwrap()).collect();

@@ -81,11 +81,18 @@ export class Canvas {
     });
   }
 
-  /** Shows all items, or this node and those of the group that is looked at, no larger than at scale `most`. */
-  fit(most = 1.15) {
-    const lookedAt = (item) => item.isHere || item.group === this.group;
-    const inGroup = this.group && this.view.items.some((item) => item.group === this.group);
-    const items = inGroup ? this.view.items.filter(lookedAt) : this.view.items;
+  /** Shows all items, or the nodes of the group that is looked at, and this node where there is room for both. */
+  fit() {
+    const { items } = this.view;
+    const looked = this.group ? items.filter((item) => item.group === this.group) : [];
+    if (looked.length === 0) return this.fitTo(items, 1.15);
+    this.fitTo([...looked, ...items.filter((item) => item.isHere)], 1);
+    // Smaller than this, names of neighbours meet.
+    if (this.scale < 0.9) this.fitTo(looked, 1);
+  }
+
+  /** Shows these items, no larger than at scale `most`. */
+  fitTo(items, most) {
     if (items.length === 0 || !this.width) return;
     const edge = (pick, of, sign) => pick(...items.map((item) => item[of] + sign * (radiusOf(item) + 34)));
     const [left, right] = [edge(Math.min, "x", -1), edge(Math.max, "x", 1)];

@@ -16,13 +16,13 @@ const total = (link) => link ? link.received.octets + link.sent.octets : -1;
 const COLUMNS = [
   { title: "Node", width: 210, name: "name", text: (node) => node.name, compare: byName },
   { title: "State", width: 110, text: (node) => `${MARKS[node.level]} ${LEVELS[node.level]}`, by: (node) => -node.level },
-  { title: "Round trip", width: 100, number: true, text: (_, link) => time(link?.rtt_us), by: (_, link) => link?.rtt_us ?? -1 },
+  { title: "Round trip", width: 112, number: true, text: (_, link) => time(link?.rtt_us), by: (_, link) => link?.rtt_us ?? -1 },
   {
-    title: "Loss there / back", width: 150, number: true, by: (_, link) => lost(link),
+    title: "Loss there / back", width: 166, number: true, by: (_, link) => lost(link),
     text: (_, link) => link ? `${share(link.lost_there)} / ${share(link.lost_back)}` : or(),
   },
-  { title: "Path MTU", width: 90, number: true, text: (_, link) => or(link?.path_mtu), by: (_, link) => link?.path_mtu ?? -1 },
-  { title: "Pods\u2019 MTU", width: 96, number: true, text: (_, link) => or(link?.mtu), by: (_, link) => link?.mtu ?? -1 },
+  { title: "Path MTU", width: 104, number: true, text: (_, link) => or(link?.path_mtu), by: (_, link) => link?.path_mtu ?? -1 },
+  { title: "Pods\u2019 MTU", width: 114, number: true, text: (_, link) => or(link?.mtu), by: (_, link) => link?.mtu ?? -1 },
   {
     title: "From / to", width: 190, number: true, by: (_, link) => link?.rate ? link.rate.received + link.rate.sent : -1,
     text: (_, link) => link ? `${bits(link.rate?.received)} / ${bits(link.rate?.sent)}` : or(),

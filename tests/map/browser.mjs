@@ -201,6 +201,10 @@ async function pages(page) {
   }
   assert.equal(seen.size, 500);
   assert.match(await text(page, "#caption"), /^451 to 500 of 500 nodes/);
+  await page.fill("#search", "rack07-node02");
+  await page.press("#search", "Enter");
+  await page.fill("#search", "");
+  assert.match(await page.locator("#rows tr.chosen").innerText(), /^rack07-node02/, "what is chosen stays in sight");
 }
 
 /** Waits until nothing moves any more: then there is no drawing but with news. */

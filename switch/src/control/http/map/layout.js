@@ -66,12 +66,13 @@ export class Layout {
     if (fresh.length < others.length) return fresh.forEach((item) => this.squeezeIn(item, others));
     // Two lie beside it, as screens are wide.
     const turn = others.length === 2 ? 0 : Math.PI / 2;
-    let at = 0;
-    ringsFor(others.length, room).forEach(({ radius, size }, ring) => {
-      for (let i = 0; i < size; i += 1, at += 1) {
-        const angle = 2 * Math.PI * (i + (ring % 2) / 2) / size - turn;
-        this.places.set(others[at].key, polar(angle, radius));
-      }
+    // Each has a direction of its own: no link leads to what lies behind another.
+    const rings = ringsFor(others.length, room).map((ring) => ({ ...ring, due: 0 }));
+    others.forEach((item, i) => {
+      for (const ring of rings) ring.due += ring.size / others.length;
+      const ring = rings.reduce((most, other) => other.due > most.due ? other : most);
+      ring.due -= 1;
+      this.places.set(item.key, polar(2 * Math.PI * i / others.length - turn, ring.radius));
     });
   }
 

@@ -175,6 +175,7 @@ function choose(id) {
   }
   select(view.itemOf.get(id) ?? null);
   details.show({ node: id });
+  if (!part("table-view").hidden) table.reveal(id);
   table.mark(id);
   resized();
 }
@@ -412,6 +413,7 @@ function showTable(on) {
 function listNodes() {
   if (part("table-view").hidden) return;
   table.rebuild();
+  table.reveal(details.shown?.node);
   table.mark(details.shown?.node);
 }
 

@@ -106,10 +106,23 @@ export class Table {
     this.sortedAt = performance.now();
   }
 
-  /** Gives each row its node, by the last order; one that came since is the last. */
-  arrange() {
+  /** The nodes that are looked for, by the last order; one that came since is the last. */
+  found() {
     const rank = ({ id }) => this.ranks.get(id) ?? Infinity;
-    const all = [...this.graph.nodes.values()].filter((node) => !this.isDim(node)).sort((a, b) => rank(a) - rank(b) || 0);
+    return [...this.graph.nodes.values()].filter((node) => !this.isDim(node)).sort((a, b) => rank(a) - rank(b) || 0);
+  }
+
+  /** Goes to the page that has a node. */
+  reveal(id) {
+    const at = this.found().findIndex((node) => node.id === id);
+    if (at < 0) return;
+    this.from = at - at % ROWS;
+    this.arrange();
+  }
+
+  /** Gives each row its node. */
+  arrange() {
+    const all = this.found();
     this.from = Math.max(0, Math.min(this.from, Math.ceil(all.length / ROWS) * ROWS - ROWS));
     const shown = all.slice(this.from, this.from + ROWS);
     const focused = this.rows.find((row) => row.cells[0] === document.activeElement)?.id;

@@ -1,6 +1,6 @@
 //! `weft top` in a terminal that tmux plays, and as text.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use weft_tests::cluster::Cluster;
 use weft_tests::command::{Process, run, try_run};
@@ -101,11 +101,25 @@ fn degrade(cluster: &Cluster) -> Process {
     for node in &cluster.nodes {
         node.host.ns.exec("ethtool -K u0 tx-udp-segmentation off");
     }
-    let small = |from, to| format!("iifname \"h{from}\" oifname \"h{to}\" meta length > 1280 drop");
+    let small = |from, to| format!("iifname \"h{from}\" oifname \"h{to}\" meta length > 1400 drop");
     cluster.fault(&format!("{}\n  {}", small(1, 3), small(3, 1)));
     let to = pod_v4(3).to_string();
-    let words = ["ping", "-q", "-n", "-i", "0.2", "-s", "1300", &to];
+    let words = ["ping", "-q", "-n", "-i", "0.2", "-s", "1400", &to];
     cluster.pods[0].start(&words, &[], &cluster.lab.dir().join("ping.txt"))
+}
+
+/// A picture for the README, after a minute of traffic that comes and goes.
+fn take_picture(cluster: &Cluster, file: &Path) {
+    let (dir, to) = (cluster.lab.dir(), pod_v4(2));
+    let server = cluster.pods[1].start(&["iperf3", "-s"], &[], &dir.join("picture-server.txt"));
+    wait::sleep_ms(500);
+    let rates = "40 90 140 120 60 30 45 110 170 150 80 50";
+    let script = format!("for rate in {rates}; do iperf3 -c {to} -b ${{rate}}M -t 6; done");
+    let client = cluster.pods[0].start(&["bash", "-c", &script], &[], &dir.join("picture-client.txt"));
+    let top = Top::start(&cluster.nodes[0], "picture", (132, 16), "");
+    wait::sleep_ms(64_000);
+    std::fs::write(file, top.tmux(&["capture-pane", "-e", "-p"])).expect("a picture");
+    drop((client, server));
 }
 
 #[test]
@@ -122,12 +136,8 @@ fn it_shows_what_goes_on_and_does_what_keys_say() {
         let (bad, good) = (position(lines, "n3", "degraded"), position(lines, "n2", " up "));
         bad.is_some() && good.is_some() && bad < good
     });
-    top.until_line("small_mtu: IP packets of more than 1280", "");
+    top.until_line("small_mtu: IP packets of more than ", "though the link takes 1500");
     assert!(top.has_colours());
-    if let Some(file) = std::env::var_os("WEFT_TOP_PICTURE") {
-        wait::sleep_ms(5000);
-        std::fs::write(PathBuf::from(file), top.tmux(&["capture-pane", "-e", "-p"])).expect("a picture");
-    }
 
     top.press(&["3"]);
     top.until("the rate of a port", |lines| {
@@ -182,8 +192,11 @@ fn it_shows_what_goes_on_and_does_what_keys_say() {
     top.press(&["q"]);
     top.until_ended();
 
-    drop(ping);
     bulk.finish();
+    if let Some(file) = std::env::var_os("WEFT_TOP_PICTURE") {
+        take_picture(&cluster, &PathBuf::from(file));
+    }
+    drop(ping);
     cluster.heal();
     cluster.finish();
 }

@@ -131,9 +131,10 @@ function moment(map, roll, at_ms) {
       one[way] = { count: one[way].count + Math.floor(one.rate[way] / 8000), octets };
     }
   }
-  // Now and then, always the same ones in a hundred.
-  for (let i = 0; i < Math.max(1, Math.floor(map.links.length / 1000)); i += 1) {
-    const one = map.links[100 * roll(Math.ceil(map.links.length / 100))];
+  // Of many links some are good and bad by turns: one in a hundred, a thousandth each second.
+  const unsteady = map.links.filter((_, i) => i % 100 === 50);
+  for (let i = 0; i * 1000 < map.links.length && unsteady.length > 0; i += 1) {
+    const one = unsteady[roll(unsteady.length)];
     if (one.state !== "down") one.state = one.state === "up" ? "degraded" : "up";
   }
   return { at_ms, nodes: [], links: map.links, gone_nodes: [], gone_links: [] };

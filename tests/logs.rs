@@ -247,6 +247,25 @@ fn without_a_daemon_there_is_what_can_be_had() {
 }
 
 #[test]
+fn a_key_and_a_token_where_paths_belong_are_in_no_file_of_a_report() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (config, archive) = (folder.path().join("weft.toml"), folder.path().join("r.tar.gz"));
+    let key = "9d2c07a1b2c3d4e5f60718293a4b5c6d7e8f07a1b2c3d4e5f60718293a4b5c6d";
+    let token = "q+8Zr0/Jm3VtX5kW2nB7yLcD4sEaH6uPf9GiTo1RwKM=";
+    let wrong = format!("[gossip]\nkey_file = \"{key}\"\n[api]\ntoken_file = \"{token}\"\n");
+    std::fs::write(&config, wrong).expect("a configuration");
+    let (config, to) = (config.display().to_string(), archive.display().to_string());
+    let done = try_run(&[weft(), "bugreport", "--socket", NOBODY, "--config", &config, "-o", &to]);
+    assert!(done.ok(), "{} {}", done.out, done.err);
+    let files = unpacked(&archive);
+    // Less than this of a secret is of no use to anybody.
+    for part in [&key[..16], &key[40..56], &token[..12], &token[20..32]] {
+        assert_eq!(having(&files, part.as_bytes()), [""; 0], "{part}");
+    }
+    assert!(text(&files, "doctor.json").contains("not shown"), "{}", text(&files, "doctor.json"));
+}
+
+#[test]
 fn an_archive_is_not_written_to_a_terminal_and_goes_down_a_pipe() {
     let done = report("script -qec 'REPORT -o -' /dev/null");
     assert!(done.code == 2 && done.out.contains("nothing for a terminal"), "{} {}", done.code, done.out);

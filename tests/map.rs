@@ -12,6 +12,7 @@ use weft_tests::pair::{finish, pod_v4};
 use weft_tests::{Config, Lab, Netns, Node, Stream, wait};
 
 const HERE: &str = "http://127.0.0.1:6787";
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// Where what the browser needs is installed, and where its pictures go.
 const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/map");
 /// The last that runs with the Node.js of Debian 12.
@@ -124,12 +125,27 @@ fn from_another_host_the_page_asks_for_the_token_and_keeps_it() {
     let mut lab = Lab::new();
     let (host, other) = (lab.host("n1"), lab.host("n2"));
     let file = host.dir.join("http.token");
-    std::fs::write(&file, "0123456789abcdef0123456789abcdef").expect("the token");
+    std::fs::write(&file, TOKEN).expect("the token");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("its mode");
     let api = format!("[api]\nhttp = \"{}:6787\"\ntoken_file = \"{}\"\n", host.v4, file.display());
     let mut node = Node::start(&host, &Config::new(network("pods", 100, "")).with(&api));
     browse(Some(&other.ns), "token", &format!("http://{}:6787/", host.v4));
+
+    // Who has no token cannot keep others from asking, either.
+    let idle =
+        format!("for i in {{1..40}}; do exec {{fd}}<>/dev/tcp/{}/6787; done; echo all; sleep 9", host.v4);
+    let idle = other.ns.start(&["bash", "-c", &idle], &[], &other.dir.join("idle.txt"));
+    wait::until(wait::secs(5), "idle connections", || idle.log().contains("all"));
+    let asked = format!("curl -s -m 2 --oauth2-bearer {TOKEN} http://{}:6787/healthz", host.v4);
+    assert_eq!(host.ns.exec(&asked), "ok\n");
+    drop(idle);
     finish([&mut node], &mut lab);
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn what_is_told_while_somebody_reads_is_taken_in_and_disturbs_nobody() {
+    browse(None, "news", "");
 }
 
 #[test]

@@ -116,6 +116,11 @@ async function token(browser) {
   await page.fill("#token", "wrong".repeat(8));
   await page.keyboard.press("Enter");
   await eventually("a refusal", async () => (await text(page, "#wrong")).includes("not the token"));
+  // A header cannot have it, and a browser would throw.
+  await page.fill("#token", "\u043a\u043b\u044e\u0447".repeat(8));
+  await page.keyboard.press("Enter");
+  await eventually("another refusal", async () => (await page.locator("#ask").isVisible()) && (await page.inputValue("#token")) === "");
+  assert.ok((await text(page, "#wrong")).includes("not the token"));
   await page.fill("#token", right);
   await page.keyboard.press("Enter");
   await eventually("the stream", async () => (await text(page, "#live")) === "live");
@@ -125,50 +130,93 @@ async function token(browser) {
   await eventually("the stream by a link", async () => (await text(linked, "#live")) === "live");
   assert.equal(linked.url(), address);
   assert.deepEqual(await linked.context().cookies(), []);
+  const mistaken = await open(browser, `${address}#token=%D0%BA%D0%BB%D1%8E%D1%87`);
+  await eventually("the question after a link", () => mistaken.locator("#ask").isVisible());
+  assert.ok((await text(mistaken, "#wrong")).includes("not the token"));
   const refused = complaints.splice(0).filter((complaint) => !complaint.includes("401"));
   assert.deepEqual(refused, []);
 }
 
+const middle = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+
 /** How long a page takes to paint, and to draw the graph, in milliseconds after the browser was told to go there. */
-async function paints(page) {
+async function paint(page) {
   const graph = await eventually("the first drawing", () => page.evaluate(() => {
     const seen = window.seen.measures;
     const told = seen.find(({ name }) => name === "weft-update");
     const draw = told && seen.find(({ name, startTime }) => name === "weft-draw" && startTime >= told.startTime);
     return draw && draw.startTime + draw.duration;
   }), 20_000);
-  const first = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime);
-  console.log(`500 nodes, 5,000 links: first paint after ${first?.toFixed(0)} ms, the graph after ${graph.toFixed(0)} ms`);
-  return Math.max(first, graph);
+  return [await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime), graph];
 }
 
-/** 500 nodes and 5,000 links, all of which change each second. */
-async function large(browser) {
-  const { url, close } = await serve("large");
-  let page = await open(browser, url);
-  // Of several, the best: others may have had the CPU meanwhile.
-  for (let tries = 1; await paints(page) > 1000; tries += 1) {
-    assert.ok(tries < 5, "the first paint is late");
-    await page.context().close();
+/** Opens a page again and again; the last stays. */
+async function paints(browser, url, what) {
+  const all = [];
+  let page;
+  for (let tries = 0; tries < 7; tries += 1) {
+    await page?.context().close();
     page = await open(browser, url);
+    all.push(await paint(page));
   }
-  await page.waitForTimeout(1500);
-  await picture(page, "large");
-  await updates(page, "in groups");
-  await grouped(page);
-  await page.selectOption("#grouping", "none");
-  await page.waitForTimeout(4000);
-  await picture(page, "large-all");
-  await updates(page, "each node shown");
-  await page.click("#show-table");
-  await page.waitForTimeout(1000);
-  await updates(page, "as a table");
-  await picture(page, "large-table");
-  await page.context().close();
-  close();
+  const [first, graph] = [0, 1].map((i) => middle(all.map((one) => one[i])));
+  console.log(`${what}: first paint after ${first.toFixed(0)} ms, the graph after ${graph.toFixed(0)} ms (medians of ${all.length} loads)`);
+  assert.ok(first <= 1000 && graph <= 1000, "the first paint is late");
+  return page;
 }
 
-/** How long the main thread is busy with an update, all that the browser does for it included. */
+/** 500 nodes whose links all change each second: with 5,000 of them, and with those alone that one node knows. */
+async function large(browser) {
+  for (const [kind, what] of [["large", "500 nodes, 5,000 links"], ["star", "500 nodes, 499 links"]]) {
+    const { url, close } = await serve(kind);
+    const page = await paints(browser, url, what);
+    await page.waitForTimeout(1500);
+    await picture(page, kind);
+    await updates(page, "in groups");
+    await grouped(page, kind);
+    await page.selectOption("#grouping", "none");
+    await settled(page);
+    await picture(page, `${kind}-all`);
+    await updates(page, "each node shown");
+    await page.click("#show-table");
+    await page.waitForTimeout(1000);
+    await updates(page, "as a table");
+    await picture(page, `${kind}-table`);
+    await page.locator("#columns button", { hasText: "Round trip" }).click();
+    await updates(page, "by round trip, which changes");
+    await pages(page);
+    await page.context().close();
+    close();
+  }
+}
+
+/** All rows are on some page of the table, each on one. */
+async function pages(page) {
+  await page.locator("#columns button", { hasText: "Node" }).click();
+  const [seen, next] = [new Set(), page.locator("#caption button", { hasText: "next" })];
+  for (;;) {
+    for (const name of await page.locator("#rows button").allTextContents()) seen.add(name);
+    if (await next.isDisabled()) break;
+    await next.click();
+  }
+  assert.equal(seen.size, 500);
+  assert.match(await text(page, "#caption"), /^451 to 500 of 500 nodes/);
+  await page.fill("#search", "rack07-node02");
+  await page.press("#search", "Enter");
+  await page.fill("#search", "");
+  assert.match(await page.locator("#rows tr.chosen").innerText(), /^rack07-node02/, "what is chosen stays in sight");
+}
+
+/** Waits until nothing moves any more: then there is no drawing but with news. */
+async function settled(page) {
+  await eventually("an end of moving", async () => {
+    await page.evaluate(() => { window.seen.measures.length = 0; });
+    await page.waitForTimeout(900);
+    return await page.evaluate(() => window.seen.measures.filter(({ name }) => name === "weft-draw").length) <= 2;
+  }, 30_000);
+}
+
+/** How long the main thread is busy with each update, all that the browser does for it included. */
 async function updates(page, what) {
   const session = await page.context().newCDPSession(page);
   // By the clock of the thread: what else the machine does meanwhile does not count.
@@ -177,39 +225,124 @@ async function updates(page, what) {
     const { metrics } = await session.send("Performance.getMetrics");
     return 1000 * metrics.find(({ name }) => name === "TaskDuration").value;
   };
+  const count = (kind) => page.evaluate((of) => window.seen[of].length, kind);
   await page.evaluate(() => { window.seen.measures.length = window.seen.long.length = 0; });
-  const [seconds, before] = [8, await busy()];
-  await page.waitForTimeout(1000 * seconds);
-  const spent = await busy() - before;
-  const { measures, long } = await page.evaluate(() => window.seen);
-  const median = (name) => {
-    const all = measures.filter((one) => one.name === name).map(({ duration }) => duration).sort((a, b) => a - b);
-    return all[Math.floor(all.length / 2)] ?? 0;
-  };
-  const count = measures.filter(({ name }) => name === "weft-update").length;
-  const taken = median("weft-update") + median("weft-draw");
-  console.log(`${what}: ${count} updates, ${(spent / count).toFixed(1)} ms of the main thread each, of which ${taken.toFixed(1)} ms are `
-    + `the page's own code (median); tasks over 50 ms: ${long.length}`);
-  assert.ok(count >= seconds - 2, "updates are taken in as they come");
-  assert.ok(spent / count <= 50 && taken <= 50, "an update is too long");
+  const [spent, tooLong] = [[], []];
+  for (let [before, long] = [0, 0], n = 0; n < 10; n += 1) {
+    await page.evaluate(() => { window.seen.measures.length = 0; });
+    await eventually("an update", () => count("measures"), 5000);
+    // Drawing follows it, and the next comes a second later.
+    await page.waitForTimeout(500);
+    const [now, longNow] = [await busy(), await count("long")];
+    if (n > 0) spent.push(now - before);
+    // What is long by the clock on the wall, and not by that of the thread, waited for others.
+    if (n > 0 && longNow > long && now - before > 50) tooLong.push(now - before);
+    [before, long] = [now, longNow];
+  }
+  console.log(`${what}: an update takes ${middle(spent).toFixed(1)} ms of the main thread (median of ${spent.length}), at most `
+    + `${Math.max(...spent).toFixed(1)} ms; tasks over 50 ms: ${tooLong.length}`);
+  assert.ok(middle(spent) <= 50, `an update is too long: ${spent.map((one) => one.toFixed(0))}`);
+  assert.deepEqual(tooLong, [], "a task is too long");
   await session.detach();
 }
 
 /** Groups: opened by a press, found by the search, closed again. */
-async function grouped(page) {
+async function grouped(page, kind) {
   assert.match(await text(page, "#seen"), /500 nodes in groups/);
   const [tip, x, y] = await hover(page, "rack07");
   assert.match(tip, /20: /);
   await page.mouse.click(x, y);
   await eventually("the group", async () => (await page.locator("#details .members button").count()) === 20);
   await page.waitForTimeout(300);
-  await picture(page, "large-open");
+  await picture(page, `${kind}-open`);
   await page.click("#close-groups");
   await page.fill("#search", "rack17-node02");
   await page.keyboard.press("Enter");
   await eventually("the node that was sought", async () => (await text(page, "#details h2")) === "rack17-node02");
   await page.fill("#search", "");
   await page.click("#close-groups");
+}
+
+/** What is told while somebody reads: it is taken in, and disturbs nobody. */
+async function news(browser) {
+  const { url, close, asked, tell, map } = await serve("mixed", { silent: true });
+  const page = await open(browser, url);
+  await eventually("the stream", async () => (await text(page, "#live")) === "live");
+  tell("trouble", { message: "control does not answer" });
+  await eventually("word of the trouble", async () => (await text(page, "#notice")).includes("control does not answer"));
+  assert.ok(!(await text(page, "#notice")).includes("from before"), "nothing is shown yet");
+  tell("snapshot", { schema: "weft.map/1", at_ms: 0, ...map });
+  await eventually("the graph", async () => (await text(page, "#counts")).includes("1 down"));
+  tell("trouble", { message: "control does not answer" });
+  await eventually("what is shown then", async () => (await text(page, "#notice")).includes("from before"));
+
+  const linkTo = (name) => map.links.find(({ to }) => to === map.nodes.find((one) => one.name === name).id);
+  const changes = (links, nodes = []) => tell("changes", { at_ms: 1000, nodes, links, gone_nodes: [], gone_links: [] });
+  await tableOfNews(page, { linkTo, changes, map });
+  await panelOfNews(page, { linkTo, changes, map, asked });
+  await page.context().close();
+  close();
+}
+
+async function tableOfNews(page, { linkTo, changes, map }) {
+  await page.click("#show-table");
+  const names = () => page.locator("#rows button").allTextContents();
+  await page.click("#counts button:nth-child(3)");
+  assert.deepEqual(await names(), ["edge-1"]);
+  changes([{ ...linkTo("ams-2"), state: "down" }]);
+  await eventually("the second that is down", async () => (await names()).join() === "ams-2,edge-1");
+  changes([{ ...linkTo("ams-2"), state: "up" }]);
+  await page.click("#counts button:nth-child(3)");
+
+  const loss = page.locator("#columns button", { hasText: "Loss" });
+  await loss.click();
+  await loss.click();
+  assert.equal((await names())[0], "fra-2");
+  changes([{ ...linkTo("ams-3"), lost_back: { count: 90, of: 240 } }]);
+  await page.waitForTimeout(5000);
+  changes([{ ...linkTo("ams-3"), lost_back: { count: 91, of: 240 } }]);
+  await eventually("the worst above", async () => (await names())[0] === "ams-3");
+
+  await page.locator("#rows button", { hasText: "fra-3" }).focus();
+  changes([], [{ ...map.nodes[1], id: "f".repeat(32), name: "ams-0" }]);
+  await eventually("a node that joined", async () => (await names()).includes("ams-0"));
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "fra-3", "a row keeps the focus");
+  await page.click("#show-graph");
+}
+
+async function panelOfNews(page, { linkTo, changes, map, asked }) {
+  const show = async (name) => {
+    await page.fill("#search", name);
+    await page.press("#search", "Enter");
+    await eventually(name, async () => (await text(page, "#details h2")) === name);
+  };
+  await show("edge-1");
+  await eventually("why it is down", async () => (await text(page, "#details")).includes("no probe was answered"));
+  await show("10.7.0.0/24");
+  await eventually("that nothing is sent", async () => (await text(page, "#details")).includes("none is ever sent there"));
+  assert.ok(!asked.some((path) => path.startsWith("peer/10.7")), `${asked}`);
+  await page.fill("#search", "");
+  await page.click("#show-table");
+  for (const [i, { id }] of map.nodes.filter(({ name }) => name === "twin").entries()) {
+    await page.locator("#rows button", { hasText: "twin" }).nth(i).click();
+    await eventually("its own path", () => asked.includes(`peer/${id}`));
+  }
+  await page.click("#show-graph");
+
+  await show("ams-4");
+  await eventually("who lives there", async () => (await text(page, "#details")).includes("FDB: "));
+  const heading = await page.$("#details h3");
+  changes([{ ...linkTo("ams-2"), rtt_us: 77 }]);
+  await page.waitForTimeout(300);
+  assert.ok(await heading.evaluate((one) => one.isConnected), "news of another node leave the panel as it is");
+  await page.evaluate(() => getSelection().selectAllChildren(document.querySelector("#details dl")));
+  changes([{ ...linkTo("ams-4"), rtt_us: 4_321 }]);
+  await page.waitForTimeout(300);
+  assert.match(await page.evaluate(() => getSelection().toString()), /Address[^]*10\.0\.0\./, "what is selected stays");
+  await page.evaluate(() => getSelection().removeAllRanges());
+  changes([{ ...linkTo("ams-2"), rtt_us: 78 }]);
+  await eventually("the news that waited", async () => (await text(page, "#details")).includes("4.32 ms"));
+  assert.equal(map.nodes.length, 15);
 }
 
 /** Names that are HTML are text, and break nothing. */
@@ -254,7 +387,7 @@ async function pictures(browser) {
 
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
 try {
-  await { real, token, large, hostile, pictures }[wanted](browser);
+  await { real, token, news, large, hostile, pictures }[wanted](browser);
   assert.deepEqual(complaints, []);
 } finally {
   await browser.close();

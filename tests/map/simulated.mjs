@@ -1,6 +1,6 @@
 // A node that there is not: serves the files of the map, and a graph of any size whose every link changes each second.
 //
-//     node tests/map/simulated.mjs cluster|large|hostile [PORT]
+//     node tests/map/simulated.mjs cluster|mixed|star|large|hostile [PORT]
 
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -24,7 +24,11 @@ function dice(seed) {
   };
 }
 
-const id = (number) => number.toString(16).padStart(32, "0");
+/** An id as nodes have it: at random, and the same at each run. */
+function id(number) {
+  const roll = dice(1 + number * 7919);
+  return Array.from({ length: 32 }, () => roll(16).toString(16)).join("");
+}
 
 function node(number, name, more = {}) {
   const networks = [["pods"], ["pods", "db"]][number % 3 === 0 ? 1 : 0];
@@ -46,6 +50,9 @@ const small = { state: "degraded", path_mtu: 1400, mtu: 1350, degraded: ["small_
 const lossy = { state: "degraded", lost_there: { count: 11, of: 240 }, rtt_us: 48_300, degraded: ["loss"] };
 const dead = { state: "down", rtt_us: undefined, path_mtu: undefined, mtu: undefined, rate: { received: 0, sent: 0 }, degraded: ["unanswered"] };
 
+/** What a node measures of who does not run weft: nothing that needs an answer. */
+const unmeasured = { rtt_us: undefined, lost_there: { count: 0, of: 0 }, lost_back: { count: 0, of: 0 } };
+
 /** Two racks, a second site and a kernel VXLAN host: what a small cluster looks like from one node. */
 function cluster() {
   const roll = dice(7);
@@ -59,11 +66,22 @@ function cluster() {
   Object.assign(links[8], { state: "degraded", via: nodes[6].id, rtt_us: 9_800, mtu: 1414, format: "geneve", degraded: ["relayed"] });
   Object.assign(links[9], dead);
   nodes[10].state = "down";
+  Object.assign(links[10], unmeasured);
   return { here: nodes[0].id, nodes, links };
 }
 
-/** 500 nodes in 25 racks, with 5,000 links: those of the node that is asked, and others at random. */
-function large() {
+/** The same with a peer that is a whole network, and two nodes of one name. */
+function mixed() {
+  const map = cluster();
+  const prefix = node(91, "10.7.0.0/24", { id: "10.7.0.0/24", kind: "static", address: "10.7.0.0/24", version: undefined });
+  const others = [prefix, node(92, "twin"), node(93, "twin")];
+  map.nodes.push(...others);
+  map.links.push(...others.map((other) => link(dice(92), map.here, other.id, other === prefix ? unmeasured : {})));
+  return map;
+}
+
+/** 500 nodes in 25 racks, as a node tells of them: with the links of its own. */
+function star() {
   const roll = dice(500);
   const nodes = Array.from({ length: 500 }, (_, i) => {
     const rack = String(Math.floor(i / 20) + 1).padStart(2, "0");
@@ -71,6 +89,16 @@ function large() {
   });
   nodes[0].kind = "here";
   const links = nodes.slice(1).map((other) => link(roll, nodes[0].id, other.id));
+  for (let i = 0; i < 12; i += 1) Object.assign(links[roll(499)], [small, lossy, dead][i % 3]);
+  nodes[321].state = "down";
+  Object.assign(links[320], dead);
+  return { here: nodes[0].id, nodes, links };
+}
+
+/** The same with 5,000 links: others at random besides. */
+function large() {
+  const roll = dice(501);
+  const { here, nodes, links } = star();
   const there = new Set(links.map(({ from, to }) => `${from} ${to}`));
   while (links.length < 5000) {
     const [from, to] = [nodes[1 + roll(499)].id, nodes[1 + roll(499)].id];
@@ -78,10 +106,8 @@ function large() {
     there.add(`${from} ${to}`);
     links.push(link(roll, from, to));
   }
-  for (let i = 0; i < 60; i += 1) Object.assign(links[roll(5000)], [small, lossy, dead][i % 3]);
-  nodes[321].state = "down";
-  Object.assign(links[320], dead);
-  return { here: nodes[0].id, nodes, links };
+  for (let i = 0; i < 48; i += 1) Object.assign(links[499 + roll(4501)], [small, lossy, dead][i % 3]);
+  return { here, nodes, links };
 }
 
 /** Names that a node of another make could have: each would run, or break the page, if it were read as HTML. */
@@ -98,15 +124,17 @@ function hostile() {
 function moment(map, roll, at_ms) {
   for (const one of map.links) {
     if (one.state === "down") continue;
-    one.rtt_us = Math.max(90, one.rtt_us + roll(41) - 20);
+    if (one.rtt_us !== undefined) one.rtt_us = Math.max(90, one.rtt_us + roll(41) - 20);
     one.rate = { received: roll(9e7), sent: roll(9e7) };
     for (const way of ["received", "sent"]) {
       const octets = one[way].octets + Math.floor(one.rate[way] / 8);
       one[way] = { count: one[way].count + Math.floor(one.rate[way] / 8000), octets };
     }
   }
-  for (let i = 0; i < Math.floor(map.links.length / 1000); i += 1) {
-    const one = map.links[500 + roll(map.links.length - 500)];
+  // Of many links some are good and bad by turns: one in a hundred, a thousandth each second.
+  const unsteady = map.links.filter((_, i) => i % 100 === 50);
+  for (let i = 0; i * 1000 < map.links.length && unsteady.length > 0; i += 1) {
+    const one = unsteady[roll(unsteady.length)];
     if (one.state !== "down") one.state = one.state === "up" ? "degraded" : "up";
   }
   return { at_ms, nodes: [], links: map.links, gone_nodes: [], gone_links: [] };
@@ -117,10 +145,13 @@ const term = (what, octets) => ({ what, octets });
 const hint = "small_mtu: IP packets of more than 1400 octets do not arrive, though the link takes 1500: pods are told, and their "
   + "TCP is cut to fit; mend the MTU on the way, or give [underlay] mtu = 1400 on all nodes";
 
+const silence = "unanswered: no probe was answered for 30 s, by no way and in no format: look whether the host is up and its ports "
+  + "4789 and 6081 are open";
+
 /** Answers for the panel. */
 function answer(map, path) {
-  const [what, name] = path.split("/").map(decodeURIComponent);
-  const found = map.nodes.find((one) => one.name === name);
+  const [what, wanted] = path.split("/").map(decodeURIComponent);
+  const found = map.nodes.find((one) => one.id === wanted);
   const to = found && map.links.find((one) => one.from === map.here && one.to === found.id);
   if (what === "status") return { schema: "weft.status/1", node: "x", state: "ok", degraded: [] };
   if (what === "ports") {
@@ -132,23 +163,28 @@ function answer(map, path) {
     return { schema: "weft.drops/1", received: 1_203_441, delivered: 1_203_420, answered: 6, copies: 0, drops, notices: {}, lost_before: {}, sides: {} };
   }
   if (what === "fdb") {
-    const entry = (i) => ({ mac: mac(i), vni: 100, network: "pods", state: "remote", port: "web-1", owner: name, seq: i, mob_seq: 0, age_s: 40 * i });
+    const entry = (i) => ({ mac: mac(i), vni: 100, network: "pods", state: "remote", port: "web-1", owner: found.name, seq: i, mob_seq: 0, age_s: 40 * i });
     return { schema: "weft.fdb/1", entries: Array.from({ length: found?.macs ?? 0 }, (_, i) => entry(i)), more: 0 };
   }
-  if (what !== "peer" || !to) return null;
+  if (what !== "peer" || !to || wanted.includes("/")) return null;
   const terms = [term("IPv4", 20), term("UDP", 8), term("VXLAN", 8), term("Ethernet", 14)];
-  const degraded = to.degraded.map((cause) => ({ cause: cause === "small_mtu" ? hint : cause, since_s: 74 }));
-  const probes = {
+  const degraded = to.degraded.map((cause) => ({ cause: { small_mtu: hint, unanswered: silence }[cause] ?? cause, since_s: 74 }));
+  const probes = to.rtt_us && {
     sent: 900, answered: 899, rtt_us: to.rtt_us, rtt_p50_us: to.rtt_us - 30, rtt_p99_us: to.rtt_us * 3, lost_there: to.lost_there,
     lost_back: to.lost_back, overtaken: { count: 0, of: 200 }, dead_source_ports: [], clock_ahead_ms: 0,
   };
-  return { schema: "weft.path/1", entries: [{ ...to, name, terms, probes, degraded }] };
+  return { schema: "weft.path/1", entries: [{ ...to, name: found.name, terms, probes, degraded }] };
 }
 
-/** Serves a kind of graph; resolves to the address and what ends it. */
-export function serve(kind, port = 0) {
-  const make = { cluster, large, hostile }[kind];
+/**
+ * Serves a kind of graph; resolves to its address, what ends it, the questions that were `asked`, and the `map`. A `silent` one
+ * says nothing by itself: `tell` sends an event to all that listen.
+ */
+export function serve(kind, { port = 0, silent = false } = {}) {
+  const make = { cluster, mixed, star, large, hostile }[kind];
   const answered = make();
+  const [asked, streams] = [[], new Set()];
+  const tellAll = (name, data) => streams.forEach((tell) => tell(name, data));
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url, "http://localhost");
     const head = { "Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store" };
@@ -158,16 +194,19 @@ export function serve(kind, port = 0) {
       let number = 1;
       const roll = dice(1);
       const tell = (name, data) => response.write(`id: ${number}\nevent: ${name}\ndata: ${JSON.stringify(data)}\n\n`);
+      streams.add(tell);
+      response.on("close", () => streams.delete(tell));
+      if (silent) return response.flushHeaders();
       tell("snapshot", { schema: "weft.map/1", at_ms: 0, ...map });
       const timer = setInterval(() => {
         number += 1;
         tell("changes", moment(map, roll, 1000 * number));
       }, 1000);
-      response.on("close", () => clearInterval(timer));
-      return;
+      return response.on("close", () => clearInterval(timer));
     }
     if (pathname.startsWith("/api/v1/")) {
-      const told = answer(answered, pathname.slice("/api/v1/".length));
+      asked.push(pathname.slice("/api/v1/".length));
+      const told = answer(answered, asked[asked.length - 1]);
       response.writeHead(told ? 200 : 404, { ...head, "Content-Type": "application/json" });
       response.end(JSON.stringify(told ?? { schema: "weft.error/1", code: "usage", message: "no such peer" }));
       return;
@@ -187,12 +226,12 @@ export function serve(kind, port = 0) {
         server.close();
         server.closeAllConnections();
       };
-      resolve({ url: `http://127.0.0.1:${server.address().port}/`, close });
+      resolve({ url: `http://127.0.0.1:${server.address().port}/`, close, asked, tell: tellAll, map: answered });
     });
   });
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { url } = await serve(process.argv[2], Number(process.argv[3] ?? 0));
+  const { url } = await serve(process.argv[2], { port: Number(process.argv[3] ?? 0) });
   console.log(url);
 }

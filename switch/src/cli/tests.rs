@@ -251,13 +251,13 @@ fn fdb_lines_are_close_to_those_of_bridge_fdb() {
         there(FdbState::Static),
     ];
     assert_eq!(
-        fdb::render(&Fdb { entries }),
+        fdb::render(&Fdb { entries, more: 0 }),
         "02:00:00:00:00:01 vni 100 network pods port web static\n\
          02:00:00:00:00:01 vni 100 network pods dst 10.0.0.9 learned age 1m05s frozen 1m40s\n\
          02:00:00:00:00:01 vni 100 network pods dst 10.0.0.2 owner node-b age 1m05s\n\
          02:00:00:00:00:01 vni 100 network pods dst 10.0.0.2 owner node-b static\n"
     );
-    assert_eq!(fdb::render(&Fdb { entries: vec![] }), "");
+    assert_eq!(fdb::render(&Fdb { entries: vec![], more: 0 }), "");
 }
 
 #[test]

@@ -41,8 +41,8 @@ const SHORTEST: Duration = Duration::from_millis(100);
                   Keys: ? shows all; q ends; Tab or 1-5 another view; Enter all about a row, Esc back; / filters; s \
                   and < > sort; r turns the order round; p pauses. It goes on when the daemon is restarted. NO_COLOR \
                   turns colours off.\n\n\
-                  Where standard output is no terminal, everything is printed as text again and again; with --once \
-                  once, after one interval, as rates need two answers.\n\n\
+                  Where standard input or output is no terminal, everything is printed as text again and again; with \
+                  --once once, after one interval, as rates need two answers.\n\n\
                   Examples:\n  weft top\n  weft top --interval 0.5\n  weft top --once | grep degraded\n  \
                   weft top --interval 10 > top.log\n\n\
                   Exit codes: 0 it was told to end; 1 the terminal or the daemon refused; 3 no daemon answers."
@@ -73,7 +73,8 @@ pub(super) fn run(global: &Global, args: &TopArgs) -> Outcome {
     }
     let asker = Asker::new(global.socket.clone(), global.timeout);
     let interval = args.interval.max(SHORTEST);
-    if args.once || !io::stdout().is_terminal() {
+    // Keys would have to come from another terminal than standard input.
+    if args.once || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return print_texts(asker, interval, args.once);
     }
     let is_plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

@@ -30,6 +30,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
 use self::events::{Feed, Lasting};
+use self::sources::Sources;
 use super::api::{Call, ask};
 use super::config::ApiConfig;
 use super::metrics::{self, Style};
@@ -41,8 +42,10 @@ use crate::log::say;
 mod events;
 mod page;
 mod questions;
+mod sources;
 
-/// The most connections at a time; others wait until one ends.
+/// The most connections at a time; others wait until one ends. Of one address off the loopback there are at most 8; more are
+/// closed at once.
 pub const MAX_CONNECTIONS: usize = 32;
 /// The most octets of a request's head.
 pub const MAX_HEAD: usize = 8 << 10;
@@ -109,7 +112,7 @@ impl Http {
         let Self { listener, token } = self;
         let is_open = token.is_none();
         let app = app(Arc::new(App { calls, token, started_ms: OnceLock::new(), feed: Feed::default() }));
-        let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let (free, sources) = (Arc::new(Semaphore::new(MAX_CONNECTIONS)), Sources::default());
         // Nobody closes the semaphore.
         while let Ok(slot) = Arc::clone(&free).acquire_owned().await {
             match listener.accept().await {
@@ -117,11 +120,13 @@ impl Http {
                 Ok((_, from)) if is_open && !from.ip().to_canonical().is_loopback() => {
                     say!(HttpStranger, from = %from, "a client over HTTP was refused: it is on another host");
                 }
-                Ok((stream, _)) => {
+                Ok((stream, from)) => {
+                    // Before anybody has shown a token, one host could hold all connections.
+                    let Some(counted) = sources.count(from.ip()) else { continue };
                     let app = app.clone();
                     tokio::spawn(async move {
                         serve_one(stream, app).await;
-                        drop(slot);
+                        drop((slot, counted));
                     });
                 }
                 Err(error) => {

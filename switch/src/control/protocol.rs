@@ -92,6 +92,13 @@ pub enum Request {
         #[serde(default)]
         network: Option<String>,
     },
+    /// Who lives at one node: [`Fdb`].
+    FdbAt {
+        /// The node's id on the [`Map`], its name, or the address of a static peer.
+        node: String,
+        /// Up to so many entries; the rest is only counted.
+        limit: u32,
+    },
     /// Adds a static entry until the daemon ends.
     FdbAdd {
         /// The MAC address.
@@ -215,6 +222,7 @@ impl Request {
                 | Self::PortList
                 | Self::PeerList
                 | Self::FdbShow { .. }
+                | Self::FdbAt { .. }
                 | Self::PathShow { .. }
                 | Self::Examine
                 | Self::Doctor
@@ -454,6 +462,14 @@ pub struct DegradedSubject {
 pub struct Fdb {
     /// One each, by network and MAC address.
     pub entries: Vec<FdbEntry>,
+    /// How many there are besides; absent = none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// One entry of the FDB.

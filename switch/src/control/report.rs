@@ -178,18 +178,22 @@ impl<D: Devices> Control<D> {
         let wanted = |e: &EntryView| mac.is_none_or(|mac| e.mac == mac) && vni.is_none_or(|vni| e.vni == vni);
         let mut entries: Vec<_> = self.table.entries().filter(wanted).collect();
         entries.sort_unstable_by_key(|e| (e.vni, e.mac));
+        Ok(Reply::Fdb(Fdb { entries: self.fdb_entries(&entries, now), more: 0 }))
+    }
+
+    fn fdb_entries(&self, entries: &[EntryView], now: Instant) -> Vec<FdbEntry> {
         let ids: BTreeMap<_, _> =
             self.ports.iter().filter_map(|(name, p)| Some((p.id()?, name.as_str()))).collect();
         let owners = self.owners();
-        let entries = entries.iter().map(|entry| {
+        let entry = |entry: &EntryView| {
             let owner = entry.origin.and_then(|origin| owners.get(&origin)).cloned();
             let port = match entry.location {
                 Location::Local(id) => Some(ids.get(&id).map_or_else(|| id.to_string(), |n| (*n).to_owned())),
                 Location::Remote(_) => None,
             };
             self.fdb_entry(entry, port, owner, now)
-        });
-        Ok(Reply::Fdb(Fdb { entries: entries.collect() }))
+        };
+        entries.iter().map(entry).collect()
     }
 
     /// `owner`: id and name of the node that claims the address.

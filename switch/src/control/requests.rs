@@ -37,6 +37,7 @@ impl<D: Devices> Control<D> {
             Request::Ready => Ok(self.ready()),
             Request::Map => Ok(self.map(now)),
             Request::FdbShow { mac, network } => self.fdb_show(mac, network.as_deref(), now),
+            Request::FdbAt { node, limit } => Ok(self.fdb_at(&node, limit, now)),
             Request::PathShow { peer } => self.path_show(peer.as_deref(), now),
             Request::Examine => Ok(self.examine()),
             Request::Doctor => {

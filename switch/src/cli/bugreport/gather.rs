@@ -25,17 +25,17 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// What it may print, in octets.
 const MAX_OUTPUT: u64 = 64 << 20;
 
-/// Gets it all, in the order of the archive.
+/// Gets it all, in the order of the archive. The configuration comes first: what is removed from it is so from the rest.
 pub(super) fn everything(report: &mut Report, global: &Global, config: Option<&Path>) {
     let pid = daemon_pid(&global.socket);
     let config = config.map(Path::to_owned).or_else(|| config_of(pid?)).unwrap_or_else(|| CONFIG.into());
+    configuration(report, &config);
     if let Err(error) = daemon(report, global) {
         complain(format_args!("{error}; the report has what there is without it"));
         if matches!(error, ClientError::Missing(_) | ClientError::Refused(_)) {
             without_daemon(report, global, &config);
         }
     }
-    configuration(report, &config);
     process(report, pid);
     settings(report);
     for file in FILES {

@@ -3,23 +3,32 @@
 
 use std::collections::BTreeMap;
 
-/// Hex digits that may be a key of gossip, or a token.
-const KEY_DIGITS: usize = 64;
+/// Hex digits that may be a key of gossip, which has 64, also where a message cut it short; ids of nodes have 32.
+const KEY_DIGITS: usize = 40;
+/// The shortest value of a configuration that is looked for in other files: shorter ones are also parts of words.
+const SHORTEST: usize = 8;
+/// A message that quotes a value cuts it after so many characters.
+const QUOTED: usize = 58;
 /// The length from which a value of a configuration is taken for a secret, unless it is a path.
 const LONG: usize = 32;
+/// How what stands instead begins.
+const TAG: &str = "<removed-";
 /// What keys of secrets are called.
 const SECRET: [&str; 6] = ["key", "token", "secret", "passw", "psk", "credential"];
 
-/// Removes secrets, and remembers which it saw.
+/// Removes secrets, and remembers which it saw: what a configuration had is removed from all that comes after it.
 #[derive(Default)]
 pub(super) struct Hider {
     seen: BTreeMap<String, usize>,
+    /// Values that a configuration had, the longest first.
+    known: Vec<String>,
 }
 
 impl Hider {
-    /// Removes keys, and tokens of HTTP requests; answers the rest and how many were removed.
+    /// Removes what a configuration had, keys, and tokens of HTTP requests; answers the rest and how many were removed.
     pub(super) fn text(&mut self, text: &str) -> (String, usize) {
-        let (mut rest, mut clean, mut hidden) = (text, String::with_capacity(text.len()), 0);
+        let (text, mut hidden) = self.without_known(text);
+        let (mut rest, mut clean) = (text.as_str(), String::with_capacity(text.len()));
         while let Some(at) = rest.find(|c: char| c.is_ascii_alphanumeric()) {
             let end = rest[at..].find(|c: char| !c.is_ascii_alphanumeric()).map_or(rest.len(), |n| at + n);
             let word = &rest[at..end];
@@ -33,6 +42,7 @@ impl Hider {
             }
             if word.eq_ignore_ascii_case("bearer")
                 && let Some(token) = rest.strip_prefix(' ')
+                && !token.starts_with(TAG)
             {
                 let end =
                     token.find(|c: char| c.is_whitespace() || "\"',".contains(c)).unwrap_or(token.len());
@@ -57,20 +67,49 @@ impl Hider {
             inside_secret &= !begins;
             if inside_secret {
                 // A value of several lines.
+                self.remember(line);
                 clean.push('\n');
                 continue;
             }
-            if is_secret(key) && !is_path(value) {
-                clean.push_str(&format!("{key} = \"{}\"\n", self.tag(value)));
+            if is_secret(key) && !value.strip_prefix('"').is_some_and(is_path) {
+                self.remember(value);
+                clean.push_str(&format!("{key} = \"{}\"\n", self.tag(bare(value))));
                 (hidden, inside_secret) = (hidden + 1, true);
                 continue;
             }
             let (line, one) = self.values(line, '"');
             let (line, other) = self.values(&line, '\'');
-            let (line, more) = self.text(&line);
             clean.push_str(line.trim_end());
             clean.push('\n');
-            hidden += one + other + more;
+            hidden += one + other;
+        }
+        // At the end, as what a line has may stand in one before it, too.
+        let (clean, more) = self.text(&clean);
+        (clean, hidden + more)
+    }
+
+    /// Remembers the values in quotes, or one without, so that they are removed wherever else they stand.
+    fn remember(&mut self, values: &str) {
+        for value in values.split(['"', '\'']).map(bare) {
+            if value.len() >= SHORTEST && !self.known.iter().any(|known| known == value) {
+                self.known.push(value.to_owned());
+            }
+        }
+        self.known.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    }
+
+    /// The text without remembered values, and without the beginnings that messages quote of them.
+    fn without_known(&mut self, text: &str) -> (String, usize) {
+        let (mut clean, mut hidden) = (text.to_owned(), 0);
+        for value in self.known.clone() {
+            let quoted = value.char_indices().nth(QUOTED).map(|(at, _)| &value[..at]);
+            for part in std::iter::once(value.as_str()).chain(quoted) {
+                let found = clean.matches(part).count();
+                if found > 0 {
+                    clean = clean.replace(part, &self.tag(&value));
+                    hidden += found;
+                }
+            }
         }
         (clean, hidden)
     }
@@ -84,7 +123,8 @@ impl Hider {
             }
             let key = before.trim_end().strip_suffix('=').unwrap_or("").trim_end();
             let key = key.rsplit(|c: char| !is_bare(c)).next().unwrap_or("");
-            if n % 2 == 1 && (is_long(part) || is_secret(key) && !part.starts_with('/')) {
+            if n % 2 == 1 && (is_long(part) || is_secret(key) && !is_path(part)) {
+                self.remember(part);
                 clean.push_str(&self.tag(part));
                 hidden += 1;
             } else {
@@ -97,7 +137,7 @@ impl Hider {
 
     fn tag(&mut self, secret: &str) -> String {
         let next = self.seen.len() + 1;
-        format!("<removed-{}>", self.seen.entry(secret.to_owned()).or_insert(next))
+        format!("{TAG}{}>", self.seen.entry(secret.to_owned()).or_insert(next))
     }
 }
 
@@ -118,16 +158,29 @@ fn is_secret(key: &str) -> bool {
     SECRET.iter().any(|word| key.contains(word))
 }
 
-/// Whether a value is an absolute path in quotes, as those of `key_file` and `token_file` are.
+/// A value without what TOML has around it.
+fn bare(value: &str) -> &str {
+    value.trim_matches(|c: char| c.is_whitespace() || "\"'[]{},".contains(c))
+}
+
+/// Whether a value is an absolute path, as those of `key_file` and `token_file` are. A token may begin with a
+/// slash, too, but has small letters, large ones and digits without a dot between them.
 fn is_path(value: &str) -> bool {
-    value.starts_with("\"/") && !is_long(value.rsplit('/').next().unwrap_or(""))
+    let kinds: [fn(&u8) -> bool; 3] = [u8::is_ascii_lowercase, u8::is_ascii_uppercase, u8::is_ascii_digit];
+    let is_mixed = |run: &str| run.len() >= LONG && kinds.iter().all(|kind| run.as_bytes().iter().any(kind));
+    let is_token = value.split(|c: char| !is_part(c)).any(is_mixed);
+    value.starts_with('/') && !is_token && !is_long(value.rsplit('/').next().unwrap_or(""))
 }
 
 /// Whether a text has a run that is as long and mixed as a random one.
 fn is_long(text: &str) -> bool {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || "+/=_".contains(c);
     let mut runs = text.split(|c| !is_part(c));
     !text.starts_with('/') && runs.any(|run| run.len() >= LONG && run.bytes().any(|b| b.is_ascii_digit()))
+}
+
+/// What random octets are written with.
+fn is_part(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "+/=_".contains(c)
 }
 
 /// A line up to its comment; a `#` in quotes begins none.

@@ -36,7 +36,7 @@ fn what_sounds_like_a_secret_goes_and_paths_and_lines_stay() {
     let text = "[gossip]\nkey_file = \"/etc/weft/gossip.key\"  # it was abc123\nkey = \"hunter2\"\n\
                 [api]\ntoken_file = \"not-a-path\"\nhttp = \"10.0.0.1:6787\"\npasswords = [\n  \"one\",\n  \"two=\",\n]\n\
                 [[port]]\nname = \"web#1\"\nx = { token = \"three\", n = 1 }\ny = \"A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6\"\n\
-                netns = \"/run/netns/cni-A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6\"\n";
+                netns = \"/run/netns/cni-A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p7\"\n";
     let clean = hidden(text);
     for secret in ["abc123", "hunter2", "not-a-path", "one", "two", "three", "\"A1b2"] {
         assert!(!clean.contains(secret), "{secret} is in\n{clean}");
@@ -65,6 +65,48 @@ fn a_key_goes_wherever_it_stands_and_equal_ones_are_seen_to_be() {
     assert!(!hidden(&format!("join = [\"{KEY}\"]\nkey_file = \"/etc/{KEY}\"")).contains(KEY));
     let text = "nothing of 64 letters like zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz";
     assert_eq!(hider.text(text), (text.to_owned(), 0));
+}
+
+#[test]
+fn what_a_configuration_had_goes_from_all_that_comes_after_it_also_where_it_was_cut_short() {
+    let token = "q+8Zr0/Jm3VtX5kW2nB7yLcD4sEaH6uPf9GiTo1RwKM=";
+    let long = format!("{token}{token}");
+    let mut hider = Hider::default();
+    let text = format!(
+        "[api]\ntoken_file = \"{token}\"\nkey = '{long}'\npasswords = [\n \"first-pass\",\n \"second-pass\",\n]\npsk = 1\n"
+    );
+    hider.config(&text);
+    let (clean, count) =
+        hider.text(&format!("a \"{token}\" b {long} c {}… d first-pass second-pass 1", &long[..58]));
+    assert_eq!(count, 5, "{clean}");
+    for part in [token, &token[..20], "first-pass", "second-pass"] {
+        assert!(!clean.contains(part), "{part} is in {clean}");
+    }
+    assert!(
+        clean.starts_with("a \"<removed-1>\" b <removed-2> c <removed-2>… d ") && clean.ends_with(" 1"),
+        "{clean}"
+    );
+    let (clean, _) = hider.text(&format!("Authorization: Bearer {token}"));
+    assert_eq!(clean, "Authorization: Bearer <removed-1>");
+    // A message of a daemon of before quoted the key itself.
+    let (clean, _) =
+        hider.text(&format!("`key_file` is \"{}…; node 0123456789abcdef0123456789abcdef", &KEY[..58]));
+    assert!(
+        !clean.contains(&KEY[..20]) && clean.ends_with("node 0123456789abcdef0123456789abcdef"),
+        "{clean}"
+    );
+}
+
+#[test]
+fn a_token_that_begins_as_a_path_does_is_none() {
+    let tokens =
+        ["/+8Zr0/Jm3VtX5kW2nB7yLcD4sEaH6uPf9GiTo1RwKM=", "/q8Zr0Jm3VtX5kW2nB7yLc/4sEaH6uPf9GiTo1RwKM="];
+    for token in tokens {
+        assert_eq!(hidden(&format!("token_file = \"{token}\"")), "token_file = \"<removed-1>\"\n");
+        assert!(!hidden(&format!("api = {{ token_file = \"{token}\" }}")).contains(token));
+    }
+    let path = "key_file = \"/etc/kubernetes/Weft/clusters/site-2/nodes/gossip.key\"\n";
+    assert_eq!(hidden(path), path);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::model::{Flow, MAX_ROWS, Meter, Model, NetworkRow, Pace, PeerRow, Port
 use super::sheet::{Tone, View, health_name, health_tone, why};
 use super::text::{bars, clip, scaled, wrap};
 use crate::cli::{path, port, table};
-use crate::control::protocol::{Degraded, FdbEntry, PeerKind, PortState, Reply, Request};
+use crate::control::protocol::{Degraded, FdbEntry, PeerEntry, PeerKind, PortState, Reply, Request};
 
 /// Columns of the labels.
 const LABEL: usize = 12;
@@ -49,8 +49,10 @@ pub(super) fn about(model: &Model, view: View, id: &str) -> Vec<Said> {
 pub(super) fn question(model: &Model, view: View, id: &str) -> Option<Request> {
     match view {
         View::Peers => {
-            let name = model.peers.get(id)?.entry.name.clone();
-            Some(Request::PathShow { peer: Some(name) })
+            let entry = &model.peers.get(id)?.entry;
+            // By id: others may have the name, too.
+            let peer = entry.node.clone().unwrap_or_else(|| entry.name.clone());
+            (!is_prefix(entry)).then_some(Request::PathShow { peer: Some(peer) })
         }
         View::Ports => {
             let network = &model.ports.get(id)?.entry.network;
@@ -194,6 +196,10 @@ fn peer_page(page: &mut Page, peer: &PeerRow, more: Option<&Reply>) {
     }
     page.flow(["from it", "to it"], &peer.flow);
     match more {
+        _ if is_prefix(entry) => {
+            page.blank();
+            page.text("datagrams from there are taken, and none is ever sent there", Tone::Dim);
+        }
         Some(Reply::Paths(paths)) => {
             for found in paths.entries.iter().filter(|found| found.name == entry.name) {
                 page.title("The path");
@@ -204,6 +210,11 @@ fn peer_page(page: &mut Page, peer: &PeerRow, more: Option<&Reply>) {
         Some(Reply::Error(error)) => page.text(&error.message, Tone::Dim),
         _ => {}
     }
+}
+
+/// Whether a static peer is a whole network, which frames come from and never go to.
+fn is_prefix(entry: &PeerEntry) -> bool {
+    entry.kind == PeerKind::Static && entry.address.contains('/')
 }
 
 fn network_page(page: &mut Page, network: &NetworkRow) {

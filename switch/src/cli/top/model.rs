@@ -107,7 +107,7 @@ impl Flow {
 #[derive(Debug)]
 pub(super) struct PeerRow {
     pub(super) entry: PeerEntry,
-    /// Absent for a member that left.
+    /// Absent for a member that left, and for all but the first of one name.
     pub(super) numbers: Option<PeerMetrics>,
     pub(super) flow: Flow,
 }
@@ -279,13 +279,15 @@ impl Model {
     }
 
     fn take_peers(&mut self, peers: Peers, metrics: &Metrics, elapsed_ms: Option<u64>) {
-        let numbers: BTreeMap<_, _> = metrics.peers.iter().map(|peer| (peer.name.as_str(), peer)).collect();
+        // One a name; of several peers it is the first, in the same order.
+        let mut numbers: BTreeMap<_, _> =
+            metrics.peers.iter().map(|peer| (peer.name.as_str(), peer)).collect();
         let mut before = std::mem::take(&mut self.peers);
         for entry in peers.entries.into_iter().take(MAX_ROWS) {
             let key = if self.peers.contains_key(&entry.name) { entry.node.clone() } else { None };
             let key = key.unwrap_or_else(|| entry.name.clone());
             let mut flow = before.remove(&key).map_or_else(Flow::default, |row| row.flow);
-            let numbers = numbers.get(entry.name.as_str()).filter(|_| !entry.left).map(|it| (*it).clone());
+            let numbers = if entry.left { None } else { numbers.remove(entry.name.as_str()).cloned() };
             if let Some(numbers) = &numbers {
                 flow.note(numbers.received, numbers.sent, elapsed_ms);
             }

@@ -220,8 +220,10 @@ fn draw_footer(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen) {
 /// The list, and what is worth knowing of the selected row below it.
 fn draw_list(canvas: &mut Canvas<'_>, area: Rect, picture: &Picture<'_>) -> Shown {
     let (screen, rows, mut rest) = (picture.screen, picture.rows, area);
-    let below = if area.height >= 12 { 1 + (area.height / 5).clamp(2, 8) } else { 0 };
-    let below = cut_below(&mut rest, below);
+    let selected = screen.selected(rows).and_then(|at| rows.get(at));
+    let said = selected.map(|row| (row.id.as_str(), paragraphs(picture, row, text_width(area))));
+    let lines = said.as_ref().map_or(0, |(_, lines)| lines.len());
+    let below = cut_below(&mut rest, lines_below(area.height, rows.len(), lines));
     let places = fit(screen.view().columns(), rows, usize::from(area.width));
     draw_titles(canvas, cut(&mut rest, 1), screen, &places);
     let page = usize::from(rest.height);
@@ -244,8 +246,8 @@ fn draw_list(canvas: &mut Canvas<'_>, area: Rect, picture: &Picture<'_>) -> Show
             canvas.buffer.set_style(line, Style::new().fg(Color::Reset).add_modifier(Modifier::REVERSED));
         }
     }
-    if let Some(row) = rows.get(selected) {
-        draw_about(canvas, below, &row.id, &about(picture.model, screen.view(), &row.id));
+    if let Some((title, lines)) = said {
+        draw_about(canvas, below, title, &lines);
     }
     Shown { offset, page, scrolled: 0 }
 }
@@ -275,13 +277,31 @@ fn draw_row(canvas: &mut Canvas<'_>, area: Rect, row: &Row, places: &[Place], mo
     }
 }
 
-fn draw_about(canvas: &mut Canvas<'_>, mut area: Rect, title: &str, said: &[Said]) {
+/// What is worth knowing of a row, in lines.
+fn paragraphs(picture: &Picture<'_>, row: &Row, width: usize) -> Vec<Said> {
+    let said = about(picture.model, picture.screen.view(), &row.id);
+    let lines = |(text, tone): &Said| wrap(text, width).into_iter().map(|line| (line, *tone)).collect();
+    said.iter().flat_map::<Vec<_>, _>(lines).collect()
+}
+
+/// How many lines the part below the list takes, its title included: always as many, so that the list stays, and more where
+/// rows leave some.
+fn lines_below(height: u16, rows: usize, lines: usize) -> u16 {
+    if height < 12 {
+        return 0;
+    }
+    let unused = height.saturating_sub(u16::try_from(rows).unwrap_or(u16::MAX)).saturating_sub(1);
+    let wanted = u16::try_from(lines + 1).unwrap_or(u16::MAX);
+    (1 + (height / 5).clamp(2, 8)).max(wanted.min(unused))
+}
+
+fn draw_about(canvas: &mut Canvas<'_>, mut area: Rect, title: &str, lines: &[Said]) {
     canvas.rule(cut(&mut area, 1), title);
-    let width = text_width(area);
-    for (text, tone) in said {
-        for line in wrap(text, width) {
-            canvas.text(cut(&mut area, 1), 0, &line, canvas.palette.style(*tone));
-        }
+    let (room, width) = (usize::from(area.height), text_width(area));
+    for (at, (line, tone)) in lines.iter().take(room).enumerate() {
+        let is_cut = at + 1 == room && lines.len() > room;
+        let line = if is_cut { clip(&format!("{line}…"), width) } else { line.clone() };
+        canvas.text(cut(&mut area, 1), 0, &line, canvas.palette.style(*tone));
     }
 }
 

@@ -9,6 +9,9 @@ use toml::de::{DeTable, DeValue};
 use super::error::Problem;
 use super::keys::{self, Section};
 
+/// Keys whose values are never shown: what was pasted there instead of a path may be the secret itself.
+const UNSHOWN: [&str; 2] = ["key_file", "token_file"];
+
 /// The text, where its values stand, and what was found wrong with it.
 pub(super) struct Document<'t> {
     text: &'t str,
@@ -94,7 +97,12 @@ impl<'d, 't, 'i> Item<'d, 't, 'i> {
     }
 
     fn wrong(&mut self, key: &str, value: &Spanned<DeValue<'_>>, allowed: &str) {
-        let (section, shown) = (self.section, self.document.shown(value));
+        let section = self.section;
+        let shown = if UNSHOWN.contains(&key) {
+            "a value that is not shown, as it may be a secret".to_owned()
+        } else {
+            self.document.shown(value)
+        };
         self.document.problem(value.span().start, wrong(section, key, &shown, allowed));
     }
 

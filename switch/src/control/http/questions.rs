@@ -10,10 +10,10 @@ use axum::routing::get;
 use serde::Serialize;
 
 use super::{App, events, unavailable};
-use crate::control::protocol::{ErrorCode, FdbEntry, Reply, Request};
+use crate::control::protocol::{ErrorCode, Reply, Request};
 
 /// The most entries of the FDB in one answer.
-pub(super) const MAX_ENTRIES: usize = 1_000;
+pub(super) const MAX_ENTRIES: u32 = 1_000;
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
@@ -53,34 +53,12 @@ pub(super) fn json(value: &impl Serialize) -> Response {
     }
 }
 
-/// The path to one peer, by name or address.
+/// The path to one peer, by id, name or address.
 async fn peer(State(app): State<Arc<App>>, Path(name): Path<String>) -> Response {
     reply(&app, Request::PathShow { peer: Some(name) }).await
 }
 
-/// `weft.fdb/1` with a part of the entries.
-#[derive(Serialize)]
-struct Entries {
-    schema: &'static str,
-    entries: Vec<FdbEntry>,
-    /// How many there are besides.
-    more: usize,
-}
-
-/// Who lives at a node, by its name or address: what that node says, and what was learned from there.
-async fn fdb(State(app): State<Arc<App>>, Path(name): Path<String>) -> Response {
-    let reply = app.ask(Request::FdbShow { mac: None, network: None }).await;
-    let Ok(Reply::Fdb(mut fdb)) = reply else {
-        return reply.map_or_else(|silent| unavailable(Err(silent)), |reply| answer(&reply));
-    };
-    fdb.entries.retain(|entry| lives_at(entry, &name));
-    let more = fdb.entries.len().saturating_sub(MAX_ENTRIES);
-    fdb.entries.truncate(MAX_ENTRIES);
-    json(&Entries { schema: "weft.fdb/1", entries: fdb.entries, more })
-}
-
-/// What this node learned from a static peer it says itself, as its owner, and lives elsewhere.
-fn lives_at(entry: &FdbEntry, name: &str) -> bool {
-    let elsewhere = entry.node.is_none() && entry.port.is_none();
-    (entry.owner == name && !elsewhere) || entry.dst.is_some_and(|ip| ip.to_string() == name)
+/// Who lives at a node, by its id on the map, its name, or the address of a static peer.
+async fn fdb(State(app): State<Arc<App>>, Path(node): Path<String>) -> Response {
+    reply(&app, Request::FdbAt { node, limit: MAX_ENTRIES }).await
 }

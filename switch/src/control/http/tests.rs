@@ -17,6 +17,8 @@ const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// A server on its own thread, whose control gives these answers to `/readyz` one after the other, and then none.
 struct Server {
     address: SocketAddr,
+    /// What control was asked.
+    asked: std::sync::mpsc::Receiver<Request>,
     _stop: oneshot::Sender<()>,
 }
 
@@ -30,6 +32,7 @@ impl Server {
     fn start(config: ApiConfig, answers: Vec<Reply>) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready, is_ready) = std::sync::mpsc::channel();
+        let (ask, asked) = std::sync::mpsc::channel();
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
@@ -40,6 +43,8 @@ impl Server {
                     let mut held = Vec::new();
                     let mut answers = answers.into_iter();
                     while let Some(call) = queue.recv().await {
+                        // The test may have ended.
+                        let _ = ask.send(call.request.clone());
                         match answers.next() {
                             Some(answer) => drop(call.reply.send(answer)),
                             None => held.push(call),
@@ -53,7 +58,7 @@ impl Server {
                 }
             });
         });
-        Self { address: is_ready.recv().unwrap(), _stop: stop }
+        Self { address: is_ready.recv().unwrap(), asked, _stop: stop }
     }
 
     fn connect(&self) -> StdStream {
@@ -202,6 +207,24 @@ fn who_sends_no_request_is_let_go_and_makes_room() {
     for stream in &mut idle {
         assert!(!answer(stream).starts_with("HTTP/1.1 200"));
     }
+}
+
+#[test]
+fn one_address_has_a_share_of_the_connections_and_gets_it_back_and_the_loopback_has_all() {
+    let sources = Sources::default();
+    let [one, other, mapped]: [IpAddr; 3] =
+        ["10.0.0.1", "fd00::1", "::ffff:10.0.0.1"].map(|ip| ip.parse().unwrap());
+    let mut held: Vec<_> = (0..sources::MAX_EACH).map(|_| sources.count(one).unwrap()).collect();
+    assert!(sources.count(one).is_none() && sources.count(mapped).is_none());
+    held.push(sources.count(other).unwrap());
+    held.remove(0);
+    held.push(sources.count(mapped).unwrap());
+    assert!(sources.count(one).is_none());
+    let loopback: Vec<_> =
+        (0..MAX_CONNECTIONS).map(|_| sources.count([127, 0, 0, 1].into()).unwrap()).collect();
+    drop((held, loopback));
+    let again: Vec<_> = (0..sources::MAX_EACH).map(|_| sources.count(one).unwrap()).collect();
+    assert!(again.len() == 8 && sources.count(one).is_none());
 }
 
 #[test]

@@ -26,6 +26,7 @@ fn every_request_survives_the_wire() {
         Request::PeerAdd(peer),
         Request::PeerDel { address: "10.0.0.9".into() },
         Request::FdbShow { mac: None, network: Some("pods".into()) },
+        Request::FdbAt { node: "node-b".into(), limit: 7 },
         Request::FdbAdd { mac, network: "pods".into(), at: FdbTarget::Port("web".into()) },
         Request::FdbAdd { mac, network: "7".into(), at: FdbTarget::Dst([10, 0, 0, 9].into()) },
         Request::FdbDel { mac, network: None },
@@ -85,7 +86,7 @@ fn an_fdb_entry_has_a_port_or_a_dst_never_both() {
         age_s: 12,
         frozen_s: None,
     };
-    let reply = Reply::Fdb(Fdb { entries: vec![entry] });
+    let reply = Reply::Fdb(Fdb { entries: vec![entry], more: 0 });
     assert_eq!(
         serde_json::to_value(&reply).unwrap(),
         json!({"schema": "weft.fdb/1", "entries": [{

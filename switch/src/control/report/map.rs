@@ -2,20 +2,20 @@
 //!
 //! Gossip says nothing of the links between other nodes, so there are none here: each node tells of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Instant;
 
 use fdb::gossip::identity::NodeId;
 use fdb::gossip::members::MemberState;
-use fdb::{Location, Origin};
+use fdb::{EntryView, Location, Origin};
 
 use crate::control::Control;
 use crate::control::devices::Devices;
 use crate::control::members::{Gossip, Member};
 use crate::control::peers::Peer;
 use crate::control::protocol::{
-    Map, MapLink, MapNode, NodeKind, PathEntry, PathState, PeerMetrics, PeerState, Reply,
+    Fdb, Map, MapLink, MapNode, NodeKind, PathEntry, PathState, PeerMetrics, PeerState, Reply,
 };
 use crate::path::View;
 
@@ -66,6 +66,33 @@ impl<D: Devices> Control<D> {
             *counts.entry(home).or_default() += 1;
         }
         counts
+    }
+
+    /// Who lives at a node of the map: what it claims, and what was learned from its address.
+    ///
+    /// Only what is answered becomes entries: the FDB may have a million.
+    pub(in crate::control) fn fdb_at(&self, node: &str, limit: u32, now: Instant) -> Reply {
+        let members = self.gossip.iter().flat_map(|gossip| &gossip.members);
+        let named = members.filter(|(id, member)| id.to_string() == node || member.name(**id) == node);
+        let origins: BTreeSet<_> = named.map(|(_, member)| member.origin).collect();
+        let here = self.gossip.as_ref().map_or_else(|| HERE.to_owned(), |gossip| gossip.node.to_string());
+        let (is_here, ip) = (node == here || node == self.config.node.name, node.parse::<IpAddr>().ok());
+        let is_there = |entry: &EntryView| match (entry.origin, entry.location) {
+            (None, Location::Local(_)) => is_here,
+            (Some(origin), _) if origins.contains(&origin) => true,
+            (_, Location::Remote(vtep)) => ip == Some(vtep.ip()),
+            (Some(_), Location::Local(_)) => false,
+        };
+        let order = |entry: &EntryView| (entry.vni, entry.mac);
+        let mut found: Vec<_> = self.table.entries().filter(is_there).collect();
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = found.len().saturating_sub(limit);
+        if more > 0 {
+            found.select_nth_unstable_by_key(limit, order);
+            found.truncate(limit);
+        }
+        found.sort_unstable_by_key(order);
+        Reply::Fdb(Fdb { entries: self.fdb_entries(&found, now), more: more as u64 })
     }
 
     fn own_node(&self, here: &str, macs: &BTreeMap<Home, u64>) -> MapNode {

@@ -20,13 +20,16 @@ use crate::control::protocol::{
 use crate::path::{Found, Health, Share, View};
 
 impl<D: Devices> Control<D> {
-    /// The paths to all peers, or to the one of this name or address.
+    /// The paths to all peers, or to the one of this id; else to those of this name or address.
     pub(in crate::control) fn path_show(
         &self,
         peer: Option<&str>,
         now: Instant,
     ) -> Result<Reply, ErrorReply> {
         let views = self.devices.path_views();
+        if let Some(path) = peer.and_then(|peer| self.path_to_id(peer, &views, now)) {
+            return Ok(Reply::Paths(Paths { entries: vec![path] }));
+        }
         let members = self.gossip.iter().flat_map(|gossip| &gossip.members);
         let members = members.filter(|(_, member)| member.vtep.is_some());
         let statics = self.peers.iter().filter(|peer| !peer.is_prefix());
@@ -45,6 +48,13 @@ impl<D: Devices> Control<D> {
             return Err(crate::control::requests::no_such("peer", wanted, names, "weft path show"));
         }
         Ok(Reply::Paths(Paths { entries }))
+    }
+
+    /// The path to the member of an id, which is not that of others, as a name may be.
+    fn path_to_id(&self, id: &str, views: &BTreeMap<NodeId, View>, now: Instant) -> Option<PathEntry> {
+        let members = &self.gossip.as_ref()?.members;
+        let (node, member) = members.iter().find(|(node, _)| node.to_string() == id)?;
+        self.member_path(*node, member, views, now)
     }
 
     pub(super) fn static_path(&self, peer: &Peer, now: Instant) -> PathEntry {

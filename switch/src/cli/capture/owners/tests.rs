@@ -21,7 +21,7 @@ fn daemon(path: &Path, answers: bool) -> Arc<AtomicUsize> {
                 let Ok(Request::FdbShow { mac: Some(mac), .. }) = serde_json::from_str(&line) else { break };
                 if answers {
                     let mut line =
-                        serde_json::to_vec(&Reply::Fdb(Fdb { entries: vec![entry(mac)] })).unwrap();
+                        serde_json::to_vec(&Reply::Fdb(Fdb { entries: vec![entry(mac)], more: 0 })).unwrap();
                     line.push(b'\n');
                     (&stream).write_all(&line).unwrap();
                 }

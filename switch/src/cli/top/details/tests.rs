@@ -1,5 +1,5 @@
 use super::*;
-use crate::cli::top::model::tests::{answers, seen};
+use crate::cli::top::model::tests::{answers, peer, seen};
 use crate::control::protocol::{ErrorReply, Fdb, FdbState};
 
 fn text(said: &[Said]) -> String {
@@ -44,6 +44,27 @@ fn details_fit_the_width_whatever_it_is() {
 }
 
 #[test]
+fn a_peer_is_asked_for_by_its_id_and_a_whole_network_not_at_all() {
+    let mut twins = answers(0);
+    twins.peers.entries = vec![peer("node-b", 8), peer("node-b", 9), peer("10.0.0.0/24", 1)];
+    twins.peers.entries[2] = PeerEntry {
+        kind: PeerKind::Static,
+        address: "10.0.0.0/24".to_owned(),
+        node: None,
+        ..twins.peers.entries[2].clone()
+    };
+    let mut model = Model::default();
+    model.take(twins);
+    for (id, row) in model.peers.iter().filter(|(_, row)| row.entry.kind == PeerKind::Member) {
+        let by_id = Request::PathShow { peer: row.entry.node.clone() };
+        assert_eq!(question(&model, View::Peers, id), Some(by_id));
+    }
+    assert_eq!(question(&model, View::Peers, "10.0.0.0/24"), None);
+    let said = text(&details(&model, View::Peers, "10.0.0.0/24", 79));
+    assert!(said.contains("none is ever sent there"), "{said}");
+}
+
+#[test]
 fn a_peer_has_its_path_its_causes_and_graphs() {
     let model = seen();
     let said = text(&details(&model, View::Peers, "node-c", 79));
@@ -65,7 +86,7 @@ fn a_peer_has_its_path_its_causes_and_graphs() {
 #[test]
 fn what_is_asked_besides_depends_on_the_row() {
     let mut model = seen();
-    let path = Request::PathShow { peer: Some("node-b".to_owned()) };
+    let path = Request::PathShow { peer: Some("02".repeat(16)) };
     assert_eq!(question(&model, View::Peers, "node-b"), Some(path));
     let macs = Request::FdbShow { mac: None, network: Some("pods".to_owned()) };
     assert_eq!(question(&model, View::Ports, "web"), Some(macs));
@@ -96,7 +117,7 @@ fn a_port_lists_its_own_addresses_and_a_refusal_is_said() {
         frozen_s: None,
     };
     let entries = vec![entry(1, Some("web")), entry(2, Some("db")), entry(3, None)];
-    model.more = Some(Reply::Fdb(Fdb { entries }));
+    model.more = Some(Reply::Fdb(Fdb { entries, more: 0 }));
     let said = text(&details(&model, View::Ports, "web", 79));
     assert!(said.contains("02:00:00:00:00:01 5s") && !said.contains("00:02"), "{said}");
     assert!(said.contains("offloads    csum, tso4"), "{said}");

@@ -242,6 +242,12 @@ fn two_members_of_one_name_are_two_rows() {
     twins.peers.entries = vec![peer("twin", 8), peer("twin", 9)];
     model.take(twins);
     assert_eq!(model.peers.values().filter(|peer| peer.entry.name == "twin").count(), 2);
+    let mut twins = answers(2);
+    twins.peers.entries = vec![peer("node-b", 8), peer("node-b", 9)];
+    model.take(twins);
+    let of_twins = model.peers.values().filter(|peer| peer.entry.name == "node-b");
+    let measured: Vec<_> = of_twins.map(|peer| peer.numbers.is_some()).collect();
+    assert_eq!(measured.iter().filter(|is| **is).count(), 1, "the figures of one are not those of the other");
 }
 
 #[test]

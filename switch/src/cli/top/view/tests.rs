@@ -5,6 +5,7 @@ use super::*;
 use crate::cli::top::model::tests::{answers, peer, seen};
 use crate::cli::top::screen::Key;
 use crate::cli::top::sheet::rows;
+use crate::control::protocol::Degraded;
 
 /// What is on a screen of this size, a line each; drawn twice, as the second picture knows where the first scrolled.
 fn screen_after(model: &Model, keys: &[Key], (width, height): (u16, u16)) -> Vec<String> {
@@ -117,6 +118,25 @@ fn the_selected_row_stays_on_the_screen() {
     assert!(is_shown(&[Key::End, Key::PageUp], "peer-285"), "and moves where it must");
     assert!(is_shown(&[Key::End, Key::PageUp, Key::PageUp], "peer-271"));
     assert!(is_shown(&[Key::PageDown, Key::PageDown, Key::Home], "peer-000"));
+}
+
+#[test]
+fn what_is_below_the_list_takes_unused_lines_and_is_cut_with_an_ellipsis() {
+    let long = |rows: usize| {
+        let mut many = answers(0);
+        many.peers.entries = (0..rows).map(|n| peer(&format!("peer-{n:02}"), 1)).collect();
+        let words: Vec<_> = (0..150).map(|n| format!("word{n:03}")).collect();
+        many.peers.entries[0].degraded = vec![Degraded { cause: words.join(" "), since_s: 1 }];
+        let mut model = Model::default();
+        model.take(many);
+        screen_after(&model, &[], (80, 40))
+    };
+    let few = long(2);
+    assert!(few.iter().any(|line| line.ends_with("(for 1s)")), "{few:#?}");
+    let many = long(60);
+    let last = &many[37..39];
+    assert!(last.iter().any(|line| line.ends_with('…') && line.chars().count() <= 79), "{many:#?}");
+    assert!(many.iter().filter(|line| line.starts_with("peer-")).count() > 20, "{many:#?}");
 }
 
 #[test]

@@ -26,6 +26,8 @@ export class Canvas {
     [this.x, this.y] = [0, 0];
     this.view = { items: [], edges: [] };
     this.cursor = this.over = this.chosen = null;
+    // The key of the open group that is looked at.
+    this.group = null;
     this.isDim = () => false;
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.dress());
     this.dress();
@@ -79,9 +81,18 @@ export class Canvas {
     });
   }
 
-  /** Shows all items, no larger than at scale `most`. */
-  fit(most = 1.15) {
+  /** Shows all items, or the nodes of the group that is looked at, and this node where there is room for both. */
+  fit() {
     const { items } = this.view;
+    const looked = this.group ? items.filter((item) => item.group === this.group) : [];
+    if (looked.length === 0) return this.fitTo(items, 1.15);
+    this.fitTo([...looked, ...items.filter((item) => item.isHere)], 1);
+    // Smaller than this, names of neighbours meet.
+    if (this.scale < 0.9) this.fitTo(looked, 1);
+  }
+
+  /** Shows these items, no larger than at scale `most`. */
+  fitTo(items, most) {
     if (items.length === 0 || !this.width) return;
     const edge = (pick, of, sign) => pick(...items.map((item) => item[of] + sign * (radiusOf(item) + 34)));
     const [left, right] = [edge(Math.min, "x", -1), edge(Math.max, "x", 1)];
@@ -317,11 +328,15 @@ export class Canvas {
     context.fillText(text, x, y + 0.5);
   }
 
-  /** Names below items, the important first, and none over another. */
+  /** Names below items, the important first, and none over another or over an item. */
   drawNames(context) {
     const weight = (item) => (item === this.over?.item ? 9 : 0) + (item === this.chosen || (this.focused && item === this.cursor) ? 8 : 0)
       + (item.isHere ? 7 : 0) + (item.isGroup ? 4 : 0) + item.level - (this.isDim(item) ? 5 : 0);
-    const taken = [];
+    const taken = new Boxes();
+    for (const item of this.view.items) {
+      const [[x, y], radius] = [this.at(item), this.radius(item)];
+      taken.add([x - radius, y - radius, x + radius, y + radius]);
+    }
     context.textAlign = "center";
     context.textBaseline = "top";
     context.lineJoin = "round";
@@ -337,13 +352,43 @@ export class Canvas {
       item.widths ??= {};
       const half = (item.widths[weighty] ??= context.measureText(name).width) / 2 + 3;
       const box = [x - half, top, x + half, top + 15];
-      if (!important && taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3])) continue;
-      taken.push(box);
+      if (!important && taken.meet(box)) continue;
+      taken.add(box);
       [context.strokeStyle, context.lineWidth] = [this.colours.halo, 4];
       context.strokeText(name, x, top);
       context.fillStyle = this.colours.front;
       context.fillText(name, x, top);
     }
+  }
+}
+
+/** What is taken of the page: boxes of left, top, right and bottom, found by the squares that they touch. */
+class Boxes {
+  static SQUARE = 80;
+
+  constructor() {
+    this.squares = new Map();
+  }
+
+  /** The squares that a box touches. */
+  * keys([left, top, right, bottom]) {
+    const square = (value) => Math.floor(value / Boxes.SQUARE);
+    for (let y = square(top); y <= square(bottom); y += 1) {
+      for (let x = square(left); x <= square(right); x += 1) yield `${x} ${y}`;
+    }
+  }
+
+  add(box) {
+    for (const key of this.keys(box)) {
+      if (!this.squares.has(key)) this.squares.set(key, []);
+      this.squares.get(key).push(box);
+    }
+  }
+
+  meet(box) {
+    const over = (other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3];
+    for (const key of this.keys(box)) if (this.squares.get(key)?.some(over)) return true;
+    return false;
   }
 }
 

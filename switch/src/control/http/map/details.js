@@ -58,17 +58,33 @@ export class Details {
     this.ask();
   }
 
-  /** Writes anew what comes with the stream. */
-  update() {
-    if (!this.shown) return;
+  /** Writes what comes with the stream; `touched`: the nodes that there is news of, if not all. */
+  update(touched) {
+    if (!this.shown || (touched && !this.missed && !this.isOf(touched))) return;
+    // Who selects a text wants to keep it.
+    this.missed = this.isSelected();
+    if (this.missed) return;
     const { node, group, edge } = this.shown;
     if (node !== undefined) this.writeNode(this.graph.nodes.get(node));
     else if (group) this.writeGroup(group);
     else this.writeEdge(edge);
   }
 
+  /** Whether what is shown is of any of these nodes. */
+  isOf(touched) {
+    const { node, group, edge } = this.shown;
+    if (node !== undefined) return touched.has(node);
+    if (group) return group.nodes.some(({ id }) => touched.has(id));
+    return edge.links.some(({ told }) => touched.has(told.from) || touched.has(told.to));
+  }
+
+  isSelected() {
+    const selection = getSelection();
+    return !selection.isCollapsed && this.panel.contains(selection.anchorNode);
+  }
+
   writeNode(node) {
-    if (!node) return this.live_part.replaceChildren(element("p", "This node is no longer known."));
+    if (!node) return put(this.live_part, [element("p", "This node is no longer known.")]);
     const here = node.id === this.graph.here;
     const link = this.graph.linkTo(node.id);
     const kinds = { here: "this node", member: "a node", static: "a static peer" };
@@ -82,7 +98,7 @@ export class Details {
     if (link) parts.push(element("h3", "The way there"), facts(figures(link, this.graph)));
     const others = node.links.map(({ told }) => told).filter(({ from }) => from !== this.graph.here);
     if (others.length > 0) parts.push(element("h3", many(others.length, "other link", "other links")), this.linkTable(others, node.id));
-    this.live_part.replaceChildren(...parts);
+    put(this.live_part, parts);
   }
 
   writeGroup(group) {
@@ -93,20 +109,21 @@ export class Details {
     const nodes = [...group.nodes].sort((a, b) => b.level - a.level || byName(a, b));
     members.append(...nodes.slice(0, 2 * LINES).map((node) => this.nodeButton(node.id)));
     const macs = group.nodes.reduce((sum, node) => sum + node.macs, 0);
-    this.live_part.replaceChildren(element("h2", group.name), element("p", `${many(group.nodes.length, "node", "nodes")}: ${tally(group.levels)}`),
-      facts([["MACs", String(macs)]]), button, members);
     if (nodes.length > 2 * LINES) members.append(element("span", `and ${nodes.length - 2 * LINES} more: see the table`, "soft"));
+    put(this.live_part, [element("h2", group.name), element("p", `${many(group.nodes.length, "node", "nodes")}: ${tally(levelsOf(group.nodes))}`),
+      facts([["MACs", String(macs)]]), button, members]);
   }
 
   writeEdge(edge) {
     const names = `${edge.a.name} \u2013 ${edge.b.name}`;
-    this.live_part.replaceChildren(element("h2", names), element("p", many(edge.links.length, "link", "links")), this.linkTable(edge.links.map(({ told }) => told)));
+    put(this.live_part, [element("h2", names), element("p", many(edge.links.length, "link", "links")), this.linkTable(edge.links.map(({ told }) => told))]);
   }
 
   nodeButton(id) {
     const node = this.graph.nodes.get(id);
     const button = element("button", node?.name ?? id, node ? `mark ${LEVELS[node.level]}` : undefined);
     button.type = "button";
+    button.dataset.id = id;
     button.addEventListener("click", () => this.on.choose(id));
     return button;
   }
@@ -128,7 +145,8 @@ export class Details {
     const node = this.shown?.node !== undefined && this.graph.nodes.get(this.shown.node);
     if (!node) return;
     const [turn, here] = [this.turn, node.id === this.graph.here];
-    const name = encodeURIComponent(node.kind === "static" ? node.address : node.called);
+    // By id, which is unique: names need not be.
+    const name = encodeURIComponent(node.id);
     const part = async (path, write) => {
       try {
         return write(await this.live.ask(path));
@@ -138,10 +156,31 @@ export class Details {
     };
     const parts = here
       ? [part("status", troubles), part("ports", ports), part("drops", drops)]
-      : node.level < 2 || node.state !== "down" ? [part(`peer/${name}`, path)] : [];
+      : isPrefix(node) ? [[element("p", "Datagrams from there are taken, and none is ever sent there.")]]
+        : hasPath(node, this.graph) ? [part(`peer/${name}`, path)] : [];
     const written = await Promise.all([...parts, part(`fdb/${name}`, (fdb) => entries(fdb, here))]);
-    if (turn === this.turn) this.asked_part.replaceChildren(...written.flat());
+    if (turn === this.turn && !this.isSelected()) put(this.asked_part, written.flat());
   }
+}
+
+/** Writes parts into an element, unless it has them already: what is pressed or read stays. */
+function put(into, parts) {
+  const fresh = into.cloneNode(false);
+  fresh.append(...parts);
+  if (!fresh.isEqualNode(into)) into.replaceChildren(...fresh.childNodes);
+}
+
+/** Whether a static peer is a whole network, which frames come from and never go to. */
+const isPrefix = (node) => node.kind === "static" && node.id.includes("/");
+
+/** Whether the node that is asked watches the path to another: one that gossip holds down has none. */
+function hasPath(node, graph) {
+  return node.state !== "down" || (graph.linkTo(node.id)?.degraded.length ?? 0) > 0;
+}
+
+/** How many nodes are of each level. */
+function levelsOf(nodes) {
+  return LEVELS.map((_, level) => nodes.filter((node) => node.level === level).length);
 }
 
 function tableOf(titles, rows) {
@@ -216,7 +255,7 @@ function path({ entries: [found] }) {
   return parts;
 }
 
-function entries({ entries: all, more }, here) {
+function entries({ entries: all, more = 0 }, here) {
   const count = all.length + more;
   const title = element("h3", `FDB: ${many(count, "address", "addresses")}`);
   if (count === 0) return [title];

@@ -121,7 +121,7 @@ export class Graph {
 /** A node as it was told, with a name that can be read: none is empty, or turns the writing around. */
 function nodeOf({ id, name, kind, state, address, version, networks, macs }) {
   const readable = name.replace(/[\p{Cc}\p{Cf}]/gu, "\ufffd").trim() || id;
-  return { id, name: readable, called: name, kind, state, address, version, networks, macs, links: [], level: undefined };
+  return { id, name: readable, kind, state, address, version, networks, macs, links: [], level: undefined };
 }
 
 /**

@@ -1,7 +1,7 @@
 // Where items are: the same for the same graph, however long the frames take, and where they were when it changes a little.
 //
 // A star is drawn as rings around this node. Any other graph finds its shape by forces (Fruchterman and Reingold 1991):
-// a fixed number of rounds, as many in a frame as there is time for. The nodes of an open group lie in a disc outside the
+// a fixed number of rounds, as many in a frame as there is time for. The nodes of an open group lie in lines outside the
 // place of the group, so that nothing else has to move.
 
 /** Milliseconds of a frame that may go into the layout. */
@@ -66,12 +66,13 @@ export class Layout {
     if (fresh.length < others.length) return fresh.forEach((item) => this.squeezeIn(item, others));
     // Two lie beside it, as screens are wide.
     const turn = others.length === 2 ? 0 : Math.PI / 2;
-    let at = 0;
-    ringsFor(others.length, room).forEach(({ radius, size }, ring) => {
-      for (let i = 0; i < size; i += 1, at += 1) {
-        const angle = 2 * Math.PI * (i + (ring % 2) / 2) / size - turn;
-        this.places.set(others[at].key, polar(angle, radius));
-      }
+    // Each has a direction of its own: no link leads to what lies behind another.
+    const rings = ringsFor(others.length, room).map((ring) => ({ ...ring, due: 0 }));
+    others.forEach((item, i) => {
+      for (const ring of rings) ring.due += ring.size / others.length;
+      const ring = rings.reduce((most, other) => other.due > most.due ? other : most);
+      ring.due -= 1;
+      this.places.set(item.key, polar(2 * Math.PI * i / others.length - turn, ring.radius));
     });
   }
 
@@ -164,43 +165,62 @@ export class Layout {
     if (!this.star) {
       this.top.items.forEach((item, i) => this.places.set(item.key, { x: this.x[i], y: this.y[i] }));
     }
-    const discs = this.discs();
+    const blocks = this.blocks();
     for (const item of this.view.items) {
-      let spot = this.places.get(item.key);
-      if (item.group) {
-        const disc = discs.get(item.group);
-        const { x, y } = polar(disc.next * GOLDEN, DISC * Math.sqrt(disc.next + 0.5), 1);
-        disc.next += 1;
-        spot = { x: disc.x + x, y: disc.y + y };
-      }
-      item.x = spot.x;
-      item.y = spot.y;
+      const block = blocks.get(item.group);
+      const { x, y } = block ? block.next() : this.places.get(item.key);
+      item.x = x;
+      item.y = y;
     }
   }
 
   /** Where open groups lie: further out than their place, so far that they touch nothing. */
-  discs() {
-    const discs = new Map();
+  blocks() {
+    const blocks = new Map();
     const taken = this.top.items.filter((item) => !item.members)
-      .map((item) => ({ ...this.places.get(item.key), radius: 60 }));
+      .map((item) => ({ ...this.places.get(item.key), width: 60, height: 55 }));
     for (const item of this.top.items) {
       if (!item.members) continue;
       const place = this.places.get(item.key);
-      const radius = DISC * Math.sqrt(item.members + 1) + 30;
+      const block = new Block(item.members);
       const angle = Math.atan2(place.y, place.x);
-      const disc = { x: place.x, y: place.y, radius, next: 0 };
-      for (let out = Math.hypot(place.x, place.y); taken.some((other) => meet(other, disc)); out += 30) {
-        [disc.x, disc.y] = [Math.cos(angle) * out, Math.sin(angle) * out];
-      }
-      taken.push(disc);
-      discs.set(item.key, disc);
+      for (let out = Math.hypot(place.x, place.y); taken.some((other) => meet(other, block.at(angle, out)));) out += 20;
+      taken.push(block);
+      blocks.set(item.key, block);
     }
-    return discs;
+    return blocks;
   }
 }
 
-/** How far apart the nodes of an open group are, more or less. */
-const DISC = 52;
+/** Room for a line of nodes with their names below. */
+const LINE = 54;
+/** About the pixels of a letter of a name. */
+const LETTER = 7;
+
+/** The nodes of an open group: lines of places, so wide that each name has room. `width` and `height` are halves. */
+class Block {
+  constructor(members) {
+    const longest = Math.max(...members.map(({ name }) => Math.min(name.length, 30)));
+    this.room = Math.max(70, LETTER * longest + 22);
+    this.columns = Math.min(members.length, Math.ceil(Math.sqrt(members.length * 1.3 * LINE / this.room)));
+    const lines = Math.ceil(members.length / this.columns);
+    [this.width, this.height] = [this.columns * this.room / 2, lines * LINE / 2];
+    this.given = 0;
+  }
+
+  /** Lies so far out, in this direction. */
+  at(angle, out) {
+    [this.x, this.y] = [Math.cos(angle) * out, Math.sin(angle) * out];
+    return this;
+  }
+
+  /** The place of one more. */
+  next() {
+    const [column, line] = [this.given % this.columns, Math.floor(this.given / this.columns)];
+    this.given += 1;
+    return { x: this.x - this.width + (column + 0.5) * this.room, y: this.y - this.height + (line + 0.5) * LINE };
+  }
+}
 
 /** The innermost ring, and how far others are from the one before. */
 const INNER = 190;
@@ -226,9 +246,10 @@ function ringsFor(count, room) {
 }
 
 const polar = (angle, radius, wide = WIDE) => ({ x: Math.cos(angle) * radius * wide, y: Math.sin(angle) * radius });
-const meet = (one, other) => Math.hypot(one.x - other.x, one.y - other.y) < one.radius + other.radius;
+const meet = (one, other) => Math.abs(one.x - other.x) < one.width + other.width
+  && Math.abs(one.y - other.y) < one.height + other.height;
 
-/** The view with each open group as one item, which has a count of `members`. */
+/** The view with each open group as one item, which has its `members`. */
 function topOf(view) {
   const items = [];
   const groups = new Map();
@@ -236,9 +257,9 @@ function topOf(view) {
     if (!item.group) {
       items.push(item);
     } else if (groups.has(item.group)) {
-      groups.get(item.group).members += 1;
+      groups.get(item.group).members.push(item);
     } else {
-      const group = { key: item.group, isGroup: true, members: 1 };
+      const group = { key: item.group, isGroup: true, members: [item] };
       groups.set(item.group, group);
       items.push(group);
     }

@@ -21,9 +21,10 @@ function takeFromAddress() {
   history.replaceState(null, "", location.pathname);
 }
 
+/** What is no token of any node is not sent, which a browser may refuse to do: the node then says that it has none. */
 function headers() {
   const token = sessionStorage.getItem(KEPT);
-  return token === null ? {} : { Authorization: `Bearer ${token}` };
+  return token !== null && /^[!-~]+$/.test(token) ? { Authorization: `Bearer ${token}` } : {};
 }
 
 export class Live {

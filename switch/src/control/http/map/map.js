@@ -46,15 +46,15 @@ function changes(data) {
     if (nodes) writeCounts();
     if (nodes || view.edges.length <= WRITTEN) canvas.redraw(links);
     else if (links) canvas.redrawEdges();
-    if (!part("table-view").hidden) table.update(touched);
-    // The panel of a group has buttons, which must not go while they are pressed.
-    if (nodes || !details.shown?.group) details.update();
+    if (!part("table-view").hidden) table.update(touched, nodes);
+    details.update(touched);
     if (canvas.over) writeTip(canvas.over);
   });
 }
 
 function trouble(data) {
-  notice(`${JSON.parse(data).message} \u2013 what is shown is from before.`);
+  const before = graph.nodes.size > 0 ? " \u2013 what is shown is from before." : "";
+  notice(`${JSON.parse(data).message}${before}`);
 }
 
 function state(on, why) {
@@ -168,10 +168,14 @@ function choose(id) {
   const item = view.itemOf.get(id);
   if (item?.isGroup) {
     open.add(item.key);
+    canvas.group = item.key;
+    canvas.touched = false;
     rebuild();
+    canvas.fit();
   }
   select(view.itemOf.get(id) ?? null);
   details.show({ node: id });
+  if (!part("table-view").hidden) table.reveal(id);
   table.mark(id);
   resized();
 }
@@ -201,6 +205,7 @@ function act({ item, edge }) {
 function toggleGroup(key) {
   const item = view.items.find((other) => other.key === key);
   if (!open.delete(key)) open.add(key);
+  canvas.group = open.has(key) ? key : null;
   canvas.touched = false;
   rebuild();
   canvas.fit();
@@ -213,8 +218,7 @@ function toggleGroup(key) {
 /** A group with what it has now, shown as one or as its nodes. */
 function groupOf(key, name) {
   const nodes = view.items.filter((item) => item.key === key || item.group === key).flatMap((item) => item.nodes);
-  const levels = LEVELS.map((_, level) => nodes.filter((node) => node.level === level).length);
-  return { key, name, nodes, levels, isOpen: open.has(key) };
+  return { key, name, nodes, isOpen: open.has(key) };
 }
 
 function closeDetails() {
@@ -389,6 +393,7 @@ function zoom(factor) {
 }
 
 function fit() {
+  canvas.group = null;
   canvas.touched = false;
   canvas.fit();
 }
@@ -408,6 +413,7 @@ function showTable(on) {
 function listNodes() {
   if (part("table-view").hidden) return;
   table.rebuild();
+  table.reveal(details.shown?.node);
   table.mark(details.shown?.node);
 }
 
@@ -454,6 +460,7 @@ function listenToControls() {
 /** Groups anew, all closed. */
 function regroup() {
   open = new Set();
+  canvas.group = null;
   canvas.touched = false;
   rebuild();
   canvas.fit();

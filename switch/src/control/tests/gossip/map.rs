@@ -2,7 +2,7 @@
 
 use super::paths::{finds, good, ill};
 use super::*;
-use crate::control::protocol::{Map, MapLink, MapNode, NodeKind, PathState};
+use crate::control::protocol::{Fdb, Map, MapLink, MapNode, NodeKind, PathEntry, PathState};
 use crate::path::{Cause, Health as PathHealth, Path, Via};
 
 fn map(lab: &mut Lab) -> Map {
@@ -88,4 +88,59 @@ fn a_node_without_gossip_has_a_map_too() {
     let map = map(&mut lab);
     assert_eq!((map.here.as_str(), map.nodes.len(), map.links.len()), ("here", 2, 1));
     assert_eq!(node(&map, "10.0.0.9").macs, 1);
+}
+
+/// Who lives at a node: the last octets of the MAC addresses, and how many there are besides.
+fn lives_at(lab: &mut Lab, node: &str, limit: u32) -> (Vec<u8>, u64) {
+    let Reply::Fdb(Fdb { entries, more }) = lab.ask(Request::FdbAt { node: node.to_owned(), limit }) else {
+        panic!()
+    };
+    (entries.iter().map(|entry| entry.mac.octets()[5]).collect(), more)
+}
+
+#[test]
+fn who_lives_at_a_node_is_told_up_to_a_limit_and_the_rest_counted() {
+    let (mut lab, mut others) = lab(BASIC);
+    (2..=3).for_each(|last| others.join(&mut lab, last));
+    for (last, number) in [(2, 24), (2, 21), (2, 23), (2, 22), (3, 31)] {
+        others.claims(&mut lab, last, mac(number), 0, false);
+    }
+    lab.learn(100, mac(90), vtep("10.0.0.9:4789"));
+    let own = lives_at(&mut lab, "node-a", 9);
+    assert_eq!((own.0.len(), own.1), (1, 0), "what lives on its ports, not what it learned");
+    assert_eq!(lives_at(&mut lab, &id(1).to_string(), 9), own);
+    for node in [id(2).to_string(), "node-2".to_owned(), "10.0.0.2".to_owned()] {
+        assert_eq!(lives_at(&mut lab, &node, 9), (vec![21, 22, 23, 24], 0), "{node}");
+    }
+    assert_eq!(lives_at(&mut lab, "node-2", 2), (vec![21, 22], 2), "the first by network and address");
+    assert_eq!(lives_at(&mut lab, "10.0.0.9", 9), (vec![90], 0));
+    for nobody in ["nobody", "10.0.0.0/8", ""] {
+        assert_eq!(lives_at(&mut lab, nobody, 9), (vec![], 0), "{nobody}");
+    }
+    lab.learn(100, mac(91), vtep("10.0.0.9:4789"));
+    assert_eq!(lives_at(&mut lab, "10.0.0.9", 0), (vec![], 2));
+}
+
+#[test]
+fn two_nodes_of_one_name_are_told_apart_by_their_ids() {
+    let (mut lab, mut others) = lab(BASIC);
+    (2..=3).for_each(|last| others.join(&mut lab, last));
+    let again = NodeInfo { name: "node-2".into(), ..Others::info(3) };
+    others.says(&mut lab, 3, Key::NodeInfo, Some(Record::NodeInfo(again)));
+    others.claims(&mut lab, 2, mac(20), 0, false);
+    others.claims(&mut lab, 3, mac(30), 0, false);
+    let mut paths = |peer: String| -> Vec<PathEntry> {
+        let Reply::Paths(paths) = lab.ask(Request::PathShow { peer: Some(peer) }) else { panic!() };
+        paths.entries
+    };
+    assert_eq!(paths("node-2".to_owned()).len(), 2);
+    for last in [2, 3] {
+        let [path] = &paths(id(last).to_string())[..] else { panic!() };
+        assert_eq!(
+            (path.name.as_str(), path.address.as_str()),
+            ("node-2", format!("10.0.0.{last}").as_str())
+        );
+    }
+    assert_eq!(lives_at(&mut lab, &id(2).to_string(), 9), (vec![20], 0));
+    assert_eq!(lives_at(&mut lab, &id(3).to_string(), 9), (vec![30], 0));
 }

@@ -214,7 +214,7 @@ impl Sink for CountingSink {
         self.frames += 1;
     }
 
-    fn dropped(&mut self, _: DropReason, _: Direction, frames: u64, _: &[u8]) {
+    fn dropped(&mut self, _: DropReason, _: Direction, (frames, _): (u64, usize), _: &[u8]) {
         self.dropped += frames;
     }
 

@@ -9,10 +9,14 @@
 //! thread never waits for control, nor control for it, but for the answer to a command.
 
 mod captures;
+mod convergence;
+mod dropped;
 mod link;
 mod seeds;
 mod streams;
 mod thread;
 
+pub use convergence::ConvergenceView;
+pub use dropped::DropCounts;
 pub use link::{Command, CommandError, KeyView, Link, MemberStatus, News, Reply, SeedStatus, Status};
 pub use thread::{Fatal, Start, start};

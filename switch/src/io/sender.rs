@@ -43,12 +43,15 @@ pub struct Report {
 
 impl Report {
     fn refuse(&mut self, message: &SendMessage<'_>, data: Payload<'_>) {
-        let datagrams = data.count() as u64;
+        let (datagrams, octets) = (data.count() as u64, data.octets());
         match self.refused.iter_mut().find(|refused| refused.to == message.to) {
-            Some(refused) => refused.datagrams += datagrams,
+            Some(refused) => {
+                refused.datagrams += datagrams;
+                refused.octets += octets;
+            }
             None => {
                 let first = data.parts(1).next().map(Payload::to_vec).unwrap_or_default();
-                self.refused.push(Refused { to: message.to, datagrams, first });
+                self.refused.push(Refused { to: message.to, datagrams, octets, first });
             }
         }
     }
@@ -61,6 +64,8 @@ pub struct Refused {
     pub to: SocketAddr,
     /// How many.
     pub datagrams: u64,
+    /// The octets of all.
+    pub octets: usize,
     /// The octets of the first.
     pub first: Vec<u8>,
 }

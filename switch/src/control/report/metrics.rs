@@ -243,7 +243,7 @@ fn gossip_metrics(gossip: &Gossip) -> GossipMetrics {
         divergent: gossip.members.iter().filter(differs).count() as u64,
         records: status.records as u64,
         lag_ms: u64::try_from(status.lag.as_millis()).unwrap_or(u64::MAX),
-        dropped: super::named(status.dropped.iter().map(|(name, count)| (*name, *count))),
+        dropped: super::named(status.dropped.named()),
         traffic: status.traffic,
     }
 }

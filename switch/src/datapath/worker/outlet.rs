@@ -65,7 +65,8 @@ impl Outlet {
         let from = self.point;
         for refused in report.refused {
             self.point = Point::Tunnel(refused.to.ip(), tunnel::format_of(&refused.first));
-            self.dropped(DropReason::SendError, Direction::Outbound, refused.datagrams, &refused.first);
+            let dropped = (refused.datagrams, refused.octets);
+            self.dropped(DropReason::SendError, Direction::Outbound, dropped, &refused.first);
         }
         self.point = from;
         self.counters.notices.send_retried.add(report.retried);
@@ -101,7 +102,7 @@ impl Outlet {
     #[cold]
     pub(super) fn torn(&mut self, frame: &[u8]) {
         self.counters.ledger.received_from_ports.add(1);
-        self.dropped(DropReason::Truncated, Direction::Outbound, 1, frame);
+        self.dropped(DropReason::Truncated, Direction::Outbound, (1, frame.len()), frame);
     }
 
     /// Writes a run of frames, which came from the underlay into `buffer`, to its port.
@@ -126,7 +127,7 @@ impl Outlet {
         whole.clear();
         whole.extend_from_slice(run.head());
         run.pieces().iter().for_each(|piece| whole.extend_from_slice(piece.of(buffer)));
-        self.dropped(reason, Direction::Inbound, u64::from(run.frames()), &whole);
+        self.dropped(reason, Direction::Inbound, (u64::from(run.frames()), whole.len()), &whole);
         self.whole = whole;
     }
 
@@ -161,7 +162,7 @@ impl Sink for Outlet {
         if let Err(reason) = self.write(port, (frames, frame.len()), |tap| tap.write(vnet, frame)) {
             // Several ports may get the frame, and then peers: what they drop came from where it came from.
             let from = std::mem::replace(&mut self.point, Point::Port(port));
-            self.dropped(reason, Direction::Outbound, frames, frame);
+            self.dropped(reason, Direction::Outbound, (frames, frame.len()), frame);
             self.point = from;
             return;
         }
@@ -173,8 +174,8 @@ impl Sink for Outlet {
 
     fn answer(&mut self, port: PortId, frame: &[u8]) {
         match self.write(port, (1, frame.len()), |tap| tap.write(&VnetHeader::default(), frame)) {
-            Ok(()) => self.counters.count_answer(),
-            Err(reason) => return self.dropped(reason, Direction::Outbound, 1, frame),
+            Ok(()) => self.counters.count_answer(frame),
+            Err(reason) => return self.dropped(reason, Direction::Outbound, (1, frame.len()), frame),
         }
         if self.captures.is_on() {
             self.captures.answers(port, frame);
@@ -191,8 +192,14 @@ impl Sink for Outlet {
     }
 
     #[cold]
-    fn dropped(&mut self, reason: DropReason, direction: Direction, frames: u64, octets: &[u8]) {
-        self.counters.count_drop(reason, direction, frames);
+    fn dropped(
+        &mut self,
+        reason: DropReason,
+        direction: Direction,
+        (frames, len): (u64, usize),
+        octets: &[u8],
+    ) {
+        self.counters.count_drop(reason, direction, (frames, len));
         if self.captures.is_on() {
             self.captures.drops(reason, direction);
         }

@@ -97,6 +97,7 @@ fn long_view(watched: &devices::Watched, now: Instant) -> View {
         clock_ahead_ms: Some(3),
         probes_sent: 100_000,
         probes_answered: 99_000,
+        probes_lost: 1_000,
         heard_at: Some(now),
         sources: vec![SourceView::default(); 16],
         examination: None,

@@ -290,6 +290,7 @@ fn seed_cause(gossip: &Gossip, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::causes;
     use crate::doctor::{DaemonFacts, Facts, diagnose};
 
     #[test]
@@ -311,6 +312,7 @@ mod tests {
         ];
         for trouble in all {
             let code = trouble.code();
+            assert!(causes().any(|known| known == code), "{code} is no cause of metrics");
             let fact = doctor::Trouble { code, subject: String::new(), what: String::new() };
             let daemon = DaemonFacts { troubles: vec![fact], ..DaemonFacts::default() };
             let report = diagnose(&Facts { daemon: Some(daemon), ..Facts::default() });

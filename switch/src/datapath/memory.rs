@@ -184,13 +184,15 @@ impl Sink for MemorySink {
         }
     }
 
-    fn originate(&mut self, port: PortId, frame: &[u8]) {
-        if self.refusal(port).is_ok() {
+    fn originate(&mut self, port: PortId, frame: &[u8]) -> bool {
+        let taken = self.refusal(port).is_ok();
+        if taken {
             self.counters.notices.originated.add(1);
             if self.keep {
                 self.originated.push((port, frame.to_vec()));
             }
         }
+        taken
     }
 
     fn dropped(

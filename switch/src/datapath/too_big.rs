@@ -131,10 +131,9 @@ impl<const N: usize> Misfit<'_, '_, N> {
             None => icmp::too_big(sent.octets(), &sent.layers, mtu, &mut out),
         };
         let answer = answer.filter(|_| port.may_be_told(cx.now));
-        if let Some(answer) = answer {
+        if answer.is_some_and(|answer| sink.originate(port.id(), answer)) {
             let told = &cx.counters.too_bigs;
             if sent.layers.net == Net::V6 { &told.ipv6 } else { &told.ipv4 }.add(1);
-            sink.originate(port.id(), answer);
         }
         answer.is_some()
     }

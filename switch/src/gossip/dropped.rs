@@ -76,7 +76,10 @@ mod tests {
         let counts = DropCounts::default();
         assert!(counts.named().all(|(_, count)| count == 0));
         let reasons = Refusal::NAMES.len() + Dropped::NAMES.len() + Reason::ALL.len();
-        assert_eq!((counts.named().count(), Dropped::names().count() + Reason::ALL.len()), (reasons, reasons));
+        assert_eq!(
+            (counts.named().count(), Dropped::names().count() + Reason::ALL.len()),
+            (reasons, reasons)
+        );
         for name in ["truncated", "bad_tag", "malformed", "membership", "stream_kind", "send_error"] {
             assert!(counts.named().any(|(known, _)| known == name), "{name}");
         }

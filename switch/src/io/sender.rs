@@ -359,6 +359,7 @@ mod tests {
         assert_eq!((report.sent, failed(&report), report.offload.len()), (0, 3, 0));
         let [refused] = &report.refused[..] else { panic!("one destination") };
         assert_eq!((refused.to, refused.first.len()), (vtep(1).socket_addr(), 100));
+        assert_eq!((refused.datagrams, refused.octets), (3, 300));
         let report = sender.send(&batch(&[(1, 0, 100, 3)]), &[], crate::clock::now());
         assert_eq!((report.sent, report.messages), (3, 1));
     }

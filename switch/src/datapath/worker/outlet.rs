@@ -182,13 +182,16 @@ impl Sink for Outlet {
         }
     }
 
-    fn originate(&mut self, port: PortId, frame: &[u8]) {
-        if self.write(port, (1, frame.len()), |tap| tap.write(&VnetHeader::default(), frame)).is_ok() {
+    fn originate(&mut self, port: PortId, frame: &[u8]) -> bool {
+        let taken =
+            self.write(port, (1, frame.len()), |tap| tap.write(&VnetHeader::default(), frame)).is_ok();
+        if taken {
             self.counters.notices.originated.add(1);
             if self.captures.is_on() {
                 self.captures.originates(port, frame);
             }
         }
+        taken
     }
 
     #[cold]

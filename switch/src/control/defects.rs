@@ -66,7 +66,6 @@ pub(super) struct Defect<'a> {
 impl<'a> Defect<'a> {
     /// One that people read the text of.
     pub(super) fn new(code: &'static str, since: Instant, text: impl FnOnce() -> String + 'a) -> Self {
-        debug_assert!(causes().any(|known| known == code), "{code} is not among the causes");
         Self { code, since, text: Box::new(text), is_named: false }
     }
 
@@ -83,6 +82,7 @@ impl<'a> Defect<'a> {
     /// What people read.
     fn cause(self) -> String {
         let (code, is_named) = (self.code, self.is_named);
+        debug_assert!(causes().any(|known| known == code), "{code} is not among the causes");
         let text = self.text();
         if is_named { format!("{code}: {text}") } else { text }
     }

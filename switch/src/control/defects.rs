@@ -180,7 +180,7 @@ impl<D: Devices> Control<D> {
 
     /// What the kernel refuses: one item each, however many peers it concerns.
     fn fallbacks_together(&self) -> impl Iterator<Item = NodeDefect<'_>> {
-        let mut grouped: BTreeMap<(&str, &str), (Instant, Vec<Option<VtepAddr>>)> = BTreeMap::new();
+        let mut grouped = BTreeMap::<(&str, &str), (Instant, Vec<_>)>::new();
         for ((peer, offload), (said, since)) in &self.fallbacks {
             let (first, peers) = grouped.entry((offload, said)).or_insert((*since, Vec::new()));
             *first = (*first).min(*since);

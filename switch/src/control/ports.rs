@@ -56,6 +56,11 @@ impl Port {
         };
         Some(Defect::new(code, *since, || reason.clone()))
     }
+
+    /// The same in words.
+    pub(super) fn reason(&self) -> Option<String> {
+        self.defect().map(Defect::text)
+    }
 }
 
 impl<D: Devices> Control<D> {
@@ -90,10 +95,8 @@ impl<D: Devices> Control<D> {
             gateway: config.gateway,
         };
         self.next_port += 1;
-        let (before, since) = port.defect().map_or((String::new(), now), |it| {
-            let since = it.since;
-            (it.text(), since)
-        });
+        let since = port.defect().map_or(now, |defect| defect.since);
+        let before = port.reason().unwrap_or_default();
         let state = match self.devices.open_port(&spec) {
             Ok(open) => {
                 let ifname = &spec.ifname;
@@ -144,7 +147,7 @@ impl<D: Devices> Control<D> {
         };
         if let Some(port) = self.ports.get_mut(&name) {
             port.state = state;
-            let reason = port.defect().map(Defect::text);
+            let reason = port.reason();
             say!(PortDown, port = name, reason, "a port is not up");
         }
         if matches!(present, Some(Some(now_there)) if Some(now_there) != before) {

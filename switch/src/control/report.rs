@@ -128,7 +128,7 @@ impl<D: Devices> Control<D> {
             addresses: config.addresses.clone(),
             mtu,
             state,
-            reason: port.defect().map(|defect| defect.text()),
+            reason: port.reason(),
             offloads,
             runtime: port.runtime,
         }

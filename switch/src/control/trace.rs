@@ -329,7 +329,7 @@ impl<D: Devices> Control<D> {
         trace.story.stages.push(to.stage.clone());
         let Some(port) = self.ports.get(&trace.ask.from) else { return };
         let PortState::Up { id: port, open, .. } = &port.state else {
-            let why = port.defect().map_or_else(String::new, |defect| defect.text());
+            let why = port.reason().unwrap_or_default();
             let what = format!("port {} is not up: {why}", trace.ask.from);
             let fault = Fault::new("port_down", &node, what, "`weft port list` says what it waits for");
             return trace.story.stages.push(Stage::wrong(&node, StageName::Admit, State::Failed, fault));

@@ -68,7 +68,7 @@ impl<D: Devices> Control<D> {
         let Some(port) = self.ports.get(name) else { return ToldPort::Missing };
         let network = port.config.network.clone();
         let (State::Up { open, .. }, Some(vni)) = (&port.state, self.vni_of(&network)) else {
-            let reason = port.defect().map_or_else(String::new, |defect| defect.text());
+            let reason = port.reason().unwrap_or_default();
             return ToldPort::Down { network, reason };
         };
         let given = port.config.addresses.iter().map(IpNet::addr);

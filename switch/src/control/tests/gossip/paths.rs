@@ -352,6 +352,9 @@ fn what_the_kernel_refuses_is_a_cause_of_each_path_and_one_line_of_the_status() 
     assert_eq!(said.len(), 2, "{said:?}");
     let line = format!("node node-2, node node-3: {}", other.degraded[0].cause);
     assert!(said.contains(&line), "{said:?}");
+    let Reply::Metrics(metrics) = lab.ask(Request::Metrics) else { panic!() };
+    let counted = [("loss".to_owned(), 1), ("plain_fallback".to_owned(), 2)];
+    assert_eq!(metrics.degraded, counted.into(), "one line, of two things");
     for last in [2, 3] {
         refuses(&mut lab, Some([10, 0, 0, last]), None);
     }

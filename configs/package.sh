@@ -13,6 +13,11 @@ if ! cargo deb --version >/dev/null 2>&1; then
     echo "$0: cargo-deb is not installed: run cargo install cargo-deb --locked" >&2
     exit 1
 fi
+# For weft_build_info; a build for tests stays as it is.
+if [ "$profile" = release ] && [ -z "${WEFT_REVISION:-}" ]; then
+    WEFT_REVISION=$(git rev-parse --short=12 HEAD 2>/dev/null) || WEFT_REVISION=unknown
+    export WEFT_REVISION
+fi
 cargo build --locked --workspace --bin weft --profile "$profile"
 
 target=${CARGO_TARGET_DIR:-target}

@@ -60,12 +60,23 @@ fn metrics_say_what_commands_say() {
 
     let series = scrape(host);
     for reason in DropReason::ALL {
-        for direction in ["inbound", "outbound"] {
+        for (unit, direction) in
+            [("packets", "inbound"), ("bytes", "inbound"), ("packets", "outbound"), ("bytes", "outbound")]
+        {
             let name =
-                format!("weft_drop_packets_total{{reason=\"{}\",direction=\"{direction}\"}}", reason.name());
+                format!("weft_drop_{unit}_total{{reason=\"{}\",direction=\"{direction}\"}}", reason.name());
             assert!(series.contains_key(&name), "{name} is missing");
         }
     }
+    for zero in [
+        "weft_gossip_dropped_total{reason=\"stream_refused\"}",
+        "weft_crypto_failures_total{cause=\"bad_tag\"}",
+        "weft_path_mtu_ptb_sent_total{family=\"ipv6\"}",
+        "weft_fdb_moves_total{network=\"pods\",vni=\"100\"}",
+    ] {
+        assert_eq!(series.get(zero), Some(&0.0), "{zero}");
+    }
+    assert!(series.contains_key("weft_peer_probe_lost_total{peer=\"n2\"}"));
     assert_eq!(series["weft_peer_state{peer=\"n2\",state=\"up\"}"], 1.0);
     assert_eq!(series["weft_gossip_members{state=\"up\"}"], 1.0);
     let talked = || sum(&scrape(host), "weft_gossip_bytes_total") > 1000;
@@ -95,6 +106,10 @@ fn metrics_say_what_commands_say() {
         })
     });
     assert!(sum(&scrape(host), "weft_forward_seconds_count") >= 1, "the first burst is timed");
+    // Both began with different knowledge, and none differs any more.
+    let what = "a time of convergence";
+    wait::until(wait::secs(10), what, || sum(&scrape(host), "weft_gossip_convergence_seconds_count") >= 1);
+    assert_eq!(scrape(host)["weft_gossip_divergent_peers"], 0.0);
     // All that crosses the underlay is of the one peer, but for what it sent before it was known.
     let what = "the traffic with the peer to be what the ledger says of the underlay";
     wait::until(wait::secs(5), what, || {
@@ -108,7 +123,7 @@ fn metrics_say_what_commands_say() {
     });
     // A port has what was read from it, and what was written to it.
     let series = scrape(host);
-    let port = "{port=\"pod\",network=\"pods\"}";
+    let port = "{port=\"pod\",network=\"pods\",vni=\"100\"}";
     let received = series[&format!("weft_port_receive_packets_total{port}")];
     assert!(received >= 3.0 && received <= series["weft_received_packets_total{from=\"ports\"}"] + 1.0);
     assert!(series[&format!("weft_port_transmit_bytes_total{port}")] > 200.0, "{series:#?}");

@@ -210,11 +210,12 @@ impl Sink for CountingSink {
         self.frames += 1;
     }
 
-    fn originate(&mut self, _: PortId, _: &[u8]) {
+    fn originate(&mut self, _: PortId, _: &[u8]) -> bool {
         self.frames += 1;
+        true
     }
 
-    fn dropped(&mut self, _: DropReason, _: Direction, frames: u64, _: &[u8]) {
+    fn dropped(&mut self, _: DropReason, _: Direction, (frames, _): (u64, usize), _: &[u8]) {
         self.dropped += frames;
     }
 

@@ -318,6 +318,12 @@ impl Table {
         self.counters
     }
 
+    /// Of those, moves in one network since it was set; 0 without it.
+    #[must_use]
+    pub fn moves(&self, vni: Vni) -> u64 {
+        self.networks.get(&vni).map_or(0, |network| network.moved)
+    }
+
     /// All entries, in no order that means anything.
     pub fn entries(&self) -> impl Iterator<Item = EntryView> {
         self.nodes.iter().map(|node| self.view(node))
@@ -433,6 +439,14 @@ impl Table {
             }
         }
         removed
+    }
+
+    fn count_move(&mut self, vni: Vni, frozen: bool) {
+        self.counters.moved += 1;
+        self.counters.frozen += u64::from(frozen);
+        if let Some(network) = self.networks.get_mut(&vni) {
+            network.moved += 1;
+        }
     }
 
     fn unfreeze(&mut self, id: u32) {

@@ -8,8 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 use encap::Format;
+use encap::ether::{self, Frame};
 
+pub(crate) use self::histogram::Histogram;
 pub use self::histogram::{HistogramView, Histograms, HistogramsView, Stage};
+pub use self::kinds::{Answers, AnswersView, Seals, SealsView, TooBigs, TooBigsView};
 
 mod histogram;
 
@@ -123,6 +126,8 @@ macro_rules! counters {
         }
     };
 }
+
+mod kinds;
 
 /// A counter with one writer, its worker: an addition is a plain load and store.
 #[derive(Debug, Default)]
@@ -332,9 +337,22 @@ pub struct WorkerCounters {
     pub lost_before: LostBefore,
     /// What came in tunnels, and went.
     pub tunnels: Tunnels,
+    /// What was answered here.
+    pub answers: Answers,
+    /// What pods were told of smaller paths.
+    pub too_bigs: TooBigs,
+    /// Seals that were not right.
+    pub seals: Seals,
     /// How large batches were, and how long some took.
     pub histograms: Histograms,
-    drops: Vec<[Counter; 2]>,
+    drops: Vec<[DropCounters; 2]>,
+}
+
+/// What was dropped for one reason in one direction.
+#[derive(Debug, Default)]
+struct DropCounters {
+    frames: Counter,
+    octets: Counter,
 }
 
 /// One worker's counters, on cache lines of their own.
@@ -348,6 +366,9 @@ impl Default for WorkerCounters {
             batching: Batching::default(),
             lost_before: LostBefore::default(),
             tunnels: Tunnels::default(),
+            answers: Answers::default(),
+            too_bigs: TooBigs::default(),
+            seals: Seals::default(),
             histograms: Histograms::default(),
             drops: DropReason::ALL.iter().map(|_| Default::default()).collect(),
         }
@@ -355,9 +376,11 @@ impl Default for WorkerCounters {
 }
 
 impl WorkerCounters {
-    /// Counts `frames` dropped wire frames; for [`Sink::dropped`](crate::datapath::Sink::dropped) only.
-    pub fn count_drop(&self, reason: DropReason, direction: Direction, frames: u64) {
-        self.drops[reason as usize][direction as usize].add(frames);
+    /// Counts `frames` dropped wire frames of so many octets; for [`Sink::dropped`](crate::datapath::Sink::dropped) only.
+    pub fn count_drop(&self, reason: DropReason, direction: Direction, (frames, octets): (u64, usize)) {
+        let row = &self.drops[reason as usize][direction as usize];
+        row.frames.add(frames);
+        row.octets.add(octets as u64);
     }
 
     /// Counts `frames` wire frames that a port took in one write.
@@ -366,16 +389,24 @@ impl WorkerCounters {
         self.batching.tap_writes.add(1);
     }
 
-    /// Counts a wire frame that was answered where it came from.
-    pub fn count_answer(&self) {
+    /// Counts a wire frame that was answered where it came from, by this frame.
+    pub fn count_answer(&self, answer: &[u8]) {
         self.ledger.answered.add(1);
+        let is_arp = Frame::new(answer).is_ok_and(|frame| frame.ethertype() == ether::ARP);
+        if is_arp { &self.answers.arp } else { &self.answers.nd }.add(1);
         self.batching.tap_writes.add(1);
     }
 
     /// The frames dropped for one reason in one direction.
     #[must_use]
     pub fn dropped(&self, reason: DropReason, direction: Direction) -> u64 {
-        self.drops[reason as usize][direction as usize].get()
+        self.drops[reason as usize][direction as usize].frames.get()
+    }
+
+    /// Their octets: of datagrams where [`DropReason::drops_datagram`] says so, else of frames, a super-frame as it was read.
+    #[must_use]
+    pub fn dropped_octets(&self, reason: DropReason, direction: Direction) -> u64 {
+        self.drops[reason as usize][direction as usize].octets.get()
     }
 }
 
@@ -392,26 +423,40 @@ pub struct Totals {
     pub lost_before: LostBeforeView,
     /// What came in tunnels, and went.
     pub tunnels: TunnelsView,
+    /// What was answered here.
+    pub answers: AnswersView,
+    /// What pods were told of smaller paths.
+    pub too_bigs: TooBigsView,
+    /// Seals that were not right.
+    pub seals: SealsView,
     /// How large batches were, and how long some took.
     pub histograms: HistogramsView,
     /// Dropped frames, one row a reason in the order of [`DropReason::ALL`]: inbound, outbound.
     pub drops: Vec<[u64; 2]>,
+    /// Their octets, likewise.
+    pub drop_octets: Vec<[u64; 2]>,
 }
 
 impl Totals {
     /// Adds up the counters of all workers.
     pub fn of<'a>(workers: impl IntoIterator<Item = &'a WorkerCounters>) -> Self {
-        let mut totals = Self { drops: vec![[0; 2]; DropReason::ALL.len()], ..Self::default() };
+        let none = || vec![[0; 2]; DropReason::ALL.len()];
+        let mut totals = Self { drops: none(), drop_octets: none(), ..Self::default() };
         for worker in workers {
             totals.ledger.add(&worker.ledger.read());
             totals.notices.add(&worker.notices.read());
             totals.batching.add(&worker.batching.read());
             totals.lost_before.add(&worker.lost_before.read());
             totals.tunnels.add(&worker.tunnels.read());
+            totals.answers.add(&worker.answers.read());
+            totals.too_bigs.add(&worker.too_bigs.read());
+            totals.seals.add(&worker.seals.read());
             totals.histograms.add(&worker.histograms.read());
-            for (row, &reason) in totals.drops.iter_mut().zip(DropReason::ALL) {
-                row[0] += worker.dropped(reason, Direction::Inbound);
-                row[1] += worker.dropped(reason, Direction::Outbound);
+            for (place, &reason) in DropReason::ALL.iter().enumerate() {
+                for (way, direction) in [Direction::Inbound, Direction::Outbound].into_iter().enumerate() {
+                    totals.drops[place][way] += worker.dropped(reason, direction);
+                    totals.drop_octets[place][way] += worker.dropped_octets(reason, direction);
+                }
             }
         }
         totals
@@ -433,40 +478,4 @@ impl Totals {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_reason_has_its_own_name_and_a_sentence() {
-        let mut names: Vec<_> = DropReason::ALL.iter().map(|r| r.name()).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), DropReason::ALL.len());
-        assert!(DropReason::ALL.iter().all(|r| r.sentence().ends_with('.')));
-    }
-
-    #[test]
-    fn totals_add_workers_up_and_see_an_imbalance() {
-        let workers = [WorkerCounters::default(), WorkerCounters::default()];
-        workers[0].ledger.received_from_ports.add(5);
-        workers[1].ledger.delivered_to_underlay.add(3);
-        assert!(!Totals::of(&workers).balanced());
-        workers[1].count_drop(DropReason::Vlan, Direction::Outbound, 2);
-        let totals = Totals::of(&workers);
-        assert!(totals.balanced());
-        assert_eq!(totals.drops[DropReason::Vlan as usize], [0, 2]);
-    }
-
-    #[test]
-    fn what_workers_count_of_a_peer_adds_up_by_format_and_way() {
-        let counts = PeerCounts::new(2);
-        counts.count_received(0, Format::Vxlan, 1, 100);
-        counts.count_received(1, Format::Vxlan, 2, 200);
-        counts.count_received(1, Format::Geneve, 3, 300);
-        counts.count_sent(0, Format::Geneve, 4, 400);
-        counts.count_sent(1, Format::Vxlan, 5, 500);
-        counts.count_sent(2, Format::Vxlan, 9, 900); // there is no such worker
-        let expected = [3, 300, 3, 300, 5, 500, 4, 400];
-        assert_eq!(counts.read().named().iter().map(|(_, value)| *value).collect::<Vec<_>>(), expected);
-    }
-}
+mod tests;

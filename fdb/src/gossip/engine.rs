@@ -120,16 +120,18 @@ pub enum Dropped {
 }
 
 impl Dropped {
-    /// What it is counted under.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Seal(refusal) => refusal.name(),
+    names! {
+        {
             Self::Members(_) => "membership",
             Self::Replica(_) => "replication",
             Self::Rate => "rate",
             Self::StreamKind(_) => "stream_kind",
-        }
+        } else { Self::Seal(refusal) => refusal.name() }
+    }
+
+    /// Every name, those of refused seals included.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        seal::Refusal::NAMES.iter().chain(Self::NAMES).copied()
     }
 }
 

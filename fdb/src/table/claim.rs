@@ -89,8 +89,7 @@ impl Table {
         match outcome {
             ClaimOutcome::Added => self.counters.claimed += 1,
             ClaimOutcome::Moved { frozen, .. } => {
-                self.counters.moved += 1;
-                self.counters.frozen += u64::from(frozen);
+                self.count_move(vni, frozen);
             }
             ClaimOutcome::Refused(_) => self.counters.claims_refused += 1,
             ClaimOutcome::Refreshed | ClaimOutcome::Lost { .. } | ClaimOutcome::Duplicate { .. } => {}

@@ -32,8 +32,7 @@ impl Table {
             LearnOutcome::Learned => self.counters.learned += 1,
             LearnOutcome::Refreshed => self.counters.refreshed += 1,
             LearnOutcome::Moved { frozen, .. } => {
-                self.counters.moved += 1;
-                self.counters.frozen += u64::from(frozen);
+                self.count_move(vni, frozen);
             }
             LearnOutcome::Frozen | LearnOutcome::Refused(_) => self.counters.refused += 1,
         }

@@ -20,6 +20,8 @@ pub(super) struct Network {
     claims_to_thaw: List,
     /// Entries that are neither aged nor thawed: configured, or claimed.
     lasting: usize,
+    /// Moves of its entries.
+    pub(super) moved: u64,
 }
 
 impl Network {
@@ -31,6 +33,7 @@ impl Network {
             to_thaw: List::EMPTY,
             claims_to_thaw: List::EMPTY,
             lasting: 0,
+            moved: 0,
         }
     }
 

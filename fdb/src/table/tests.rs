@@ -110,6 +110,7 @@ fn a_learned_local_address_moves_to_a_static_peer_and_that_counts() {
     assert_eq!(moved, LearnOutcome::Moved { from: port(1), frozen: false });
     assert_eq!(lab.place(RED, 1), Some(vtep(9)));
     assert_eq!((lab.table.counters().moved, lab.table.entry(RED, mac(1)).unwrap().mob_seq), (1, 1));
+    assert_eq!((lab.table.moves(RED), lab.table.moves(BLUE)), (1, 0));
 }
 
 #[test]

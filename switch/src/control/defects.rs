@@ -14,6 +14,7 @@ use super::members::Member;
 use super::peers::Peer;
 use super::protocol::{Degraded, DegradedSubject};
 use super::report::{names, seconds};
+use crate::path::Cause;
 
 /// The code of a refused offload, which the log names, too.
 pub(super) const PLAIN_FALLBACK: &str = "plain_fallback";
@@ -23,6 +24,31 @@ pub(super) const NO_ROUTE: &str = "no_route";
 pub(super) const NO_ROUTE_TEXT: &str = "no route to its address";
 /// The code when nobody can ask over HTTP.
 const HTTP: &str = "http_unavailable";
+
+/// The codes that metrics have as causes, beside those of paths ([`Cause`]).
+const CODES: &[&str] = &[
+    PLAIN_FALLBACK,
+    NO_ROUTE,
+    HTTP,
+    "port_waiting",
+    "port_down",
+    "gossip_left",
+    "insecure_gossip",
+    "gossip_late",
+    "gossip_version",
+    "seed",
+    "node_suspect",
+    "node_down",
+    "no_address",
+    "digest_differs",
+    "over_limit",
+    "duplicate_mac",
+];
+
+/// All that `cause` of `weft_degraded` and of `weft_peer_degraded` may be.
+pub fn causes() -> impl Iterator<Item = &'static str> {
+    CODES.iter().copied().chain(Cause::ALL.into_iter().map(Cause::name))
+}
 
 /// Words that are made when somebody wants to read them: a scrape asks for the codes of hundreds of peers alone.
 type Words<'a> = Box<dyn FnOnce() -> String + 'a>;
@@ -56,6 +82,7 @@ impl<'a> Defect<'a> {
     /// What people read.
     fn cause(self) -> String {
         let (code, is_named) = (self.code, self.is_named);
+        debug_assert!(causes().any(|known| known == code), "{code} is not among the causes");
         let text = self.text();
         if is_named { format!("{code}: {text}") } else { text }
     }

@@ -82,6 +82,7 @@ mod trace;
 mod troubles;
 
 pub use carried::Carried;
+pub use defects::causes;
 pub use members::GossipSetup;
 pub use reload::{ReloadError, Reloaded};
 pub(crate) use report::pods;

@@ -242,18 +242,22 @@ impl<D: Devices> Control<D> {
         Reply::Drops(Self::ledger(&totals, lost_before))
     }
 
-    fn ledger(totals: &Totals, lost_before: BTreeMap<String, u64>) -> Drops {
-        let ledger = &totals.ledger;
-        let rows = DropReason::ALL.iter().zip(&totals.drops);
-        let drop = |(reason, &[inbound, outbound]): (&DropReason, &[u64; 2])| {
+    /// By the names of the reasons, of rows in their order.
+    fn drop_counts(rows: &[[u64; 2]]) -> BTreeMap<String, DropCount> {
+        let count = |(reason, &[inbound, outbound]): (&DropReason, &[u64; 2])| {
             (reason.name().to_owned(), DropCount { inbound, outbound })
         };
+        DropReason::ALL.iter().zip(rows).map(count).collect()
+    }
+
+    fn ledger(totals: &Totals, lost_before: BTreeMap<String, u64>) -> Drops {
+        let ledger = &totals.ledger;
         Drops {
             received: ledger.received_from_ports + ledger.received_from_underlay,
             delivered: ledger.delivered_to_ports + ledger.delivered_to_underlay,
             answered: ledger.answered,
             copies: ledger.copies,
-            drops: rows.map(drop).collect(),
+            drops: Self::drop_counts(&totals.drops),
             notices: named(totals.notices.named()),
             lost_before,
             sides: named([

@@ -63,14 +63,14 @@ impl Trouble {
         }
     }
 
-    /// Whether it is shown with this peer.
-    fn is_of(&self, node: NodeId) -> bool {
-        match self {
-            Self::NoAddress(of) | Self::NoRoute(of) | Self::Disagrees(of) | Self::OverLimit(of) => {
-                *of == node
-            }
-            _ => false,
-        }
+    /// All that are shown with a peer.
+    const fn all_of(node: NodeId) -> [Self; 4] {
+        [Self::NoAddress(node), Self::NoRoute(node), Self::Disagrees(node), Self::OverLimit(node)]
+    }
+
+    /// Whether it lasted for long enough.
+    fn lasts(&self, since: Instant, now: Instant) -> bool {
+        now.saturating_duration_since(since) >= self.patience()
     }
 
     /// How long it may last before it is one: what is on its way differs for a while.
@@ -97,9 +97,14 @@ impl Troubles {
 
     /// Those that lasted for long enough.
     fn lasting(&self, now: Instant) -> impl Iterator<Item = (&Trouble, Instant)> {
-        let lasts =
-            move |trouble: &Trouble, since| now.saturating_duration_since(since) >= trouble.patience();
-        self.0.iter().map(|(trouble, since)| (trouble, *since)).filter(move |(t, since)| lasts(t, *since))
+        let all = self.0.iter().map(|(trouble, since)| (trouble, *since));
+        all.filter(move |(trouble, since)| trouble.lasts(*since, now))
+    }
+
+    /// Those of one node, looked up: a scrape asks for each of hundreds.
+    fn lasting_of(&self, node: NodeId, now: Instant) -> impl Iterator<Item = (&Trouble, Instant)> {
+        let there = Trouble::all_of(node).into_iter().filter_map(|trouble| self.0.get_key_value(&trouble));
+        there.map(|(trouble, since)| (trouble, *since)).filter(move |(t, since)| t.lasts(*since, now))
     }
 }
 
@@ -164,7 +169,7 @@ impl<D: Devices> Control<D> {
     /// What of one member does not work.
     pub(super) fn troubles_of(&self, node: NodeId, now: Instant) -> Vec<Defect<'_>> {
         let Some(gossip) = &self.gossip else { return Vec::new() };
-        let found = self.troubles.lasting(now).filter(|(trouble, _)| trouble.is_of(node));
+        let found = self.troubles.lasting_of(node, now);
         found.map(|(trouble, since)| self.defect_of(gossip, trouble, since)).collect()
     }
 
@@ -290,6 +295,7 @@ fn seed_cause(gossip: &Gossip, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::causes;
     use crate::doctor::{DaemonFacts, Facts, diagnose};
 
     #[test]
@@ -311,6 +317,7 @@ mod tests {
         ];
         for trouble in all {
             let code = trouble.code();
+            assert!(causes().any(|known| known == code), "{code} is no cause of metrics");
             let fact = doctor::Trouble { code, subject: String::new(), what: String::new() };
             let daemon = DaemonFacts { troubles: vec![fact], ..DaemonFacts::default() };
             let report = diagnose(&Facts { daemon: Some(daemon), ..Facts::default() });

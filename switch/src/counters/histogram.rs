@@ -57,9 +57,9 @@ const TIMES: [u64; 16] = [
     100_000_000,
 ];
 
-/// How many values were how large; it has one writer, its worker.
+/// How many values were how large; it has one writer, such as a worker.
 #[derive(Debug)]
-struct Histogram<const N: usize> {
+pub(crate) struct Histogram<const N: usize> {
     /// The largest value of each bucket, ascending.
     bounds: &'static [u64; N],
     counts: [Counter; N],
@@ -68,18 +68,21 @@ struct Histogram<const N: usize> {
 }
 
 impl<const N: usize> Histogram<N> {
-    fn new(bounds: &'static [u64; N]) -> Self {
+    /// Without values; the bounds ascend.
+    pub(crate) fn new(bounds: &'static [u64; N]) -> Self {
         let counts = std::array::from_fn(|_| Counter::default());
         Self { bounds, counts, above: Counter::default(), sum: Counter::default() }
     }
 
-    fn note(&self, value: u64) {
+    /// Counts a value; only the writer may call this.
+    pub(crate) fn note(&self, value: u64) {
         let bucket = self.bounds.partition_point(|bound| *bound < value);
         self.counts.get(bucket).unwrap_or(&self.above).add(1);
         self.sum.add(value);
     }
 
-    fn read(&self) -> HistogramView {
+    /// The values so far.
+    pub(crate) fn read(&self) -> HistogramView {
         let counts = self.counts.iter().chain([&self.above]).map(Counter::get).collect();
         HistogramView { bounds: self.bounds, counts, sum: self.sum.get() }
     }

@@ -29,7 +29,7 @@ use crate::io::random::{OsRng, os_rng};
 use crate::io::sender;
 use crate::io::udp::{SendSockets, SharedSockets};
 use crate::log::say;
-use crate::path::{Arrival, Config, Engine, Moment, Outgoing, Output, Path, View};
+use crate::path::{Arrival, Config, Dropped, Engine, Moment, Outgoing, Output, Path, View};
 
 /// Control datagrams that may wait: a round of answers of many members.
 const DATAGRAMS: usize = 1024;
@@ -235,6 +235,9 @@ impl Watch {
             at: datagram.at,
         };
         if let Err(why) = self.engine.handle_datagram(arrival, moment(clock::now()), &mut self.rng) {
+            if let Dropped::Seal(refusal) = &why {
+                self.counters.seals.note(refusal);
+            }
             say!(ControlDropped, from = %datagram.from, reason = %why, "a probe or answer was not believed");
         }
     }

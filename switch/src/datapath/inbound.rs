@@ -85,7 +85,7 @@ pub fn handle_message<S: Sink>(
         Err(reason) => {
             cx.counters.ledger.received_from_underlay.add(frames);
             let first = Span::new(message.start, message.stride.min(message.len));
-            return sink.dropped(reason, Direction::Inbound, frames, first.of(buffer));
+            return sink.dropped(reason, Direction::Inbound, (frames, message.len), first.of(buffer));
         }
     };
     let ecn = Ecn::from_tos(message.tos);
@@ -100,7 +100,7 @@ pub fn handle_message<S: Sink>(
             {
                 frames -= 1;
             }
-            Err(reason) => arrival.sink.dropped(reason, Direction::Inbound, 1, span.of(buffer)),
+            Err(reason) => arrival.sink.dropped(reason, Direction::Inbound, (1, span.len()), span.of(buffer)),
         }
     }
     cx.counters.ledger.received_from_underlay.add(frames);

@@ -142,7 +142,7 @@ impl MemorySink {
         run.pieces().iter().for_each(|piece| frame.extend_from_slice(piece.of(buffer)));
         match refused {
             None => self.delivered.push(Delivery { port, vnet: *run.vnet(), frame, frames }),
-            Some(reason) => self.dropped(reason, Direction::Inbound, frames, &frame),
+            Some(reason) => self.dropped(reason, Direction::Inbound, (frames, frame.len()), &frame),
         }
     }
 
@@ -165,7 +165,7 @@ impl Sink for MemorySink {
 
     fn deliver(&mut self, port: PortId, vnet: &VnetHeader, frame: &[u8], frames: u64) {
         if let Err(reason) = self.refusal(port) {
-            return self.dropped(reason, Direction::Outbound, frames, frame);
+            return self.dropped(reason, Direction::Outbound, (frames, frame.len()), frame);
         }
         self.counters.count_delivery(frames);
         if self.keep {
@@ -175,26 +175,34 @@ impl Sink for MemorySink {
 
     fn answer(&mut self, port: PortId, frame: &[u8]) {
         if let Err(reason) = self.refusal(port) {
-            return self.dropped(reason, Direction::Outbound, 1, frame);
+            return self.dropped(reason, Direction::Outbound, (1, frame.len()), frame);
         }
-        self.counters.count_answer();
+        self.counters.count_answer(frame);
         if self.keep {
             let vnet = VnetHeader::default();
             self.delivered.push(Delivery { port, vnet, frame: frame.to_vec(), frames: 1 });
         }
     }
 
-    fn originate(&mut self, port: PortId, frame: &[u8]) {
-        if self.refusal(port).is_ok() {
+    fn originate(&mut self, port: PortId, frame: &[u8]) -> bool {
+        let taken = self.refusal(port).is_ok();
+        if taken {
             self.counters.notices.originated.add(1);
             if self.keep {
                 self.originated.push((port, frame.to_vec()));
             }
         }
+        taken
     }
 
-    fn dropped(&mut self, reason: DropReason, direction: Direction, frames: u64, octets: &[u8]) {
-        self.counters.count_drop(reason, direction, frames);
+    fn dropped(
+        &mut self,
+        reason: DropReason,
+        direction: Direction,
+        (frames, len): (u64, usize),
+        octets: &[u8],
+    ) {
+        self.counters.count_drop(reason, direction, (frames, len));
         if self.keep {
             self.dropped.push(Dropped { reason, direction, frames, octets: octets.to_vec() });
         }

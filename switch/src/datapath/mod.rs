@@ -78,13 +78,15 @@ pub trait Sink {
     /// Writes a frame that was made here to the port that asked for it, as the answer to one wire frame.
     fn answer(&mut self, port: PortId, frame: &[u8]);
 
-    /// Writes a frame that was made here to a port that did not ask for it, such as an ICMP error: outside the ledger.
-    fn originate(&mut self, port: PortId, frame: &[u8]);
+    /// Writes a frame that was made here to a port that did not ask for it, such as an ICMP error: outside the ledger. Says
+    /// whether the port took it.
+    fn originate(&mut self, port: PortId, frame: &[u8]) -> bool;
 
-    /// Takes note of `frames` wire frames that were dropped: counts them, and keeps what is worth keeping. Every drop of
-    /// stages and devices comes here. `octets` are the datagram where [`DropReason::drops_datagram`] says so, else the
-    /// frame; of several that share a fate the first, and as it was changed until then.
-    fn dropped(&mut self, reason: DropReason, direction: Direction, frames: u64, octets: &[u8]);
+    /// Takes note of wire frames that were dropped, so many of so many octets together: counts them, and keeps what is worth
+    /// keeping. Every drop of stages and devices comes here. `octets` are the datagram where
+    /// [`DropReason::drops_datagram`] says so, else the frame; of several that share a fate the first, and as it was changed
+    /// until then.
+    fn dropped(&mut self, reason: DropReason, direction: Direction, amount: (u64, usize), octets: &[u8]);
 
     /// Hands a control datagram to whoever watches paths; never waits.
     fn control(&mut self, datagram: ControlDatagram);

@@ -135,7 +135,7 @@ pub fn handle_frame<S: Sink>(
         Err(_) => Err(DropReason::Truncated),
     };
     if let Err(reason) = result {
-        sink.dropped(reason, Direction::Outbound, count, sent.octets());
+        sink.dropped(reason, Direction::Outbound, (count, sent.span.len()), sent.octets());
     }
 }
 
@@ -278,7 +278,7 @@ fn flood<S: Sink>(
     finish_checksum(sent);
     for &peer in peers {
         if let Err(reason) = send_remote(cx, from, (cx.topology.peer(peer), network), sent, sink) {
-            sink.dropped(reason, Direction::Outbound, sent.frames, sent.octets());
+            sink.dropped(reason, Direction::Outbound, (sent.frames, sent.span.len()), sent.octets());
         }
     }
     Ok(())

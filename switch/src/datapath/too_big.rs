@@ -91,7 +91,10 @@ impl<const N: usize> Misfit<'_, '_, N> {
             match Fragments::new(head, self.sent.layers.l3, whole.body(index), mtu) {
                 Some(fragments) => self.send_fragments(&fragments, sink),
                 None if index == 0 => return None,
-                None => sink.dropped(DropReason::PktTooBig, Direction::Outbound, 1, self.sent.octets()),
+                None => {
+                    let dropped = (1, head.len() + whole.body(index).len());
+                    sink.dropped(DropReason::PktTooBig, Direction::Outbound, dropped, self.sent.octets());
+                }
             }
         }
         Some(())
@@ -128,8 +131,9 @@ impl<const N: usize> Misfit<'_, '_, N> {
             None => icmp::too_big(sent.octets(), &sent.layers, mtu, &mut out),
         };
         let answer = answer.filter(|_| port.may_be_told(cx.now));
-        if let Some(answer) = answer {
-            sink.originate(port.id(), answer);
+        if answer.is_some_and(|answer| sink.originate(port.id(), answer)) {
+            let told = &cx.counters.too_bigs;
+            if sent.layers.net == Net::V6 { &told.ipv6 } else { &told.ipv4 }.add(1);
         }
         answer.is_some()
     }

@@ -11,6 +11,8 @@ use fdb::gossip::seal::{Key as Secret, KeyId, Mode};
 use fdb::replica::{Key, Record};
 use tokio::sync::Notify;
 
+use super::convergence::ConvergenceView;
+use super::dropped::DropCounts;
 use crate::capture::ring::Writer;
 use crate::control::config::JoinAddress;
 use crate::control::protocol::GossipTraffic;
@@ -119,7 +121,9 @@ pub struct Status {
     /// The join addresses.
     pub seeds: Vec<SeedStatus>,
     /// Datagrams and messages that were dropped, by reason.
-    pub dropped: BTreeMap<&'static str, u64>,
+    pub dropped: DropCounts,
+    /// For how long this node differed from others, each time from when one did until none did any more.
+    pub convergence: ConvergenceView,
     /// Somebody who speaks a later major version: where, which, when last.
     pub later_version: Option<(SocketAddr, u8, Instant)>,
     /// The longest time in the last minute by which the thread ran late.

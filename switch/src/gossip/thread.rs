@@ -19,6 +19,8 @@ use fdb::gossip::seal::{KeyError, KeyId, MAX_DATAGRAM, Mode, Refusal};
 use tokio::sync::mpsc as channel;
 use tokio::task::JoinHandle as Task;
 
+use super::convergence::Convergence;
+use super::dropped::{DropCounts, Reason};
 use super::link::{Command, CommandError, KeyView, Link, MemberStatus, Orders, Reply, SeedStatus, Status};
 use super::seeds::{self, Found};
 use super::streams::{self, Event, Streams, Unsent};
@@ -114,7 +116,8 @@ struct Thread {
     found: channel::Receiver<Vec<Found>>,
     finder: Task<()>,
     seeds: Vec<Found>,
-    dropped: BTreeMap<&'static str, u64>,
+    dropped: DropCounts,
+    convergence: Convergence,
     traffic: GossipTraffic,
     captures: Datagrams,
     /// What the socket for datagrams is bound to.
@@ -148,7 +151,8 @@ impl Thread {
             found,
             finder,
             seeds: Vec::new(),
-            dropped: BTreeMap::new(),
+            dropped: DropCounts::default(),
+            convergence: Convergence::default(),
             traffic: GossipTraffic::default(),
             captures: Datagrams::new(u16::MAX),
             local,
@@ -214,7 +218,7 @@ impl Thread {
     }
 
     fn count(&mut self, why: Dropped, from: SocketAddr) {
-        *self.dropped.entry(why.name()).or_default() += 1;
+        self.dropped.count(&why);
         if let Dropped::Seal(Refusal::HigherVersion { version }) = why {
             self.later_version = Some((from, version, clock::now()));
         }
@@ -228,7 +232,7 @@ impl Thread {
                 self.traffic.tcp_received.note(message.len());
                 let taken = self.engine.handle_stream(who, &message, clock::now(), &mut self.rng);
                 if let Err(why) = taken {
-                    *self.dropped.entry(why.name()).or_default() += 1;
+                    self.dropped.count(&why);
                     say!(GossipDropped, peer = %who.node, reason = why.name(), "{why}");
                 }
             }
@@ -244,7 +248,7 @@ impl Thread {
     }
 
     fn refuse(&mut self, from: SocketAddr, why: &str) {
-        *self.dropped.entry("stream_refused").or_default() += 1;
+        self.dropped.count_other(Reason::StreamRefused);
         say!(GossipCallerRefused, %from, reason = why, "a caller was turned away");
     }
 
@@ -279,7 +283,7 @@ impl Thread {
                 None => self.engine.remove(&key, now),
                 Some(Ok(())) => {}
                 Some(Err(error)) => {
-                    *self.dropped.entry("not_published").or_default() += 1;
+                    self.dropped.count_other(Reason::NotPublished);
                     say!(NotPublished, ?key, reason = %error, "other nodes are not told of an address");
                 }
             }
@@ -358,7 +362,7 @@ impl Thread {
                             let ends = (self.local, to);
                             self.captures.note((Point::Gossip, Flow::Out), ends, &[&bytes], clock::now());
                         }
-                        Err(_) => *self.dropped.entry("send_error").or_default() += 1,
+                        Err(_) => self.dropped.count_other(Reason::SendError),
                     }
                 }
                 Output::Stream { node, addr, message } => self.send(node, addr, message),
@@ -415,6 +419,8 @@ impl Thread {
     // ---- what is shown ----
 
     fn publish_status(&mut self, now: Instant) {
+        let differs = self.differs();
+        self.convergence.note(differs, now);
         let engine = &self.engine;
         let member = |view: MemberView| {
             let node = view.id.node();
@@ -438,11 +444,18 @@ impl Thread {
             ready: engine.is_ready(),
             seeds: self.seeds.iter().map(seed).collect(),
             dropped: self.dropped.clone(),
+            convergence: self.convergence.read(),
             later_version: self.later_version,
             lag: self.lag.longest(now),
             left: self.leaving,
             traffic: self.traffic,
         });
+    }
+
+    /// Whether a node that is up knows something else.
+    fn differs(&self) -> bool {
+        let mut nodes = self.engine.members().members().map(|view| view.id.node());
+        nodes.any(|node| self.is_up(node) && self.engine.replica().agrees_with(node) == Some(false))
     }
 }
 

@@ -43,12 +43,15 @@ pub struct Report {
 
 impl Report {
     fn refuse(&mut self, message: &SendMessage<'_>, data: Payload<'_>) {
-        let datagrams = data.count() as u64;
+        let (datagrams, octets) = (data.count() as u64, data.octets());
         match self.refused.iter_mut().find(|refused| refused.to == message.to) {
-            Some(refused) => refused.datagrams += datagrams,
+            Some(refused) => {
+                refused.datagrams += datagrams;
+                refused.octets += octets;
+            }
             None => {
                 let first = data.parts(1).next().map(Payload::to_vec).unwrap_or_default();
-                self.refused.push(Refused { to: message.to, datagrams, first });
+                self.refused.push(Refused { to: message.to, datagrams, octets, first });
             }
         }
     }
@@ -61,6 +64,8 @@ pub struct Refused {
     pub to: SocketAddr,
     /// How many.
     pub datagrams: u64,
+    /// The octets of all.
+    pub octets: usize,
     /// The octets of the first.
     pub first: Vec<u8>,
 }
@@ -354,6 +359,7 @@ mod tests {
         assert_eq!((report.sent, failed(&report), report.offload.len()), (0, 3, 0));
         let [refused] = &report.refused[..] else { panic!("one destination") };
         assert_eq!((refused.to, refused.first.len()), (vtep(1).socket_addr(), 100));
+        assert_eq!((refused.datagrams, refused.octets), (3, 300));
         let report = sender.send(&batch(&[(1, 0, 100, 3)]), &[], crate::clock::now());
         assert_eq!((report.sent, report.messages), (3, 1));
     }

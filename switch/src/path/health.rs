@@ -36,7 +36,8 @@ pub enum Cause {
 
 impl Cause {
     const COUNT: usize = 9;
-    const ALL: [Self; Self::COUNT] = [
+    /// Every cause.
+    pub const ALL: [Self; Self::COUNT] = [
         Self::SmallMtu,
         Self::BelowIpv6Minimum,
         Self::Loss,

@@ -78,6 +78,13 @@ pub(super) struct Sent {
     beside: bool,
 }
 
+impl Sent {
+    /// Whether its size is one that passes if nothing is wrong.
+    const fn should_pass(&self) -> bool {
+        matches!(self.sort, Sort::Small(_) | Sort::Full)
+    }
+}
+
 /// One target.
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -112,6 +119,7 @@ pub(super) struct Peer {
     hinted_at: Option<Instant>,
     clock_ahead_ms: Option<i64>,
     probes: (u64, u64),
+    probes_lost: u64,
     /// Probes of it in this second and in the last one.
     probed: (u32, u32),
     told: Option<Path>,
@@ -149,6 +157,7 @@ impl Peer {
             hinted_at: None,
             clock_ahead_ms: None,
             probes: (0, 0),
+            probes_lost: 0,
             probed: (0, 0),
             told: None,
             since: now,
@@ -388,7 +397,9 @@ impl Peer {
             let sent = *sent;
             self.lost(&sent, now);
         }
-        self.sent.retain(|sent| now.saturating_duration_since(sent.at) < SENT_KEPT);
+        let is_late = |sent: &mut Sent| now.saturating_duration_since(sent.at) >= SENT_KEPT;
+        let forgotten: Vec<_> = self.sent.extract_if(.., is_late).collect();
+        self.probes_lost += forgotten.iter().filter(|sent| sent.should_pass()).count() as u64;
         if self.life.is_dead() {
             self.sources.forget_losses();
         }

@@ -38,6 +38,7 @@ fn a_good_path_is_up_and_everything_is_known_of_it() {
     assert_eq!((view.lost_there.count, view.lost_back.count, view.overtaken.count), (0, 0, 0));
     assert_eq!((view.found, view.clock_ahead_ms), (Found::Probed, Some(5_000)));
     assert!(view.probes_answered > 120 && view.probes_sent - view.probes_answered <= 1);
+    assert_eq!(view.probes_lost, 0);
     for source in &view.sources {
         assert!(source.answered > 0 && source.passes.is_some_and(|mtu| mtu.get() == 1500), "{source:?}");
     }

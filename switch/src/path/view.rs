@@ -31,6 +31,9 @@ pub struct View {
     pub probes_sent: u64,
     /// Probes answered.
     pub probes_answered: u64,
+    /// Probes of sizes that should pass, small ones and those of the MTU in effect, that got no answer while one was of use;
+    /// never less than before, but for a path that is probed anew.
+    pub probes_lost: u64,
     /// When the peer was heard last.
     pub heard_at: Option<Instant>,
     /// One for each source port, in their order.

@@ -185,12 +185,12 @@ impl Sink for TimedSink<'_> {
         self.inner.answer(port, frame);
     }
 
-    fn originate(&mut self, port: PortId, frame: &[u8]) {
-        self.inner.originate(port, frame);
+    fn originate(&mut self, port: PortId, frame: &[u8]) -> bool {
+        self.inner.originate(port, frame)
     }
 
-    fn dropped(&mut self, reason: DropReason, direction: Direction, frames: u64, octets: &[u8]) {
-        self.inner.dropped(reason, direction, frames, octets);
+    fn dropped(&mut self, reason: DropReason, direction: Direction, amount: (u64, usize), octets: &[u8]) {
+        self.inner.dropped(reason, direction, amount, octets);
     }
 
     fn control(&mut self, datagram: ControlDatagram) {

@@ -99,31 +99,27 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// What it is counted under.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Truncated { .. } => "truncated",
-            Self::TooLong { .. } => "too_long",
-            Self::NotOurs => "not_ours",
-            Self::HigherVersion { .. } => "higher_version",
-            Self::UnknownFlags { .. } => "unknown_flags",
-            Self::Insecure => "insecure",
-            Self::Sealed => "sealed",
-            Self::UnknownKey { .. } => "unknown_key",
-            Self::BadTag => "bad_tag",
-            Self::Own => "own",
-            Self::Replay => "replay",
-            Self::TooOld => "too_old",
-            Self::Retired => "retired",
-            Self::Stranger => "stranger",
-            Self::Challenged => "challenged",
-            Self::WaitingFull => "waiting_full",
-            Self::NodesFull => "nodes_full",
-            Self::StrayAnswer => "stray_answer",
-            Self::UnknownKind { .. } => "unknown_kind",
-            Self::Exhausted => "exhausted",
-            Self::Malformed => "malformed",
-        }
-    }
+    names! {{
+        Self::Truncated { .. } => "truncated",
+        Self::TooLong { .. } => "too_long",
+        Self::NotOurs => "not_ours",
+        Self::HigherVersion { .. } => "higher_version",
+        Self::UnknownFlags { .. } => "unknown_flags",
+        Self::Insecure => "insecure",
+        Self::Sealed => "sealed",
+        Self::UnknownKey { .. } => "unknown_key",
+        Self::BadTag => "bad_tag",
+        Self::Own => "own",
+        Self::Replay => "replay",
+        Self::TooOld => "too_old",
+        Self::Retired => "retired",
+        Self::Stranger => "stranger",
+        Self::Challenged => "challenged",
+        Self::WaitingFull => "waiting_full",
+        Self::NodesFull => "nodes_full",
+        Self::StrayAnswer => "stray_answer",
+        Self::UnknownKind { .. } => "unknown_kind",
+        Self::Exhausted => "exhausted",
+        Self::Malformed => "malformed",
+    }}
 }

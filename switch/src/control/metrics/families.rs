@@ -6,7 +6,7 @@ use prometheus_client::registry::Unit;
 
 use super::{Families, Family, Kind, Sample, Value};
 use crate::control::protocol::{
-    Amount, Drops, GossipMetrics, Histogram, Lost, Metrics, NetworkMetrics, PeerMetrics, PeerState,
+    Amount, DropCount, GossipMetrics, Histogram, Lost, Metrics, NetworkMetrics, PeerMetrics, PeerState,
     PortMetrics, PortState,
 };
 
@@ -14,7 +14,8 @@ use crate::control::protocol::{
 pub(super) fn families(metrics: &Metrics, started_ms: u64) -> Families {
     let mut all = Families::default();
     daemon(&mut all, metrics, started_ms);
-    ledger(&mut all, &metrics.ledger);
+    ledger(&mut all, metrics);
+    drops(&mut all, metrics);
     speed(&mut all, metrics);
     tunnels(&mut all, &metrics.peers);
     ports(&mut all, &metrics.ports);
@@ -26,7 +27,11 @@ pub(super) fn families(metrics: &Metrics, started_ms: u64) -> Families {
 }
 
 fn daemon(all: &mut Families, metrics: &Metrics, started_ms: u64) {
-    all.info("build", "The version of weft.", [vec![("version", metrics.version.clone())]]);
+    all.info(
+        "build",
+        "The version of weft, and of its sources.",
+        [vec![("version", metrics.version.clone()), ("revision", metrics.revision.clone())]],
+    );
     all.gauge(
         "start_time",
         Unit::Seconds,
@@ -63,7 +68,8 @@ fn daemon(all: &mut Families, metrics: &Metrics, started_ms: u64) {
     );
 }
 
-fn ledger(all: &mut Families, ledger: &Drops) {
+fn ledger(all: &mut Families, metrics: &Metrics) {
+    let ledger = &metrics.ledger;
     let side = |name: &str| ledger.sides.get(name).copied().unwrap_or_default();
     let packets = || Unit::Other("packets".to_owned());
     let sides = |label: &'static str, of: [(&str, &str); 2]| {
@@ -90,23 +96,43 @@ fn ledger(all: &mut Families, ledger: &Drops) {
     all.counter(
         "neigh_suppressed",
         None,
-        "ARP requests and neighbour solicitations answered on this host.",
-        [one(ledger.answered)],
+        "ARP requests and neighbour solicitations (nd) answered on this host.",
+        counted("family", &metrics.answered),
+    );
+    all.counter(
+        "path_mtu_ptb_sent",
+        None,
+        "ICMP errors made here that tell pods of a smaller path: fragmentation needed (ipv4), Packet Too Big (ipv6).",
+        counted("family", &metrics.too_big_told),
+    );
+}
+
+fn drops(all: &mut Families, metrics: &Metrics) {
+    let ledger = &metrics.ledger;
+    let each = |of: &BTreeMap<String, DropCount>| -> Vec<Sample> {
+        let both = |(reason, count): (&String, &DropCount)| {
+            [("inbound", count.inbound), ("outbound", count.outbound)]
+                .map(|(direction, count)| labelled([("reason", reason), ("direction", direction)], count))
+        };
+        of.iter().flat_map(both).collect()
+    };
+    all.counter(
+        "drop",
+        Unit::Other("packets".to_owned()),
+        "Wire frames dropped, by reason and by direction from the underlay (inbound) or from a port (outbound).",
+        each(&ledger.drops),
     );
     all.counter(
         "drop",
-        packets(),
-        "Wire frames dropped, by reason and by direction from the underlay (inbound) or from a port (outbound).",
-        ledger.drops.iter().flat_map(|(reason, count)| {
-            [("inbound", count.inbound), ("outbound", count.outbound)]
-                .map(|(direction, count)| labelled([("reason", reason.as_str()), ("direction", direction)], count))
-        }),
+        Unit::Bytes,
+        "Octets of the same: of datagrams where those were dropped, else of frames, a super-frame with one header.",
+        each(&metrics.dropped_octets),
     );
     all.counter(
         "notices",
         None,
         "Events that are no drop but worth telling.",
-        ledger.notices.iter().map(|(notice, count)| labelled([("notice", notice)], *count)),
+        counted("notice", &ledger.notices),
     );
     let lost = ledger.lost_before.get("udp_overflow").copied().unwrap_or_default();
     all.counter(
@@ -186,9 +212,10 @@ fn tunnels(all: &mut Families, peers: &[PeerMetrics]) {
 
 fn ports(all: &mut Families, ports: &[PortMetrics]) {
     let each = |value: fn(&PortMetrics) -> u64| {
-        ports
-            .iter()
-            .map(move |port| labelled([("port", &*port.name), ("network", &port.network)], value(port)))
+        ports.iter().map(move |port| {
+            let vni = port.vni.to_string();
+            labelled([("port", &*port.name), ("network", &port.network), ("vni", &vni)], value(port))
+        })
     };
     let packets = || Unit::Other("packets".to_owned());
     all.gauge(
@@ -212,19 +239,26 @@ fn fdb(all: &mut Families, metrics: &Metrics) {
         None,
         "MAC addresses known, by where they were learned.",
         metrics.networks.iter().flat_map(|network| {
-            of(network)
-                .map(|(source, count)| labelled([("network", &*network.name), ("source", source)], count))
+            let vni = network.vni.to_string();
+            of(network).map(|(source, count)| {
+                labelled([("network", &*network.name), ("vni", &vni), ("source", source)], count)
+            })
         }),
     );
+    let each = |value: fn(&NetworkMetrics) -> u64| {
+        metrics.networks.iter().map(move |network| {
+            labelled([("network", &*network.name), ("vni", &network.vni.to_string())], value(network))
+        })
+    };
     all.gauge(
         "fdb_frozen",
         None,
         "MAC addresses that moved too often and may not move at present.",
-        metrics.networks.iter().map(|network| labelled([("network", &network.name)], network.frozen)),
+        each(|network| network.frozen),
     );
+    all.counter("fdb_moves", None, "MAC addresses that were seen elsewhere.", each(|network| network.moves));
     let event = |name: &str| [one(metrics.fdb_events.get(name).copied().unwrap_or_default())];
     all.counter("fdb_learned", None, "MAC addresses that became known.", event("learned"));
-    all.counter("fdb_moves", None, "MAC addresses that were seen elsewhere.", event("moved"));
     all.counter("fdb_expired", None, "MAC addresses that were not seen for too long.", event("expired"));
     all.counter("fdb_evicted", None, "MAC addresses that made way at a limit.", event("evicted"));
     all.counter("fdb_refused", None, "MAC addresses for which there was no room.", event("refused"));
@@ -271,6 +305,12 @@ fn peer_paths(all: &mut Families, peers: &[PeerMetrics]) {
         "The round trip of probes on the data ports, smoothed.",
         times(|peer| peer.probe_rtt_us),
     );
+    all.counter(
+        "peer_probe_lost",
+        None,
+        "Probes on the data ports without an answer, those of larger sizes that are only tried left out.",
+        peers.iter().filter_map(|peer| Some(labelled([("peer", &peer.name)], peer.probes_lost?))),
+    );
     let probed = peers.iter().filter(|peer| peer.lost_there.of > 0 || peer.lost_back.of > 0);
     all.gauge(
         "peer_loss",
@@ -284,12 +324,7 @@ fn peer_paths(all: &mut Families, peers: &[PeerMetrics]) {
 }
 
 fn gossip_families(all: &mut Families, gossip: &GossipMetrics) {
-    all.gauge(
-        "gossip_members",
-        None,
-        "Other nodes.",
-        gossip.members.iter().map(|(state, count)| labelled([("state", state)], *count)),
-    );
+    all.gauge("gossip_members", None, "Other nodes.", counted("state", &gossip.members));
     all.gauge("gossip_ready", None, "Whether this node knew once all that another did.", [one(gossip.ready)]);
     all.gauge(
         "gossip_divergent_peers",
@@ -308,7 +343,21 @@ fn gossip_families(all: &mut Families, gossip: &GossipMetrics) {
         "gossip_dropped",
         None,
         "Datagrams and messages dropped.",
-        gossip.dropped.iter().map(|(reason, count)| labelled([("reason", reason)], *count)),
+        counted("reason", &gossip.dropped),
+    );
+    all.counter(
+        "crypto_failures",
+        None,
+        "Datagrams of gossip, and control datagrams on the data ports, refused for their key, their seal, or as replayed.",
+        counted("cause", &gossip.crypto_failures),
+    );
+    all.add(
+        Kind::Histogram,
+        "gossip_convergence",
+        Some(Unit::Seconds),
+        "For how long this node and another differed: from when weft_gossip_divergent_peers became more than 0 until it was \
+         0 again, looked at twice a second.",
+        [one(Value::Spread(gossip.convergence_ms.clone(), 1e3))],
     );
     let traffic = &gossip.traffic;
     let ways = [
@@ -378,6 +427,11 @@ impl Families {
     }
 }
 
+/// One sample each, by name.
+fn counted(label: &'static str, of: &BTreeMap<String, u64>) -> Vec<Sample> {
+    of.iter().map(|(name, count)| labelled([(label, name)], *count)).collect()
+}
+
 /// The only sample of a family.
 fn one(value: impl Into<Value>) -> Sample {
     Sample { labels: Vec::new(), value: value.into() }
@@ -393,7 +447,8 @@ fn seconds(ms: u64) -> f64 {
     ms as f64 / 1000.0
 }
 
+/// To four places: more are chance, and octets of every peer.
 #[allow(clippy::cast_precision_loss)] // of some thousand messages
 fn ratio(lost: Lost) -> f64 {
-    if lost.of == 0 { 0.0 } else { lost.count as f64 / lost.of as f64 }
+    if lost.of == 0 { 0.0 } else { (lost.count as f64 / lost.of as f64 * 1e4).round() / 1e4 }
 }

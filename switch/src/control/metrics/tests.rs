@@ -1,5 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use encap::Vni;
+
 use super::*;
 use crate::control::protocol::{
     Amount, DropCount, Drops, GossipMetrics, Histogram, LastReload, Lost, NetworkMetrics, PeerMetrics,
@@ -14,6 +16,7 @@ fn example() -> Metrics {
     let amount = Amount { count: 3, octets: 300 };
     Metrics {
         version: "0.1.0".to_owned(),
+        revision: "abc1234".to_owned(),
         uptime_ms: 61_500,
         reload: LastReload { successful: true, success_ms: 1500 },
         ledger: Drops {
@@ -31,6 +34,9 @@ fn example() -> Metrics {
                 ("delivered_to_underlay", 5),
             ]),
         },
+        dropped_octets: [("vlan".to_owned(), DropCount { inbound: 0, outbound: 64 })].into(),
+        answered: counts(&[("arp", 1), ("nd", 0)]),
+        too_big_told: counts(&[("ipv4", 2), ("ipv6", 0)]),
         tunnels: Tunnels { vxlan_received: amount, geneve_received: Amount::default(), sent: amount },
         batches: [(
             "port_receive".to_owned(),
@@ -45,12 +51,21 @@ fn example() -> Metrics {
         ports: vec![PortMetrics {
             name: "web".to_owned(),
             network: "pods".to_owned(),
+            vni: Vni::new(100).unwrap(),
             state: PortState::Up,
             received: amount,
             sent: amount,
         }],
-        networks: vec![NetworkMetrics { name: "pods".to_owned(), local: 1, remote: 2, fixed: 3, frozen: 0 }],
-        fdb_events: counts(&[("moved", 7)]),
+        networks: vec![NetworkMetrics {
+            name: "pods".to_owned(),
+            vni: Vni::new(100).unwrap(),
+            local: 1,
+            remote: 2,
+            fixed: 3,
+            frozen: 0,
+            moves: 7,
+        }],
+        fdb_events: counts(&[("learned", 4)]),
         peers: vec![PeerMetrics {
             name: "node \"b\"\n".to_owned(),
             state: PeerState::Suspect,
@@ -58,6 +73,7 @@ fn example() -> Metrics {
             probe_rtt_us: Some(500),
             lost_there: Lost { count: 1, of: 4 },
             lost_back: Lost { count: 0, of: 4 },
+            probes_lost: Some(12),
             path_mtu: Some(1280),
             degraded: vec!["small_mtu".to_owned()],
             received: amount,
@@ -67,7 +83,12 @@ fn example() -> Metrics {
         }],
         degraded: counts(&[("small_mtu", 1)]),
         offloads: [("run_first".to_owned(), "off: it needs CAP_SYS_NICE".to_owned())].into(),
-        gossip: Some(GossipMetrics { members: counts(&[("up", 1)]), ..GossipMetrics::default() }),
+        gossip: Some(GossipMetrics {
+            members: counts(&[("up", 1)]),
+            convergence_ms: Histogram { bounds: vec![500, 1_000], counts: vec![1, 0, 1], sum: 2_500 },
+            crypto_failures: counts(&[("replay", 3), ("bad_tag", 0)]),
+            ..GossipMetrics::default()
+        }),
     }
 }
 
@@ -89,17 +110,29 @@ fn open_metrics_has_help_type_and_unit_and_an_end() {
         "# UNIT weft_drop_packets packets",
         "weft_drop_packets_total{reason=\"vlan\",direction=\"outbound\"} 1",
         "weft_drop_packets_total{reason=\"vlan\",direction=\"inbound\"} 0",
-        "weft_build_info{version=\"0.1.0\"} 1",
+        "weft_drop_bytes_total{reason=\"vlan\",direction=\"outbound\"} 64",
+        "weft_neigh_suppressed_total{family=\"arp\"} 1",
+        "weft_neigh_suppressed_total{family=\"nd\"} 0",
+        "weft_path_mtu_ptb_sent_total{family=\"ipv4\"} 2",
+        "weft_path_mtu_ptb_sent_total{family=\"ipv6\"} 0",
+        "weft_build_info{version=\"0.1.0\",revision=\"abc1234\"} 1",
+        "weft_peer_probe_lost_total{peer=\"node \\\"b\\\"\\n\"} 12",
+        "weft_fdb_moves_total{network=\"pods\",vni=\"100\"} 7",
+        "weft_crypto_failures_total{cause=\"replay\"} 3",
+        "weft_crypto_failures_total{cause=\"bad_tag\"} 0",
+        "weft_gossip_convergence_seconds_bucket{le=\"0.5\"} 1",
+        "weft_gossip_convergence_seconds_bucket{le=\"+Inf\"} 2",
+        "weft_gossip_convergence_seconds_sum 2.5",
         "weft_peer_degraded{peer=\"node \\\"b\\\"\\n\",cause=\"small_mtu\"} 1",
         "weft_peer_state{peer=\"node \\\"b\\\"\\n\",state=\"suspect\"} 1",
         "weft_peer_state{peer=\"node \\\"b\\\"\\n\",state=\"up\"} 0",
         "weft_peer_rtt_seconds{peer=\"node \\\"b\\\"\\n\"} 0.0004",
         "weft_peer_loss_ratio{peer=\"node \\\"b\\\"\\n\",way=\"there\"} 0.25",
-        "weft_port_receive_bytes_total{port=\"web\",network=\"pods\"} 300",
+        "weft_port_receive_bytes_total{port=\"web\",network=\"pods\",vni=\"100\"} 300",
         "weft_tunnel_receive_packets_total{peer=\"node \\\"b\\\"\\n\",encap=\"vxlan\"} 2",
         "weft_tunnel_receive_bytes_total{peer=\"node \\\"b\\\"\\n\",encap=\"geneve\"} 90",
         "weft_tunnel_transmit_bytes_total{peer=\"node \\\"b\\\"\\n\",encap=\"geneve\"} 300",
-        "weft_fdb_entries{network=\"pods\",source=\"static\"} 3",
+        "weft_fdb_entries{network=\"pods\",vni=\"100\",source=\"static\"} 3",
         "weft_offload_info{offload=\"run_first\",state=\"off\"} 1",
         "# TYPE weft_batch_packets histogram",
         "weft_batch_packets_bucket{le=\"1.0\",stage=\"port_receive\"} 5",

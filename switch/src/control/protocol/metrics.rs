@@ -2,21 +2,34 @@
 
 use std::collections::BTreeMap;
 
+use encap::Vni;
 use serde::{Deserialize, Serialize};
 
-use super::{Drops, Lost, PeerState, PortState};
+use super::{DropCount, Drops, Lost, PeerState, PortState};
 
 /// Everything that is measured, at one moment. Octets and seconds are whole unless the name says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metrics {
     /// The daemon's version.
     pub version: String,
+    /// The state of the sources that it was built from; "unknown" if nobody said when it was built.
+    #[serde(default)]
+    pub revision: String,
     /// Milliseconds since the daemon started.
     pub uptime_ms: u64,
     /// The last reload of the configuration.
     pub reload: LastReload,
     /// The ledger.
     pub ledger: Drops,
+    /// The octets of what was dropped, by reason.
+    #[serde(default)]
+    pub dropped_octets: BTreeMap<String, DropCount>,
+    /// The ledger's answers, by the protocol that asked: `arp`, `nd`.
+    #[serde(default)]
+    pub answered: BTreeMap<String, u64>,
+    /// ICMP errors that told pods of a smaller path, by IP version: `ipv4`, `ipv6`.
+    #[serde(default)]
+    pub too_big_told: BTreeMap<String, u64>,
     /// What came in tunnels, and went.
     pub tunnels: Tunnels,
     /// How many wire frames workers took and gave in one go, by stage.
@@ -103,6 +116,8 @@ pub struct PortMetrics {
     pub name: String,
     /// The name of its network.
     pub network: String,
+    /// The VNI of that.
+    pub vni: Vni,
     /// Whether it works.
     pub state: PortState,
     /// From the pod.
@@ -116,6 +131,8 @@ pub struct PortMetrics {
 pub struct NetworkMetrics {
     /// Its name.
     pub name: String,
+    /// Its VNI.
+    pub vni: Vni,
     /// Its entries in the FDB that were learned from local ports.
     pub local: u64,
     /// Those that were learned from peers, or that other nodes claim.
@@ -125,12 +142,14 @@ pub struct NetworkMetrics {
     pub fixed: u64,
     /// Those that may not move at present.
     pub frozen: u64,
+    /// How often one moved.
+    pub moves: u64,
 }
 
 /// One peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerMetrics {
-    /// A member's name; of a static peer its address.
+    /// A member's name, with the beginning of its id behind it if another peer has that name; of a static peer its address.
     pub name: String,
     /// Whether it can be reached.
     pub state: PeerState,
@@ -144,6 +163,9 @@ pub struct PeerMetrics {
     pub lost_there: Lost,
     /// Of what was sent back of late, lost.
     pub lost_back: Lost,
+    /// Probes of the path that got no answer; absent = it is not probed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probes_lost: Option<u64>,
     /// The IP MTU of the underlay path; absent without a route, and for a prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_mtu: Option<u16>,
@@ -178,6 +200,12 @@ pub struct GossipMetrics {
     pub lag_ms: u64,
     /// Datagrams and messages that were dropped, by reason.
     pub dropped: BTreeMap<String, u64>,
+    /// For how long this node differed from others, in milliseconds: each time from when one did until none did.
+    #[serde(default)]
+    pub convergence_ms: Histogram,
+    /// Datagrams of gossip and control datagrams on the data ports that were refused for their key or seal, by cause.
+    #[serde(default)]
+    pub crypto_failures: BTreeMap<String, u64>,
     /// What was heard and said.
     pub traffic: GossipTraffic,
 }

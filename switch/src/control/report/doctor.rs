@@ -165,7 +165,7 @@ impl<D: Devices> Control<D> {
         self.fallbacks.iter().map(fact).collect()
     }
 
-    /// Counters by name; the names of both sides differ where rules look at them.
+    /// Counters by name; of two with one name that of the data path, which is the one that rules look at.
     fn counters_for_doctor(&self) -> BTreeMap<&'static str, u64> {
         let totals = self.totals();
         let drops = DropReason::ALL.iter().zip(&totals.drops);
@@ -174,7 +174,9 @@ impl<D: Devices> Control<D> {
         all.extend(totals.notices.named());
         all.extend(totals.lost_before.named());
         let status = self.gossip.as_ref().map(|gossip| gossip.link.status());
-        all.extend(status.iter().flat_map(|status| &status.dropped).map(|(name, count)| (*name, *count)));
+        for (name, count) in status.iter().flat_map(|status| status.dropped.named()) {
+            all.entry(name).or_insert(count);
+        }
         all
     }
 

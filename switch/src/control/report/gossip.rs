@@ -42,7 +42,7 @@ impl<D: Devices> Control<D> {
             differs: alive().filter(|(n, _)| agrees(n) == Some(false)).map(|(n, m)| m.name(*n)).collect(),
             not_compared: alive().filter(|(node, _)| agrees(node).is_none()).count() as u64,
             lag_ms: u64::try_from(status.lag.as_millis()).unwrap_or(u64::MAX),
-            dropped: super::named(status.dropped.iter().map(|(name, count)| (*name, *count))),
+            dropped: super::named(status.dropped.named()),
         })
     }
 

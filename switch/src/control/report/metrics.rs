@@ -20,7 +20,7 @@ use crate::control::protocol::{
     Amount, GossipMetrics, Histogram, LastReload, Lost, Metrics, NetworkMetrics, PeerMetrics, PeerState,
     PortMetrics, PortState, Ready, Reply, Tunnels,
 };
-use crate::counters::{Direction, HistogramView, HistogramsView, Stage, TunnelsView};
+use crate::counters::{Direction, HistogramView, HistogramsView, SealsView, Stage, TunnelsView};
 use crate::path::{Share, View};
 
 impl<D: Devices> Control<D> {
@@ -49,16 +49,20 @@ impl<D: Devices> Control<D> {
         let fdb = self.table.counters();
         Reply::Metrics(Box::new(Metrics {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            revision: option_env!("WEFT_REVISION").unwrap_or("unknown").to_owned(),
             uptime_ms: after_start(now).unwrap_or(u64::MAX),
             reload: LastReload {
                 successful: self.reloads.successful,
                 success_ms: after_start(self.reloads.succeeded).unwrap_or(u64::MAX),
             },
             ledger: Self::ledger(&totals, super::named(totals.lost_before.named())),
+            dropped_octets: Self::drop_counts(&totals.drop_octets),
+            answered: super::named(totals.answers.named()),
+            too_big_told: super::named(totals.too_bigs.named()),
             tunnels: tunnels(&totals.tunnels, totals.ledger.delivered_to_underlay),
             batches: batches(&totals.histograms),
             forwarding_ns: forwarding(&totals.histograms),
-            ports: self.ports.iter().map(|(name, port)| self.port_metrics(name, port)).collect(),
+            ports: self.ports.iter().filter_map(|(name, port)| self.port_metrics(name, port)).collect(),
             networks: self.network_metrics(),
             fdb_events: super::named([
                 ("learned", fdb.learned),
@@ -70,16 +74,17 @@ impl<D: Devices> Control<D> {
             peers: self.peer_metrics(now),
             degraded: self.defect_counts(now),
             offloads: self.devices.offloads().into_iter().map(owned).collect(),
-            gossip: self.gossip.as_ref().map(gossip_metrics),
+            gossip: self.gossip.as_ref().map(|gossip| gossip_metrics(gossip, &totals.seals)),
         }))
     }
 
-    fn port_metrics(&self, name: &str, port: &Port) -> PortMetrics {
+    fn port_metrics(&self, name: &str, port: &Port) -> Option<PortMetrics> {
         let mut traffic = self.traffic.get(name).copied().unwrap_or_default();
         port.id().into_iter().for_each(|id| traffic.add(&self.devices.port_traffic(id)));
-        PortMetrics {
+        Some(PortMetrics {
             name: name.to_owned(),
             network: port.config.network.clone(),
+            vni: self.vni_of(&port.config.network)?,
             state: match port.state {
                 State::Up { .. } => PortState::Up,
                 State::Waiting { .. } => PortState::Waiting,
@@ -87,7 +92,7 @@ impl<D: Devices> Control<D> {
             },
             received: Amount { count: traffic.received, octets: traffic.received_octets },
             sent: Amount { count: traffic.sent, octets: traffic.sent_octets },
-        }
+        })
     }
 
     fn network_metrics(&self) -> Vec<NetworkMetrics> {
@@ -105,23 +110,28 @@ impl<D: Devices> Control<D> {
         }
         let networks = self.config.networks.iter().map(|network| {
             let [local, remote, fixed, frozen] = counts.get(&network.vni).copied().unwrap_or_default();
-            NetworkMetrics { name: network.name.clone(), local, remote, fixed, frozen }
+            let (name, vni, moves) = (network.name.clone(), network.vni, self.table.moves(network.vni));
+            NetworkMetrics { name, vni, local, remote, fixed, frozen, moves }
         });
         networks.collect()
     }
 
-    /// One for each name: of two peers with one name, the first.
+    /// One for each peer, and no name twice: of two members with one name the later has the beginning of its id behind it.
     fn peer_metrics(&self, now: Instant) -> Vec<PeerMetrics> {
-        let (views, mut names) = (self.devices.path_views(), BTreeSet::new());
+        let views = self.devices.path_views();
         let members = self.gossip.iter().flat_map(|gossip| {
             let there = gossip.members.iter().filter(|(_, member)| member.state != MemberState::Left);
             there.map(move |(node, member)| (gossip, *node, member))
         });
         let mut all: Vec<_> = self.peers.iter().map(|peer| self.static_metrics(peer)).collect();
-        all.extend(members.map(|(gossip, node, member)| {
-            self.member_metrics((gossip, node, member), views.get(&node), now)
-        }));
-        all.retain(|peer| names.insert(peer.name.clone()));
+        let mut names: BTreeSet<_> = all.iter().map(|peer| peer.name.clone()).collect();
+        for (gossip, node, member) in members {
+            let mut peer = self.member_metrics((gossip, node, member), views.get(&node), now);
+            if !names.insert(peer.name.clone()) {
+                peer = told_apart(peer, node);
+            }
+            all.push(peer);
+        }
         all
     }
 
@@ -135,6 +145,7 @@ impl<D: Devices> Control<D> {
             probe_rtt_us: None,
             lost_there: Lost::default(),
             lost_back: Lost::default(),
+            probes_lost: None,
             path_mtu: peer.path.map(Mtu::get),
             degraded: codes(&self.peer_defects(peer)),
             received: amounts.received,
@@ -165,6 +176,7 @@ impl<D: Devices> Control<D> {
             probe_rtt_us: probe_rtt.map(micros),
             lost_there: lost(|view| view.lost_there),
             lost_back: lost(|view| view.lost_back),
+            probes_lost: view.map(|view| view.probes_lost),
             path_mtu: self.path_mtu(member).map(Mtu::get),
             degraded: codes(&self.member_defects(node, member, now)),
             received: amounts.received,
@@ -222,7 +234,14 @@ fn histogram(view: &HistogramView) -> Histogram {
     Histogram { bounds: view.bounds.to_vec(), counts: view.counts.clone(), sum: view.sum }
 }
 
-fn gossip_metrics(gossip: &Gossip) -> GossipMetrics {
+/// A member with the name of another peer. Workers count for both by the one name, and that is told with the other.
+fn told_apart(peer: PeerMetrics, node: NodeId) -> PeerMetrics {
+    let none = Amount::default();
+    let name = format!("{} ({:.8})", peer.name, node.to_string());
+    PeerMetrics { name, received: none, sent: none, geneve_received: none, geneve_sent: none, ..peer }
+}
+
+fn gossip_metrics(gossip: &Gossip, seals: &SealsView) -> GossipMetrics {
     let status = gossip.link.status();
     let mut members = super::named([("up", 0), ("suspect", 0), ("down", 0), ("left", 0)]);
     for member in gossip.members.values() {
@@ -243,7 +262,11 @@ fn gossip_metrics(gossip: &Gossip) -> GossipMetrics {
         divergent: gossip.members.iter().filter(differs).count() as u64,
         records: status.records as u64,
         lag_ms: u64::try_from(status.lag.as_millis()).unwrap_or(u64::MAX),
-        dropped: super::named(status.dropped.iter().map(|(name, count)| (*name, *count))),
+        dropped: super::named(status.dropped.named()),
+        convergence_ms: histogram(&status.convergence.0),
+        crypto_failures: super::named(
+            seals.named().into_iter().map(|(cause, count)| (cause, count + status.dropped.of(cause))),
+        ),
         traffic: status.traffic,
     }
 }

@@ -4,7 +4,7 @@ use encap::Format;
 
 use super::*;
 use crate::control::protocol::{Metrics, PeerAdd, PeerMetrics, PortMetrics};
-use crate::counters::{DropReason, PortTraffic};
+use crate::counters::{Direction, DropReason, PortTraffic};
 
 fn metrics(lab: &mut Lab) -> Metrics {
     let Reply::Metrics(metrics) = lab.ask(Request::Metrics) else { panic!() };
@@ -112,8 +112,35 @@ fn entries_are_counted_by_network_and_by_where_they_were_learned() {
 #[test]
 fn the_ledger_has_every_reason_from_the_start() {
     let mut lab = Lab::new(BASIC);
-    let drops = metrics(&mut lab).ledger.drops;
-    assert!(DropReason::ALL.iter().all(|reason| drops.contains_key(reason.name())));
+    let (drops, octets) = (metrics(&mut lab).ledger.drops, metrics(&mut lab).dropped_octets);
+    for reason in DropReason::ALL {
+        assert!(drops.contains_key(reason.name()) && octets.contains_key(reason.name()), "{reason:?}");
+    }
+}
+
+#[test]
+fn drops_answers_and_icmp_of_all_workers_add_up_by_kind() {
+    let mut lab = Lab::new(BASIC);
+    let counters = &lab.control.counters[0];
+    counters.count_drop(DropReason::Vlan, Direction::Inbound, (2, 128));
+    counters.count_drop(DropReason::Vlan, Direction::Inbound, (1, 9000));
+    counters.answers.nd.add(3);
+    counters.too_bigs.ipv6.add(4);
+    let now = metrics(&mut lab);
+    assert_eq!((now.ledger.drops["vlan"].inbound, now.dropped_octets["vlan"].inbound), (3, 9128));
+    assert_eq!(now.dropped_octets["vlan"].outbound, 0);
+    assert_eq!((now.answered["arp"], now.answered["nd"]), (0, 3));
+    assert_eq!((now.too_big_told["ipv4"], now.too_big_told["ipv6"]), (0, 4));
+}
+
+#[test]
+fn moves_are_counted_in_their_network() {
+    let mut lab = Lab::new(BASIC);
+    let id = lab.id("web");
+    lab.learn(100, mac(20), vtep("10.0.0.9:4789"));
+    lab.learn(100, mac(20), Location::Local(id));
+    let moves = metrics(&mut lab).networks.into_iter().map(|network| (network.name, network.moves));
+    assert_eq!(moves.collect::<Vec<_>>(), [("pods".to_owned(), 1), ("db".to_owned(), 0)]);
 }
 
 #[test]

@@ -199,7 +199,7 @@ fn the_ledger_is_the_sum_of_the_workers() {
     lab.control.counters[0].ledger.received_from_ports.add(5);
     lab.control.counters[1].ledger.received_from_underlay.add(2);
     lab.control.counters[1].ledger.delivered_to_ports.add(4);
-    lab.control.counters[0].count_drop(DropReason::Vlan, Direction::Outbound, 3);
+    lab.control.counters[0].count_drop(DropReason::Vlan, Direction::Outbound, (3, 300));
     let Reply::Drops(drops) = lab.ask(Request::Drops) else { panic!() };
     assert_eq!((drops.received, drops.delivered, drops.dropped()), (7, 4, 3));
     assert_eq!((drops.drops["vlan"].inbound, drops.drops["vlan"].outbound), (0, 3));

@@ -47,6 +47,8 @@ fn a_message_of_a_stranger_counts_its_datagrams() {
     let mut lab = lab();
     lab.worker.receive_one(vtep("192.0.2.99:4789"), Format::Vxlan, &[0; 250], 100);
     lab.assert_dropped(DropReason::UnknownPeer, Inbound, 3);
+    let octets = lab.worker.totals().drop_octets[DropReason::UnknownPeer as usize];
+    assert_eq!(octets, [250, 0], "of all, not of the first");
 }
 
 #[test]

@@ -65,8 +65,8 @@ impl Outlet {
         self.counters.batching.udp_sends.add(report.messages);
         for refused in report.refused {
             let place = (Point::Peer(refused.to.ip()), Some(tunnel::format_of(&refused.first)));
-            let (reason, frames) = (DropReason::SendError, refused.datagrams);
-            self.count_drop(reason, Direction::Outbound, place, (frames, &refused.first));
+            let (reason, amount) = (DropReason::SendError, (refused.datagrams, refused.octets));
+            self.count_drop(reason, Direction::Outbound, place, amount, &refused.first);
         }
         self.counters.notices.send_retried.add(report.retried);
         self.counters.notices.icmp_errors.add(report.icmp_errors);
@@ -101,7 +101,7 @@ impl Outlet {
     #[cold]
     pub(super) fn torn(&mut self, frame: &[u8]) {
         self.counters.ledger.received_from_ports.add(1);
-        self.dropped(DropReason::Truncated, Direction::Outbound, 1, frame);
+        self.dropped(DropReason::Truncated, Direction::Outbound, (1, frame.len()), frame);
     }
 
     /// Writes a run of frames, which came from the underlay into `buffer`, to its port.
@@ -125,8 +125,9 @@ impl Outlet {
         whole.clear();
         whole.extend_from_slice(run.head());
         run.pieces().iter().for_each(|piece| whole.extend_from_slice(piece.of(buffer)));
-        let (place, frames) = ((Point::Port(PortId::new(run.target())), None), u64::from(run.frames()));
-        self.count_drop(reason, Direction::Inbound, place, (frames, &whole));
+        let place = (Point::Port(PortId::new(run.target())), None);
+        let amount = (u64::from(run.frames()), whole.len());
+        self.count_drop(reason, Direction::Inbound, place, amount, &whole);
         self.whole = whole;
     }
 
@@ -137,10 +138,11 @@ impl Outlet {
         reason: DropReason,
         direction: Direction,
         place: (Point, Option<Format>),
-        frames: (u64, &[u8]),
+        amount: (u64, usize),
+        octets: &[u8],
     ) {
-        self.counters.count_drop(reason, direction, frames.0);
-        self.heads.note(reason, Head::new(self.now, direction, place, frames));
+        self.counters.count_drop(reason, direction, amount);
+        self.heads.note(reason, Head::new(self.now, direction, place, (amount.0, octets)));
     }
 
     /// Counts a burst that was read from a port.
@@ -174,7 +176,7 @@ impl Sink for Outlet {
         if let Err(reason) = self.write(port, (frames, frame.len()), |tap| tap.write(vnet, frame)) {
             // Several ports may get the frame, and then peers: what they drop came from where it came from.
             let from = std::mem::replace(&mut self.place, (Point::Port(port), None));
-            self.dropped(reason, Direction::Outbound, frames, frame);
+            self.dropped(reason, Direction::Outbound, (frames, frame.len()), frame);
             self.place = from;
             return;
         }
@@ -186,29 +188,32 @@ impl Sink for Outlet {
 
     fn answer(&mut self, port: PortId, frame: &[u8]) {
         match self.write(port, (1, frame.len()), |tap| tap.write(&VnetHeader::default(), frame)) {
-            Ok(()) => self.counters.count_answer(),
-            Err(reason) => return self.dropped(reason, Direction::Outbound, 1, frame),
+            Ok(()) => self.counters.count_answer(frame),
+            Err(reason) => return self.dropped(reason, Direction::Outbound, (1, frame.len()), frame),
         }
         if self.captures.is_on() {
             self.captures.answers(port, frame);
         }
     }
 
-    fn originate(&mut self, port: PortId, frame: &[u8]) {
-        if self.write(port, (1, frame.len()), |tap| tap.write(&VnetHeader::default(), frame)).is_ok() {
+    fn originate(&mut self, port: PortId, frame: &[u8]) -> bool {
+        let taken =
+            self.write(port, (1, frame.len()), |tap| tap.write(&VnetHeader::default(), frame)).is_ok();
+        if taken {
             self.counters.notices.originated.add(1);
             if self.captures.is_on() {
                 self.captures.originates(port, frame);
             }
         }
+        taken
     }
 
     #[cold]
-    fn dropped(&mut self, reason: DropReason, direction: Direction, frames: u64, octets: &[u8]) {
+    fn dropped(&mut self, reason: DropReason, direction: Direction, amount: (u64, usize), octets: &[u8]) {
         if self.captures.is_on() {
             self.captures.drops(reason, direction);
         }
-        self.count_drop(reason, direction, self.place, (frames, octets));
+        self.count_drop(reason, direction, self.place, amount, octets);
     }
 
     fn control(&mut self, datagram: ControlDatagram) {

@@ -91,6 +91,7 @@ impl Peer {
             clock_ahead_ms: self.clock_ahead_ms,
             probes_sent: self.probes.0,
             probes_answered: self.probes.1,
+            probes_lost: self.probes_lost,
             heard_at: self.heard_at,
             sources: self.sources.views(),
             examination: self.examination.clone(),

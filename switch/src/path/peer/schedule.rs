@@ -245,7 +245,7 @@ impl Peer {
         let (id, lost_at) = (self.ids, now + self.round_trip_of(way.family).lost_after());
         let sent = Sent { id, sort, way, source, size, at: now, lost_at, lost: false, beside: false };
         if self.sent.len() >= SENT_MAX {
-            self.sent.remove(0);
+            self.probes_lost += u64::from(self.sent.remove(0).should_pass());
         }
         self.sent.push(sent);
         self.probes.0 += 1;

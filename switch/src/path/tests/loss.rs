@@ -19,6 +19,31 @@ fn loss_is_told_apart_by_direction_and_ends_with_hysteresis() {
     assert!(healed >= 5 * SECOND, "{healed:?}");
 }
 
+#[test]
+fn probes_without_an_answer_add_up_and_a_late_answer_is_one() {
+    let mut world = World::new(2, 2);
+    world.talk(0, 1);
+    world.between(0, 1, |wire| wire.latency = millis(700));
+    world.run_secs(30);
+    assert_eq!(world.view(0, 1).probes_lost, 0, "they came, however late");
+
+    world.wire(0, 1).loss = 10.0;
+    let mut last = 0;
+    for _ in 0..60 {
+        world.run_secs(1);
+        let lost = world.view(0, 1).probes_lost;
+        assert!(lost >= last, "{lost} after {last}");
+        last = lost;
+    }
+    let view = world.view(0, 1);
+    assert!((10..=view.probes_sent - view.probes_answered).contains(&last), "{view:?}");
+    world.wire(0, 1).loss = 0.0;
+    world.run_secs(5);
+    let healed = world.view(0, 1).probes_lost;
+    world.run_secs(30);
+    assert_eq!(world.view(0, 1).probes_lost, healed);
+}
+
 /// Whether a side calls the path lossy at any time.
 fn is_ever_lossy(world: &mut World, time: Duration) -> bool {
     let end = world.now + time;

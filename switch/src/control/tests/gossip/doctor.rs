@@ -1,6 +1,7 @@
 //! What the doctor hears of control.
 
 use encap::tunnel::IpVersion;
+use fdb::gossip::seal::Refusal;
 
 use super::*;
 use crate::control::protocol::Doctor;
@@ -52,15 +53,19 @@ fn the_doctor_names_what_control_knows() {
     );
 }
 
+fn refuses(others: &mut Others, datagrams: usize) {
+    let why = Refusal::UnknownKey { id: KeyId::new([9; 4]) }.into();
+    (0..datagrams).for_each(|_| others.status.dropped.count(&why));
+    others.show();
+}
+
 #[test]
 fn counters_count_from_the_examination_on() {
     let (mut lab, mut others) = lab(BASIC);
-    others.status.dropped = [("unknown_key", 5)].into();
-    others.show();
+    refuses(&mut others, 5);
     lab.ask(Request::Examine);
     assert_eq!(wrong(&mut lab), Vec::<String>::new(), "what was before is a note");
-    others.status.dropped = [("unknown_key", 7)].into();
-    others.show();
+    refuses(&mut others, 2);
     assert_eq!(wrong(&mut lab), ["key_mismatch node"]);
     assert!(doctor(&mut lab).findings[0].what.contains("2 in the last 2 s"));
 }

@@ -1,9 +1,12 @@
 //! What is measured of members, and what that costs where there are many.
 
+use fdb::gossip::seal::Refusal;
+
 use super::paths::{finds, good, ill};
 use super::*;
 use crate::control::metrics::{Style, encode};
 use crate::control::protocol::{Metrics, PeerMetrics};
+use crate::counters::PaddedCounters;
 use crate::path::{Cause, Found, Health as PathHealth, Path, RoundTripView, Share, Since, SourceView, View};
 
 fn metrics(lab: &mut Lab) -> Metrics {
@@ -70,6 +73,48 @@ fn members_are_counted_by_state_and_one_that_left_is_no_peer() {
 }
 
 #[test]
+fn of_two_members_with_one_name_the_later_has_its_id_behind_it_and_traffic_is_told_once() {
+    let (mut lab, mut others) = lab(BASIC);
+    others.join(&mut lab, 2);
+    others.join(&mut lab, 3);
+    let info = NodeInfo { name: "node-2".into(), ..Others::info(3) };
+    others.says(&mut lab, 3, Key::NodeInfo, Some(Record::NodeInfo(info)));
+    lab.topology().peers[1].traffic.count_received(0, Format::Vxlan, 7, 700);
+    let peers = metrics(&mut lab).peers;
+    let told: Vec<_> = peers.iter().map(|peer| (peer.name.as_str(), peer.received.count)).collect();
+    assert_eq!(told, [("10.0.0.9", 0), ("node-2", 7), ("node-2 (03000000)", 0)]);
+}
+
+#[test]
+fn refused_seals_of_gossip_and_of_the_data_ports_add_up_and_other_refusals_are_none() {
+    let (mut lab, mut others) = lab(BASIC);
+    let paths = Arc::new(PaddedCounters::default());
+    lab.control.path_counters = Some(Arc::clone(&paths));
+    let causes = metrics(&mut lab).gossip.unwrap().crypto_failures;
+    assert!(causes.len() >= 8 && causes.values().all(|count| *count == 0), "{causes:?}");
+    paths.seals.note(&Refusal::Replay);
+    for why in [Refusal::Replay, Refusal::BadTag, Refusal::Stranger] {
+        others.status.dropped.count(&why.into());
+    }
+    others.show();
+    let gossip = metrics(&mut lab).gossip.unwrap();
+    assert_eq!((gossip.crypto_failures["replay"], gossip.crypto_failures["bad_tag"]), (2, 1));
+    assert_eq!((gossip.crypto_failures.values().sum::<u64>(), gossip.dropped["stranger"]), (3, 1));
+}
+
+#[test]
+fn probes_without_an_answer_are_told_of_peers_that_are_probed() {
+    let (mut lab, mut others) = lab(BASIC);
+    others.join(&mut lab, 2);
+    others.join(&mut lab, 3);
+    let watching = lab.twin().watching.clone().unwrap();
+    let view = long_view(&watching.1[0], lab.now);
+    lab.twin().views = [(id(2), view)].into();
+    let lost = metrics(&mut lab).peers.into_iter().map(|peer| peer.probes_lost);
+    assert_eq!(lost.collect::<Vec<_>>(), [None, Some(1_000), None]);
+}
+
+#[test]
 fn a_node_is_ready_when_gossip_knew_all_that_another_did() {
     let (mut lab, mut others) = lab(BASIC);
     assert!(waits_for(&mut lab)[0].starts_with("gossip: "));
@@ -97,6 +142,7 @@ fn long_view(watched: &devices::Watched, now: Instant) -> View {
         clock_ahead_ms: Some(3),
         probes_sent: 100_000,
         probes_answered: 99_000,
+        probes_lost: 1_000,
         heard_at: Some(now),
         sources: vec![SourceView::default(); 16],
         examination: None,
@@ -109,7 +155,7 @@ fn joins(lab: &mut Lab, others: &mut Others, number: u16) {
     let node = NodeId::new(u128::from(number) << 96 | 1);
     let boot = BootId::new(number.into());
     let member = MemberId::new(([10, 1, high, low], 6786).into(), node, Epoch::new(3), boot);
-    let name = format!("{}-{number}", "n".repeat(58));
+    let name = format!("{}-{number}", "n".repeat(52));
     let info = NodeInfo { v4: Some([10, 1, high, low].into()), name, boot, ..Others::info(2) };
     others.link.tell_event(MemberEvent::Up(member));
     others.link.tell_change(node, Key::NodeInfo, Some(Record::NodeInfo(info)));
@@ -157,11 +203,8 @@ fn a_scrape_of_five_hundred_peers_takes_less_than_20_ms_and_1_mib() {
         assert!(metrics.peers[7].degraded.len() >= 6, "{:?}", metrics.peers[7]);
     }
     times.sort_unstable();
-    println!(
-        "500 peers with six causes each: {octets} octets, median {:?}, worst {:?}",
-        times[10], times[19]
-    );
-    assert!(octets < 1 << 20, "{octets}");
-    // Of several, the best: others may have had the CPU meanwhile.
-    assert!(times[0] < Duration::from_millis(20), "{times:?}");
+    let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
+    println!("500 peers with six causes each: {octets} octets, median {median:?}, worst {worst:?}");
+    assert!(octets <= 1 << 20, "{octets}");
+    assert!(median <= Duration::from_millis(20), "{times:?}");
 }

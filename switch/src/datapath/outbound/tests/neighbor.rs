@@ -68,6 +68,8 @@ fn claim(lab: &mut Lab, last: u8, router: bool) {
 fn answered(lab: &mut Lab) -> Binding {
     let ledger = lab.worker.totals().ledger;
     assert_eq!((ledger.received_from_ports, ledger.answered), (1, 1));
+    let answers = lab.worker.totals().answers;
+    assert_eq!(answers.arp + answers.nd, 1);
     assert_eq!((ledger.copies, ledger.delivered_to_ports, ledger.delivered_to_underlay), (0, 0, 0));
     assert_eq!((lab.datagrams(), lab.drops()), (vec![], vec![]));
     let deliveries = lab.deliveries();

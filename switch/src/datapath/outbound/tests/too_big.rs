@@ -9,7 +9,7 @@ use encap::vnet::{Unfinished, VnetHeader};
 use encap::{Format, MacAddr, Mtu};
 use fdb::Location;
 
-use crate::counters::{Direction::Outbound, DropReason};
+use crate::counters::{Direction::Outbound, DropReason, TooBigsView};
 use crate::datapath::frames::{ACK, PSH, Packet, is_checksum_valid, mac, reassembled, wire_frames};
 use crate::datapath::testing::{Lab, frame_to, mss, syn, vtep};
 use crate::path::Sources;
@@ -152,7 +152,10 @@ fn a_packet_that_must_not_be_cut_is_dropped_and_its_sender_told_what_fits() {
             lab.read_super(&vnet, &frame);
             assert_eq!(told(&mut lab), Some((3, 4, mtu)));
             assert_dropped(&mut lab, 1);
-            assert_eq!(lab.worker.totals().notices.originated, 1);
+            let totals = lab.worker.totals();
+            assert_eq!((totals.notices.originated, totals.too_bigs), (1, TooBigsView { ipv4: 1, ipv6: 0 }));
+            let octets = totals.drop_octets[DropReason::PktTooBig as usize];
+            assert_eq!(octets, [0, frame.len() as u64]);
         }
         let (vnet, frame) = Packet { vlan, ..Packet::udp(numbered(3000)) }.super_frame(1400);
         let mut lab = narrow();
@@ -169,7 +172,9 @@ fn ipv6_is_told_what_fits_but_never_less_than_its_minimum() {
         lab.change_peer(|peer| peer.path_mtu = Mtu::new(path).unwrap());
         lab.read(&Packet { v6: true, ..Packet::udp(numbered(len)) }.plain());
         assert_dropped(&mut lab, 1);
-        told(&mut lab)
+        let (counted, told) = (lab.worker.totals().too_bigs, told(&mut lab));
+        assert_eq!(counted, TooBigsView { ipv4: 0, ipv6: told.iter().count() as u64 });
+        told
     };
     assert_eq!(send(1400, 1400), Some((2, 0, 1350)));
     assert_eq!(send(1280, 1400), Some((2, 0, 1280)));
@@ -220,7 +225,8 @@ fn word_that_a_port_does_not_take_is_not_counted() {
     lab.worker.sink.refusing = vec![(lab.port, DropReason::TapFull)];
     lab.read(&Packet::udp(numbered(1400)).plain());
     assert_dropped(&mut lab, 1);
-    assert_eq!((lab.worker.totals().notices.originated, told(&mut lab)), (0, None));
+    let totals = lab.worker.totals();
+    assert_eq!((totals.notices.originated, totals.too_bigs.ipv4, told(&mut lab)), (0, 0, None));
 }
 
 #[test]

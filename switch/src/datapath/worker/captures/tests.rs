@@ -252,7 +252,7 @@ fn what_the_kernel_refused_is_told_as_dropped_as_often_as_it_refused() {
         lab.captures.settle();
     }
     let to = lab.vtep().socket_addr();
-    lab.flush(&[crate::io::sender::Refused { to, datagrams: 2, first: vec![] }]);
+    lab.flush(&[crate::io::sender::Refused { to, datagrams: 2, octets: 0, first: vec![] }]);
     let dropped: Vec<_> =
         lab.seen().into_iter().filter(|seen| seen.flow == Flow::Out).map(|s| s.dropped).collect();
     let error = Some(DropReason::SendError);

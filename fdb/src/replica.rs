@@ -402,6 +402,12 @@ impl Replica {
         self.verdicts.get(&node).copied()
     }
 
+    /// Whether the root of a node that is up was another when it was last compared.
+    #[must_use]
+    pub fn differs(&self) -> bool {
+        self.verdicts.values().any(|equal| !equal)
+    }
+
     /// Whether a node says more than there may be: some of it is not known here.
     #[must_use]
     pub fn is_over_limit(&self, node: NodeId) -> bool {

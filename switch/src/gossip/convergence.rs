@@ -4,9 +4,8 @@ use std::time::Instant;
 
 use crate::counters::{Histogram, HistogramView};
 
-/// The longest time of each bucket in milliseconds: half a second, as precise as it is, to an hour.
-const TIMES: [u64; 11] =
-    [500, 1_000, 2_000, 5_000, 10_000, 20_000, 60_000, 120_000, 300_000, 1_200_000, 3_600_000];
+/// The longest time of each bucket in milliseconds, to an hour.
+const TIMES: [u64; 11] = [100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 60_000, 300_000, 3_600_000];
 
 /// The times from when a node that is up differed until none did any more.
 #[derive(Debug)]
@@ -68,13 +67,13 @@ mod tests {
     #[test]
     fn a_time_is_counted_once_from_its_beginning_when_it_is_over() {
         let view = after(&[(0, false), (1_000, true), (1_500, true), (2_500, false), (3_000, false)]);
-        assert_eq!((view.counts[2], view.counts.iter().sum::<u64>(), view.sum), (1, 1, 1_500));
+        assert_eq!((view.counts[4], view.counts.iter().sum::<u64>(), view.sum), (1, 1, 1_500));
     }
 
     #[test]
     fn one_that_goes_on_is_not_counted_yet_and_the_next_one_begins_anew() {
         assert_eq!(after(&[(0, true), (9_000, true)]).counts.iter().sum::<u64>(), 0);
         let view = after(&[(0, true), (500, false), (60_000, true), (4_000_000, false)]);
-        assert_eq!((view.counts[0], view.counts[TIMES.len()], view.sum), (1, 1, 500 + 3_940_000));
+        assert_eq!((view.counts[2], view.counts[TIMES.len()], view.sum), (1, 1, 500 + 3_940_000));
     }
 }

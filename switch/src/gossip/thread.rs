@@ -186,6 +186,7 @@ impl Thread {
             }
             self.receive();
             let now = clock::now();
+            self.convergence.note(self.engine.replica().differs(), now);
             if now >= self.engine.poll_timeout() {
                 self.engine.handle_timeout(now, &mut self.rng);
             }
@@ -419,8 +420,6 @@ impl Thread {
     // ---- what is shown ----
 
     fn publish_status(&mut self, now: Instant) {
-        let differs = self.differs();
-        self.convergence.note(differs, now);
         let engine = &self.engine;
         let member = |view: MemberView| {
             let node = view.id.node();
@@ -450,12 +449,6 @@ impl Thread {
             left: self.leaving,
             traffic: self.traffic,
         });
-    }
-
-    /// Whether a node that is up knows something else.
-    fn differs(&self) -> bool {
-        let mut nodes = self.engine.members().members().map(|view| view.id.node());
-        nodes.any(|node| self.is_up(node) && self.engine.replica().agrees_with(node) == Some(false))
     }
 }
 

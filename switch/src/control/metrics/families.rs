@@ -356,7 +356,7 @@ fn gossip_families(all: &mut Families, gossip: &GossipMetrics) {
         "gossip_convergence",
         Some(Unit::Seconds),
         "For how long this node and another differed: from when weft_gossip_divergent_peers became more than 0 until it was \
-         0 again, looked at twice a second.",
+         0 again.",
         [one(Value::Spread(gossip.convergence_ms.clone(), 1e3))],
     );
     let traffic = &gossip.traffic;

@@ -168,7 +168,9 @@ pub fn contents(record: &Record<'_>) -> String {
             len.saturating_sub(datagram.headers)
         );
     }
-    format!("{ends} {}", tunnelled(datagram.format(), record.vni, (inner, len - inner_at)))
+    // Cut off so early that the format is not there.
+    let format = datagram.format().map_or_else(|| "tunnel".to_owned(), |format| format.to_string());
+    format!("{ends} {}", tunnelled(&format, record.vni, (inner, len - inner_at)))
 }
 
 /// A datagram of `len` octets, from its tunnel header on, of which these are the first.
@@ -184,7 +186,9 @@ pub fn contents(record: &Record<'_>) -> String {
 #[must_use]
 pub fn datagram(format: Format, octets: &[u8], len: usize) -> String {
     match tunnel::decode(format, octets, false) {
-        Ok((vni, start)) => tunnelled(format, Some(vni), (&octets[start..], len.saturating_sub(start))),
+        Ok((vni, start)) => {
+            tunnelled(&format.to_string(), Some(vni), (&octets[start..], len.saturating_sub(start)))
+        }
         Err(_) => {
             let header: Vec<_> = octets.iter().take(SHOWN).map(|octet| format!("{octet:02x}")).collect();
             format!("{format}, no frame, len {len}: {}", header.join(" "))
@@ -193,7 +197,7 @@ pub fn datagram(format: Format, octets: &[u8], len: usize) -> String {
 }
 
 /// A frame behind a tunnel header.
-fn tunnelled(format: Format, vni: Option<Vni>, (octets, len): (&[u8], usize)) -> String {
+fn tunnelled(format: &str, vni: Option<Vni>, (octets, len): (&[u8], usize)) -> String {
     let network = vni.map_or_else(String::new, |vni| format!(" vni {}", vni.get()));
     format!("{format}{network} | {}", frame(octets, len))
 }
@@ -230,9 +234,9 @@ impl<'a> Datagram<'a> {
     }
 
     /// Of a datagram that holds a frame: in Geneve the protocol stands where VXLAN has zeros.
-    fn format(&self) -> Format {
-        let protocol = self.payload.get(2..4);
-        if protocol == Some(&geneve::ETHERNET.to_be_bytes()) { Format::Geneve } else { Format::Vxlan }
+    fn format(&self) -> Option<Format> {
+        let is_geneve = self.payload.get(2..4)? == geneve::ETHERNET.to_be_bytes();
+        Some(if is_geneve { Format::Geneve } else { Format::Vxlan })
     }
 
     /// Of a datagram that holds none.

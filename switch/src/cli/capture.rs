@@ -35,7 +35,7 @@ mod owners;
 mod session;
 mod stop;
 mod stream;
-mod target;
+pub(super) mod target;
 
 /// Octets of the megabyte of `-C`.
 const MEGABYTE: u64 = 1_000_000;

@@ -158,7 +158,7 @@ fn datagram(format: Format, v6: bool) -> (Vec<u8>, usize) {
         true => ("[fd99::1]:51234".parse().unwrap(), "[fd99::2]:4789".parse().unwrap()),
     };
     let mut octets = Vec::new();
-    outer::write(ends, 0, inner.len() + 8, &mut octets);
+    outer::write(ends, 0, ([&inner[..]], inner.len() + 8), &mut octets);
     octets.extend(tunnel::encode(format, Vni::new(100).unwrap()));
     let start = octets.len();
     octets.extend(inner);
@@ -184,6 +184,15 @@ fn a_datagram_is_told_outside_and_inside() {
 }
 
 #[test]
+fn of_a_datagram_that_is_cut_off_what_is_known_of_it_is_told() {
+    let (octets, start) = datagram(Format::Geneve, true);
+    let cut = |len: usize| contents(&Record { octets: &octets[..len], ..record(PEER, &octets, start) });
+    let ends = "fd99::1.51234 > fd99::2.4789";
+    assert_eq!(cut(start + 13), format!("{ends} geneve vni 100 | cut off len 98"));
+    assert_eq!(cut(start - 5), format!("{ends} tunnel vni 100 | cut off len 98"));
+}
+
+#[test]
 fn a_datagram_without_outer_headers_is_told_from_its_tunnel_header_on() {
     for format in [Format::Vxlan, Format::Geneve] {
         let (octets, start) = datagram(format, false);
@@ -202,7 +211,7 @@ fn a_datagram_without_a_frame_says_what_it_is() {
         outer::write(
             ("10.0.0.1:6786".parse().unwrap(), "10.0.0.2:6786".parse().unwrap()),
             0,
-            payload.len(),
+            ([payload], payload.len()),
             &mut octets,
         );
         octets.extend_from_slice(payload);

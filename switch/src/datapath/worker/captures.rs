@@ -91,11 +91,13 @@ struct Frame {
 }
 
 /// Datagrams of one frame that stand one behind the other in a group of the send batch.
+#[derive(Clone, Copy)]
 struct Run {
+    /// Where the first is.
     place: Place,
-    count: u32,
+    /// One id each.
     ids: Ids,
-    came: Option<Instant>,
+    came: Instant,
 }
 
 /// A message that was received: `first` is the id of its first datagram.
@@ -202,7 +204,7 @@ impl Captures {
         let len = made_up + datagram.len();
         let most = self.most.saturating_sub(made_up);
         self.enters(point, 1, tunnel.map(|(vni, _)| vni), (inner, len), |out| {
-            outer::write((from, to), tos, datagram.len(), out);
+            outer::write((from, to), tos, ([datagram], datagram.len()), out);
             out.extend_from_slice(&datagram[..datagram.len().min(most)]);
         });
     }
@@ -258,13 +260,10 @@ impl Captures {
         // Fragments, and segments that were cut smaller, are more than the frames that came.
         let offset = frame.datagrams.min(frame.ids.count - 1);
         frame.datagrams += 1;
-        let ids = Ids { first: frame.ids.first + u64::from(offset), count: 1 };
+        let first = frame.ids.first + u64::from(offset);
         match self.runs.last_mut() {
-            Some(run) if run.place.group == place.group && run.continues(place, ids) => {
-                run.count += 1;
-                run.ids.count = u32::try_from(ids.first - run.ids.first).unwrap_or(u32::MAX) + 1;
-            }
-            _ => self.runs.push(Run { place, count: 1, ids, came: Some(frame.came) }),
+            Some(run) if run.continues(place, first) => run.ids.count += 1,
+            _ => self.runs.push(Run { place, ids: Ids { first, count: 1 }, came: frame.came }),
         }
     }
 

@@ -275,10 +275,10 @@ pub fn destination(decision: Decision, names: &Names) -> Option<String> {
     };
     match decision {
         Decision::None => None,
-        Decision::ToPorts => Some("a port here".to_owned()),
+        Decision::ToPorts => Some("ports here".to_owned()),
         Decision::ToPort(port) => Some(names.of(Point::Port(port)).into_owned()),
         Decision::ToPeer(peer) => Some(names.of(Point::Peer(peer)).into_owned()),
-        Decision::Flooded { ports, peers } => {
+        Decision::Flooded { ports, peers, .. } => {
             let all: Vec<_> = several(ports, "port").into_iter().chain(several(peers, "peer")).collect();
             Some(if all.is_empty() { "nobody".to_owned() } else { all.join(" and ") })
         }
@@ -289,9 +289,12 @@ pub fn destination(decision: Decision, names: &Names) -> Option<String> {
 /// Why it was dropped.
 fn dropped(record: &Record<'_>) -> Option<String> {
     let (reason, _) = record.dropped?;
-    let one = matches!(record.decision, Decision::Flooded { .. });
-    let what = if one { "ONE COPY DROPPED" } else { "DROPPED" };
-    Some(format!("{what}, {}: {}", reason.name(), reason.sentence()))
+    let (name, sentence) = (reason.name(), reason.sentence());
+    Some(match record.decision {
+        Decision::Flooded { dropped: 1, .. } => format!("ONE COPY DROPPED, {name}: {sentence}"),
+        Decision::Flooded { dropped, .. } => format!("{dropped} COPIES DROPPED, the last {name}: {sentence}"),
+        _ => format!("DROPPED, {name}: {sentence}"),
+    })
 }
 
 /// The ids of the frames: worker and number.

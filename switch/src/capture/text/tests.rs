@@ -243,8 +243,21 @@ fn what_becomes_of_frames_is_told_with_names_and_amounts() {
     assert_eq!(told(&|r| r.decision = Decision::ToPeer(peer)), "-> peer:node-b #1.4711");
     assert_eq!(told(&|r| r.decision = Decision::ToPort(PortId::new(9))), "-> port 9 #1.4711");
     assert_eq!(
-        told(&|r| r.decision = Decision::Flooded { ports: 1, peers: 2 }),
+        told(&|r| r.decision = Decision::Flooded { ports: 1, peers: 2, dropped: 0 }),
         "-> 1 port and 2 peers #1.4711"
+    );
+    assert_eq!(told(&|r| r.decision = Decision::ToPorts), "-> ports here #1.4711");
+    let flooded = |ports, dropped| {
+        told(&|r| {
+            r.decision = Decision::Flooded { ports, peers: 0, dropped };
+            r.dropped = Some((DropReason::PeerDown, Direction::Outbound));
+        })
+    };
+    assert!(flooded(1, 1).starts_with("-> 1 port ONE COPY DROPPED, peer_down: "), "{}", flooded(1, 1));
+    assert!(
+        flooded(0, 3).starts_with("-> nobody 3 COPIES DROPPED, the last peer_down: "),
+        "{}",
+        flooded(0, 3)
     );
     assert_eq!(told(&|r| r.decision = Decision::Answered), "-> answered here #1.4711");
     let run = Ids { first: (1 << 48) + 4711, count: 45 };

@@ -87,7 +87,11 @@ struct Frame {
     /// Datagrams to that peer so far.
     datagrams: u32,
     answered: bool,
+    /// Where the stages said that it goes, of one that came from the underlay.
+    goes: Decision,
+    /// Why the last copy that was dropped was, and how many were.
     dropped: Option<(DropReason, Direction)>,
+    drops: u16,
 }
 
 /// Datagrams of one frame that stand one behind the other in a group of the send batch.
@@ -238,7 +242,9 @@ impl Captures {
             peer: None,
             datagrams: 0,
             answered: false,
+            goes: Decision::None,
             dropped: None,
+            drops: 0,
         });
     }
 
@@ -264,6 +270,14 @@ impl Captures {
         match self.runs.last_mut() {
             Some(run) if run.continues(place, first) => run.ids.count += 1,
             _ => self.runs.push(Run { place, ids: Ids { first, count: 1 }, came: frame.came }),
+        }
+    }
+
+    /// The frame goes to one port of this host, or to all of its network; it is written later.
+    #[cold]
+    pub(super) fn goes_to_ports(&mut self, to: Option<PortId>) {
+        if let Some(frame) = &mut self.frame {
+            frame.goes = to.map_or(Decision::ToPorts, Decision::ToPort);
         }
     }
 
@@ -298,6 +312,7 @@ impl Captures {
     pub(super) fn drops(&mut self, reason: DropReason, direction: Direction) {
         if let Some(frame) = &mut self.frame {
             frame.dropped = Some((reason, direction));
+            frame.drops = frame.drops.saturating_add(1);
         }
     }
 
@@ -381,23 +396,25 @@ impl Frame {
         !matches!(self.point, Point::Port(_))
             && self.ids.first + u64::from(self.ids.count) == next.ids.first
             && (self.point, self.mask, self.vni, self.outer) == (next.point, next.mask, next.vni, next.outer)
-            && (self.peer, self.dropped) == (next.peer, next.dropped)
+            && (self.peer, self.goes) == (next.peer, next.goes)
+            && (self.dropped, self.drops) == (next.dropped, next.drops)
             // The last of a message may be shorter.
             && next.size <= self.size
             && self.size == self.len
     }
 
     fn decision(&self, topology: &Topology) -> Decision {
+        let copies = u32::from(self.ports) + u32::from(self.peers) + u32::from(self.drops);
         match (self.ports, self.peers) {
             _ if self.answered => Decision::Answered,
+            (ports, peers) if copies > 1 => Decision::Flooded { ports, peers, dropped: self.drops },
             (1, 0) => self.port.map_or(Decision::None, Decision::ToPort),
             (0, 1) => {
                 let known = self.peer.and_then(|to| topology.known_by(to.ip()));
                 known.map_or(Decision::None, Decision::ToPeer)
             }
-            (0, 0) if self.dropped.is_none() && self.vni.is_some() => Decision::ToPorts,
-            (0, 0) => Decision::None,
-            (ports, peers) => Decision::Flooded { ports, peers },
+            _ if self.dropped.is_some() => Decision::None,
+            _ => self.goes,
         }
     }
 }

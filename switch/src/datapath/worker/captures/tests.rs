@@ -183,8 +183,47 @@ fn a_flooded_frame_tells_its_copies_and_a_dropped_one_why() {
     lab.captures.settle();
     let seen = lab.seen();
     assert_eq!((seen[0].flow, seen[0].ids[0]), (Flow::Out, (1, 1)));
-    assert_eq!(seen[1].decision, Decision::Flooded { ports: 1, peers: 1 });
+    assert_eq!(seen[1].decision, Decision::Flooded { ports: 1, peers: 1, dropped: 1 });
     assert_eq!(seen[1].dropped, Some(DropReason::PeerDown));
+}
+
+#[test]
+fn of_two_copies_the_one_that_was_dropped_is_not_told_of_who_got_the_other() {
+    for (to_port, drops, decision) in [
+        (true, 1, Decision::Flooded { ports: 1, peers: 0, dropped: 1 }),
+        (false, 1, Decision::Flooded { ports: 0, peers: 1, dropped: 1 }),
+        (false, 2, Decision::Flooded { ports: 0, peers: 1, dropped: 2 }),
+    ] {
+        let mut lab = lab(wanted());
+        lab.captures.comes(lab.port, &VnetHeader::default(), &[0xff; 60]);
+        if to_port {
+            lab.captures.delivers(lab.port, &[0xff; 60]);
+        } else {
+            lab.send(68);
+        }
+        (0..drops).for_each(|_| lab.captures.drops(DropReason::TapGone, Direction::Outbound));
+        lab.captures.handled();
+        lab.captures.settle();
+        let came = lab.seen().into_iter().find(|seen| seen.flow == Flow::In).unwrap();
+        assert_eq!((came.decision, came.dropped), (decision, Some(DropReason::TapGone)));
+    }
+}
+
+#[test]
+fn a_frame_of_the_underlay_says_which_port_it_is_for_or_that_it_is_for_all() {
+    let mut lab = lab(wanted());
+    let mut datagram = vec![9; 8 + 60];
+    datagram[..8].copy_from_slice(&tunnel::encode(Format::Vxlan, Vni::new(100).unwrap()));
+    let port = Decision::ToPort(lab.port);
+    lab.captures.received(0, datagram.len());
+    for to in [Some(lab.port), Some(lab.port), None] {
+        lab.captures.arrives(lab.ends(), Format::Vxlan, 0, &datagram);
+        lab.captures.goes_to_ports(to);
+        lab.captures.handled();
+    }
+    lab.captures.settle();
+    let seen: Vec<_> = lab.seen().into_iter().map(|seen| (seen.ids[0], seen.decision)).collect();
+    assert_eq!(seen, [((1, 2), port), ((3, 1), Decision::ToPorts)]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use encap::relay::Relay;
 use encap::{Format, Vni, control, geneve, tunnel};
 use etherparse::{LaxNetSlice, LaxSlicedPacket, TransportSlice};
 
@@ -136,6 +137,7 @@ pub fn comment(record: &Record<'_>, names: &Names, entry: Option<&str>) -> Strin
         None => {}
     }
     parts.extend(dropped(record).map(|text| text.trim_end_matches('.').to_owned()));
+    parts.extend(Datagram::of(outside(record).0).and_then(|datagram| relayed(datagram.payload)));
     parts.extend(entry.map(str::to_owned));
     parts.extend(record.inside.map(|nanoseconds| format!("{nanoseconds} ns inside")));
     if let Some(amount) = amount(record) {
@@ -154,7 +156,7 @@ pub fn comment(record: &Record<'_>, names: &Names, entry: Option<&str>) -> Strin
 pub fn contents(record: &Record<'_>) -> String {
     let len = record.len as usize;
     let inner_at = usize::from(record.outer);
-    let (head, inner) = record.octets.split_at(inner_at.min(record.octets.len()));
+    let (head, inner) = outside(record);
     if inner_at == 0 {
         let network = record.vni.map_or_else(String::new, |vni| format!("vni {} ", vni.get()));
         return network + &frame(inner, len);
@@ -170,7 +172,12 @@ pub fn contents(record: &Record<'_>) -> String {
     }
     // Cut off so early that the format is not there.
     let format = datagram.format().map_or_else(|| "tunnel".to_owned(), |format| format.to_string());
-    format!("{ends} {}", tunnelled(&format, record.vni, (inner, len - inner_at)))
+    format!("{ends} {}", tunnelled(&format, record.vni, datagram.payload, (inner, len - inner_at)))
+}
+
+/// What there is of the headers outside, and of the frame.
+fn outside<'a>(record: &Record<'a>) -> (&'a [u8], &'a [u8]) {
+    record.octets.split_at(usize::from(record.outer).min(record.octets.len()))
 }
 
 /// A datagram of `len` octets, from its tunnel header on, of which these are the first.
@@ -187,7 +194,8 @@ pub fn contents(record: &Record<'_>) -> String {
 pub fn datagram(format: Format, octets: &[u8], len: usize) -> String {
     match tunnel::decode(format, octets, false) {
         Ok((vni, start)) => {
-            tunnelled(&format.to_string(), Some(vni), (&octets[start..], len.saturating_sub(start)))
+            let (header, frame) = octets.split_at(start);
+            tunnelled(&format.to_string(), Some(vni), header, (frame, len.saturating_sub(start)))
         }
         Err(_) => {
             let header: Vec<_> = octets.iter().take(SHOWN).map(|octet| format!("{octet:02x}")).collect();
@@ -197,9 +205,15 @@ pub fn datagram(format: Format, octets: &[u8], len: usize) -> String {
 }
 
 /// A frame behind a tunnel header.
-fn tunnelled(format: &str, vni: Option<Vni>, (octets, len): (&[u8], usize)) -> String {
+fn tunnelled(format: &str, vni: Option<Vni>, header: &[u8], (octets, len): (&[u8], usize)) -> String {
     let network = vni.map_or_else(String::new, |vni| format!(" vni {}", vni.get()));
-    format!("{format}{network} | {}", frame(octets, len))
+    let relayed = relayed(header).map_or_else(String::new, |relayed| format!(" {relayed}"));
+    format!("{format}{network}{relayed} | {}", frame(octets, len))
+}
+
+/// From where to where a node passes a frame on, if the tunnel header says so.
+fn relayed(header: &[u8]) -> Option<String> {
+    Relay::of(header).map(|relay| format!("relayed from {} for {}", relay.origin.ip(), relay.to))
 }
 
 /// The outer headers of a datagram.

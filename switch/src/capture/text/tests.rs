@@ -1,3 +1,6 @@
+use std::net::SocketAddr;
+
+use encap::relay::Hops;
 use encap::{PortId, tunnel};
 use etherparse::{Ethernet2Header, PacketBuilder, PacketBuilderStep, TcpOptionElement};
 use proptest::prelude::*;
@@ -181,6 +184,27 @@ fn a_datagram_is_told_outside_and_inside() {
     let (octets, start) = datagram(Format::Geneve, true);
     let told = contents(&record(PEER, &octets, start));
     assert_eq!(told, format!("fd99::1.51234 > fd99::2.4789 geneve vni 100 | {inner}"));
+}
+
+#[test]
+fn a_frame_that_is_passed_on_says_from_where_and_for_whom() {
+    let relay = Relay {
+        origin: "10.0.0.1:4789".parse::<SocketAddr>().unwrap().into(),
+        to: "10.0.0.3".parse().unwrap(),
+        hops: Hops::One,
+    };
+    let inner = of(|out| v4().icmpv4_echo_request(5, 1).write(out, &[0; 56]).unwrap());
+    let payload = [&relay.encode(Vni::new(100).unwrap())[..], &inner].concat();
+    let told = super::datagram(Format::Geneve, &payload, payload.len());
+    let relayed = "relayed from 10.0.0.1 for 10.0.0.3";
+    assert!(told.starts_with(&format!("geneve vni 100 {relayed} | {MACS} ")), "{told}");
+    let mut octets = Vec::new();
+    let ends = ("10.0.0.1:51234".parse().unwrap(), "10.0.0.2:6081".parse().unwrap());
+    outer::write(ends, 0, ([&payload[..]], payload.len()), &mut octets);
+    octets.extend_from_slice(&payload);
+    let record = record(PEER, &octets, octets.len() - inner.len());
+    assert!(contents(&record).contains(&format!(" geneve vni 100 {relayed} | ")), "{}", contents(&record));
+    assert_eq!(comment(&record, &names(), None), format!("{relayed}; #1.4711"));
 }
 
 #[test]

@@ -12,13 +12,14 @@ use std::time::Duration;
 use etherparse::{SlicedPacket, TransportSlice};
 use rustix::process::Signal;
 use serde_json::Value;
+use weft_tests::cluster::member;
 use weft_tests::command::{Finished, Process, run, try_run};
 use weft_tests::iperf::Iperf;
 use weft_tests::node::{binary, count};
 use weft_tests::pair::{Pair, Spec, pod_v4};
 use weft_tests::pcapng::{Packet, read};
-use weft_tests::traffic::assert_pings;
-use weft_tests::{Cluster, Injector, Netns, Node, inject, pcap, wait};
+use weft_tests::traffic::{assert_pings, reaches};
+use weft_tests::{Cluster, Injector, Lab, Netns, Node, inject, pcap, wait};
 
 /// A capture that runs.
 struct Running(Process);
@@ -116,10 +117,11 @@ fn assert_read_by_others(path: &Path, packets: usize) {
     assert!(tshark.ok() && !tshark.err.contains("error"), "{}", tshark.err);
     assert_eq!(tshark.out.lines().count(), packets);
     // What is sealed looks like anything.
-    let bad = "_ws.malformed and not udp.port == 6786 and (not vxlan or vxlan.flag_i == 1)";
+    let bad = "udp.checksum.zero or (_ws.malformed or _ws.expert.severity == error) and not udp.port == 6786 \
+               and (not vxlan or vxlan.flag_i == 1)";
     let bad = try_run(&["tshark", "-n", "-r", utf8(path), "-Y", bad]);
     assert!(bad.ok(), "{}", bad.err);
-    assert_eq!(bad.out, "", "malformed packets");
+    assert_eq!(bad.out, "", "packets with errors");
 }
 
 #[test]
@@ -150,6 +152,7 @@ fn a_file_has_both_halves_of_every_frame_and_others_read_it() {
         let points: BTreeSet<_> = packets.iter().map(|packet| packet.point.as_str()).collect();
         assert!(points.contains("port:pod") && points.contains("gossip") && points.len() == 3, "{points:?}");
         assert_halves_fit(&packets);
+        assert_ids_are_used_once(&packets, false);
         let is_probe = |packet: &&Packet| packet.point.starts_with("peer:") && packet.frame().is_none();
         let (came, left): (Vec<_>, Vec<_>) = packets.iter().filter(is_probe).partition(|probe| probe.inbound);
         assert!(!came.is_empty() && !left.is_empty(), "{} probes came, {} left", came.len(), left.len());
@@ -162,6 +165,86 @@ fn a_file_has_both_halves_of_every_frame_and_others_read_it() {
         "{ping:?}"
     );
     cluster.finish();
+}
+
+/// Expects no two packets of one point and way to stand for the same frame; `cut`: but for frames that left in more pieces
+/// than they came in, whose last id stands for several.
+#[track_caller]
+fn assert_ids_are_used_once(packets: &[Packet], cut: bool) {
+    let mut runs = BTreeSet::new();
+    for (number, packet) in packets.iter().enumerate() {
+        let ids = packet.ids();
+        assert!(!ids.is_empty(), "{packet:?}");
+        runs.extend(ids.into_iter().map(|run| (&packet.point, packet.inbound, run, number)));
+    }
+    let runs: Vec<_> = runs.into_iter().collect();
+    for pair in runs.windows(2) {
+        let [(point, inbound, (_, last), one), (next_point, next_inbound, (first, _), two)] = pair else {
+            unreachable!("two")
+        };
+        let same_place = (point, inbound) == (next_point, next_inbound);
+        let apart = first > last || (cut && !inbound && first == last);
+        let both = || format!("{:?}\n{:?}", packets[*one], packets[*two]);
+        assert!(!same_place || apart, "the same id twice:\n{}", both());
+    }
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn frames_that_are_cut_smaller_on_their_way_have_ids_of_their_own() {
+    let cluster = Cluster::start(2);
+    let cut_to = || cluster.nodes[0].json("peer list")["entries"][0]["path_mtu"].as_u64();
+    wait::until(wait::secs(20), "the whole path to be found", || cut_to() == Some(1500));
+    cluster.shrink(1280);
+    wait::until(wait::secs(20), "the smaller path to be found", || cut_to() == Some(1280));
+    let file = cluster.lab.dir().join("cut.pcapng");
+    let running = Running::start(&cluster.nodes[0], &format!("-w {}", utf8(&file)));
+    // Fragments of pings, and segments of a stream whose sender may not know of the path.
+    let pings = ["ping", "-n", "-M", "dont", "-s", "1350", "-c", "20", "-i", "0.02", "10.32.0.2"];
+    let pinged = cluster.pods[0].exec(&pings.join(" "));
+    assert!(pinged.contains("20 received"), "{pinged}");
+    let iperf = Iperf::start(&cluster.pods[0], (&cluster.pods[1], pod_v4(2)), 1, cluster.lab.dir());
+    iperf.finish();
+    let (log, _, lost) = running.stop();
+    assert_eq!(lost, 0, "{log}");
+    let packets = read(&file);
+    let fragments = |packet: &&Packet| !packet.inbound && packet.frame().is_some_and(|f| f[20] & 0x3f != 0);
+    assert!(packets.iter().filter(fragments).count() >= 20, "{} packets", packets.len());
+    assert_ids_are_used_once(&packets, true);
+    assert_read_by_others(&file, packets.len());
+    cluster.finish();
+}
+
+#[test]
+#[ignore = "needs root: run by test.sh"]
+fn over_ipv6_others_find_nothing_wrong_either() {
+    let lab = Lab::new();
+    let hosts = [1, 2].map(|n| lab.host(&format!("n{n}")));
+    let pods = [1, 2].map(|n| lab.pod(&format!("pod{n}")));
+    let mut nodes = [1u8, 2].map(|n| {
+        let (host, pod) = (&hosts[usize::from(n) - 1], &pods[usize::from(n) - 1]);
+        let config = member(&lab, hosts[0].v6.into(), pod, n).underlay(&format!("address = \"{}\"", host.v6));
+        Node::spawn(host, &config)
+    });
+    nodes.iter_mut().for_each(Node::wait_ready);
+    wait::until(wait::secs(20), "the pods to reach each other", || reaches(&pods[0], pod_v4(2)));
+    for options in ["", "-s 128"] {
+        let file = lab.dir().join("v6.pcapng");
+        let running = Running::start(&nodes[0], &format!("{options} -w {}", utf8(&file)));
+        let pinged = pods[0].exec(&format!("ping -n -c 20 -i 0.1 {}", pod_v4(2)));
+        assert!(pinged.contains("20 received"), "{pinged}");
+        running.stop();
+        let packets = read(&file);
+        let points: BTreeSet<_> = packets.iter().map(|packet| packet.point.as_str()).collect();
+        assert_eq!(points, ["gossip", "peer:n2", "port:pod"].into());
+        let frames = packets.iter().filter(|p| p.point == "peer:n2" && p.frame().is_some());
+        assert!(frames.count() >= 40 && packets.iter().any(|p| p.octets.get(12..14) == Some(&[0x86, 0xdd])));
+        assert_ids_are_used_once(&packets, false);
+        assert_read_by_others(&file, packets.len());
+    }
+    for node in &mut nodes {
+        node.stop();
+    }
 }
 
 /// Expects each frame that leaves to have come in, with the same octets.
@@ -522,11 +605,15 @@ fn nothing_of_a_hundred_thousand_small_frames_a_second_is_lost() {
         });
         let (log, captured, lost) = running.stop();
         let rate = sent / TIME.as_secs();
-        println!("{options}: {rate} frames/s, {captured} frames captured at all points, {lost} lost");
+        let short = if rate < RATE * 95 / 100 { ": not measured at 100,000 frames/s" } else { "" };
+        println!("{options}: {rate} frames/s, {captured} frames captured at all points, {lost} lost{short}");
         assert_eq!(lost, 0, "{log}");
         // Where they came in, and where they left.
         assert!(captured >= 2 * sent, "{sent} frames: {log}");
-        assert!(rate > RATE / 5, "only {rate} frames/s were sent");
+        assert!(
+            rate >= RATE / 2,
+            "only {rate} frames/s were sent: {RATE} are asked for, and half needs no quiet machine"
+        );
     }
     pair.finish();
 }

@@ -53,7 +53,7 @@ pub struct Route {
 }
 
 /// Where in a batch a datagram lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// The group, in the order in which they were opened.
     pub group: usize,

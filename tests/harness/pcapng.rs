@@ -21,7 +21,8 @@ pub struct Packet {
 
 impl Packet {
     /// The ids of its frames, inclusive: those of its comment.
-    fn ids(&self) -> Vec<(u64, u64)> {
+    #[must_use]
+    pub fn ids(&self) -> Vec<(u64, u64)> {
         let runs = self.comment.find('#').map_or("", |at| &self.comment[at..]);
         let run = |text: &str| {
             let (worker, numbers) = text.strip_prefix('#')?.split_once('.')?;
@@ -38,12 +39,15 @@ impl Packet {
         self.ids().iter().any(|(first, last)| (*first..=*last).contains(&id))
     }
 
-    /// The frame of a pod in it, if there is one; datagrams of peers are VXLAN over IPv4.
+    /// The frame of a pod in it, if there is one; datagrams of peers are VXLAN.
     #[must_use]
     pub fn frame(&self) -> Option<&[u8]> {
         match self.point.split_once(':') {
             Some(("port", _)) => Some(&self.octets),
-            Some(("peer", _)) if self.octets.get(42) == Some(&8) => self.octets.get(50..),
+            Some(("peer", _)) => {
+                let tunnel = if self.octets.get(12..14)? == [0x86, 0xdd] { 62 } else { 42 };
+                (*self.octets.get(tunnel)? == 8).then(|| self.octets.get(tunnel + 8..))?
+            }
             _ => None,
         }
     }

@@ -49,7 +49,8 @@ impl Datagrams {
             return;
         }
         self.octets.clear();
-        outer::write(ends, 0, parts.iter().map(|part| part.len()).sum(), &mut self.octets);
+        let len = parts.iter().map(|part| part.len()).sum();
+        outer::write(ends, 0, (parts.iter().copied(), len), &mut self.octets);
         parts.iter().for_each(|part| self.octets.extend_from_slice(part));
         let len = u32::try_from(self.octets.len()).unwrap_or(u32::MAX);
         let mut record = Record {

@@ -48,18 +48,20 @@ pub struct Ids {
 pub enum Decision {
     /// Nothing: this is a frame that leaves, or a datagram that holds none.
     None,
-    /// It goes to ports of this node.
+    /// It goes to all ports of its network that are here.
     ToPorts,
     /// It goes to one port.
     ToPort(PortId),
     /// It goes to the underlay, to the peer with this address.
     ToPeer(IpAddr),
-    /// Several copies go to ports and peers.
+    /// Several copies go to ports and peers, or would have.
     Flooded {
         /// Copies to ports.
         ports: u16,
         /// Copies to peers.
         peers: u16,
+        /// Copies that were dropped.
+        dropped: u16,
     },
     /// It was answered here.
     Answered,
@@ -97,7 +99,7 @@ pub struct Record<'a> {
     pub inside: Option<u32>,
     /// Where it goes.
     pub decision: Decision,
-    /// Why it, or one copy of it, was dropped.
+    /// Why it, or the last of its copies that were, was dropped.
     pub dropped: Option<(DropReason, Direction)>,
     /// What of the first frame belongs to the underlay: octets before the inner frame. 0 at ports.
     pub outer: u16,
@@ -389,10 +391,9 @@ fn encode_decision(decision: Decision, out: &mut Vec<u8>) {
             out.push(3);
             encode_ip(ip, out);
         }
-        Decision::Flooded { ports, peers } => {
+        Decision::Flooded { ports, peers, dropped } => {
             out.push(4);
-            out.extend_from_slice(&ports.to_le_bytes());
-            out.extend_from_slice(&peers.to_le_bytes());
+            [ports, peers, dropped].iter().for_each(|copies| out.extend_from_slice(&copies.to_le_bytes()));
         }
         Decision::Answered => out.push(5),
     }
@@ -452,7 +453,7 @@ impl<'a> Reader<'a> {
             1 => Decision::ToPorts,
             2 => Decision::ToPort(PortId::new(self.u32()?)),
             3 => Decision::ToPeer(self.ip()?),
-            4 => Decision::Flooded { ports: self.u16()?, peers: self.u16()? },
+            4 => Decision::Flooded { ports: self.u16()?, peers: self.u16()?, dropped: self.u16()? },
             5 => Decision::Answered,
             _ => return Err(Broken),
         })

@@ -62,13 +62,13 @@ impl At {
 
 impl Wanted {
     /// Whether these octets of a frame of `len` octets are wanted at a point; the inner frame starts at `inner`. At ports
-    /// that is 0.
+    /// that is 0. What holds no frame passes no filter of frames.
     #[must_use]
     pub fn wants(&self, point: Point, octets: &[u8], inner: usize, len: usize) -> bool {
         let is_outer = !matches!(point, Point::Port(_));
         let behind = octets.get(inner..).unwrap_or_default();
         self.at.is(point)
-            && self.inner.as_ref().is_none_or(|filter| filter.matches(behind, len.saturating_sub(inner)))
+            && self.inner.as_ref().is_none_or(|filter| inner < len && filter.matches(behind, len - inner))
             && self.outer.as_ref().is_none_or(|filter| is_outer && filter.matches(octets, len))
     }
 

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use encap::relay::Relay;
 use encap::{Format, Vni, control, geneve, tunnel};
 use etherparse::{LaxNetSlice, LaxSlicedPacket, TransportSlice};
 
@@ -136,6 +137,7 @@ pub fn comment(record: &Record<'_>, names: &Names, entry: Option<&str>) -> Strin
         None => {}
     }
     parts.extend(dropped(record).map(|text| text.trim_end_matches('.').to_owned()));
+    parts.extend(Datagram::of(outside(record).0).and_then(|datagram| relayed(datagram.payload)));
     parts.extend(entry.map(str::to_owned));
     parts.extend(record.inside.map(|nanoseconds| format!("{nanoseconds} ns inside")));
     if let Some(amount) = amount(record) {
@@ -154,7 +156,7 @@ pub fn comment(record: &Record<'_>, names: &Names, entry: Option<&str>) -> Strin
 pub fn contents(record: &Record<'_>) -> String {
     let len = record.len as usize;
     let inner_at = usize::from(record.outer);
-    let (head, inner) = record.octets.split_at(inner_at.min(record.octets.len()));
+    let (head, inner) = outside(record);
     if inner_at == 0 {
         let network = record.vni.map_or_else(String::new, |vni| format!("vni {} ", vni.get()));
         return network + &frame(inner, len);
@@ -168,7 +170,14 @@ pub fn contents(record: &Record<'_>) -> String {
             len.saturating_sub(datagram.headers)
         );
     }
-    format!("{ends} {}", tunnelled(datagram.format(), record.vni, (inner, len - inner_at)))
+    // Cut off so early that the format is not there.
+    let format = datagram.format().map_or_else(|| "tunnel".to_owned(), |format| format.to_string());
+    format!("{ends} {}", tunnelled(&format, record.vni, datagram.payload, (inner, len - inner_at)))
+}
+
+/// What there is of the headers outside, and of the frame.
+fn outside<'a>(record: &Record<'a>) -> (&'a [u8], &'a [u8]) {
+    record.octets.split_at(usize::from(record.outer).min(record.octets.len()))
 }
 
 /// A datagram of `len` octets, from its tunnel header on, of which these are the first.
@@ -184,7 +193,10 @@ pub fn contents(record: &Record<'_>) -> String {
 #[must_use]
 pub fn datagram(format: Format, octets: &[u8], len: usize) -> String {
     match tunnel::decode(format, octets, false) {
-        Ok((vni, start)) => tunnelled(format, Some(vni), (&octets[start..], len.saturating_sub(start))),
+        Ok((vni, start)) => {
+            let (header, frame) = octets.split_at(start);
+            tunnelled(&format.to_string(), Some(vni), header, (frame, len.saturating_sub(start)))
+        }
         Err(_) => {
             let header: Vec<_> = octets.iter().take(SHOWN).map(|octet| format!("{octet:02x}")).collect();
             format!("{format}, no frame, len {len}: {}", header.join(" "))
@@ -193,9 +205,15 @@ pub fn datagram(format: Format, octets: &[u8], len: usize) -> String {
 }
 
 /// A frame behind a tunnel header.
-fn tunnelled(format: Format, vni: Option<Vni>, (octets, len): (&[u8], usize)) -> String {
+fn tunnelled(format: &str, vni: Option<Vni>, header: &[u8], (octets, len): (&[u8], usize)) -> String {
     let network = vni.map_or_else(String::new, |vni| format!(" vni {}", vni.get()));
-    format!("{format}{network} | {}", frame(octets, len))
+    let relayed = relayed(header).map_or_else(String::new, |relayed| format!(" {relayed}"));
+    format!("{format}{network}{relayed} | {}", frame(octets, len))
+}
+
+/// From where to where a node passes a frame on, if the tunnel header says so.
+fn relayed(header: &[u8]) -> Option<String> {
+    Relay::of(header).map(|relay| format!("relayed from {} for {}", relay.origin.ip(), relay.to))
 }
 
 /// The outer headers of a datagram.
@@ -230,9 +248,9 @@ impl<'a> Datagram<'a> {
     }
 
     /// Of a datagram that holds a frame: in Geneve the protocol stands where VXLAN has zeros.
-    fn format(&self) -> Format {
-        let protocol = self.payload.get(2..4);
-        if protocol == Some(&geneve::ETHERNET.to_be_bytes()) { Format::Geneve } else { Format::Vxlan }
+    fn format(&self) -> Option<Format> {
+        let is_geneve = self.payload.get(2..4)? == geneve::ETHERNET.to_be_bytes();
+        Some(if is_geneve { Format::Geneve } else { Format::Vxlan })
     }
 
     /// Of a datagram that holds none.
@@ -271,10 +289,10 @@ pub fn destination(decision: Decision, names: &Names) -> Option<String> {
     };
     match decision {
         Decision::None => None,
-        Decision::ToPorts => Some("a port here".to_owned()),
+        Decision::ToPorts => Some("ports here".to_owned()),
         Decision::ToPort(port) => Some(names.of(Point::Port(port)).into_owned()),
         Decision::ToPeer(peer) => Some(names.of(Point::Peer(peer)).into_owned()),
-        Decision::Flooded { ports, peers } => {
+        Decision::Flooded { ports, peers, .. } => {
             let all: Vec<_> = several(ports, "port").into_iter().chain(several(peers, "peer")).collect();
             Some(if all.is_empty() { "nobody".to_owned() } else { all.join(" and ") })
         }
@@ -285,9 +303,12 @@ pub fn destination(decision: Decision, names: &Names) -> Option<String> {
 /// Why it was dropped.
 fn dropped(record: &Record<'_>) -> Option<String> {
     let (reason, _) = record.dropped?;
-    let one = matches!(record.decision, Decision::Flooded { .. });
-    let what = if one { "ONE COPY DROPPED" } else { "DROPPED" };
-    Some(format!("{what}, {}: {}", reason.name(), reason.sentence()))
+    let (name, sentence) = (reason.name(), reason.sentence());
+    Some(match record.decision {
+        Decision::Flooded { dropped: 1, .. } => format!("ONE COPY DROPPED, {name}: {sentence}"),
+        Decision::Flooded { dropped, .. } => format!("{dropped} COPIES DROPPED, the last {name}: {sentence}"),
+        _ => format!("DROPPED, {name}: {sentence}"),
+    })
 }
 
 /// The ids of the frames: worker and number.

@@ -35,7 +35,7 @@ mod owners;
 mod session;
 mod stop;
 mod stream;
-mod target;
+pub(super) mod target;
 
 /// Octets of the megabyte of `-C`.
 const MEGABYTE: u64 = 1_000_000;
@@ -50,7 +50,8 @@ const MEGABYTE: u64 = 1_000_000;
                   passes it at peers. A packet of the file can stand for several frames: for a super-frame at a port, \
                   and for datagrams of one size at a peer, of which the first is there; its comment says so, and where \
                   the frame goes, or why it was dropped. A reader that is too slow loses frames of the capture, which \
-                  are counted, and no traffic. Streams of gossip over TCP are not shown: tcpdump -i any tcp port 6786 \
+                  are counted, and no traffic. A frame that another node is to pass on is seen at the peer that it is handed \
+                  to, and says for whom it is. Streams of gossip over TCP are not shown: tcpdump -i any tcp port 6786 \
                   shows them.\n\n\
                   Examples:\n  weft capture\n  weft capture -i port:web --inner arp\n  \
                   weft capture --drops\n  weft capture -w out.pcapng -c 1000\n  \

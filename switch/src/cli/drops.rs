@@ -1,14 +1,14 @@
 //! `weft drops`: where every frame went.
 
-use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
+use super::capture::target::Target;
 use super::watch::{self, Watch};
 use super::{Global, Outcome, complain, fetch, print, refused, table, unreachable};
 use crate::clock;
@@ -94,12 +94,11 @@ fn save(global: &Global, request: &Request, path: &Path) -> Outcome {
 
 fn write(heads: &DropHeads, path: &Path) -> io::Result<()> {
     let now = Duration::from_millis(clock::unix_ms());
-    if path == Path::new("-") {
-        return heads::write(heads, now, io::stdout().lock());
-    }
-    // What pods say is for its owner only.
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    heads::write(heads, now, io::BufWriter::new(file))
+    let mut octets = Vec::new();
+    heads::write(heads, now, &mut octets)?;
+    let never = Arc::default();
+    let mut target = if path == Path::new("-") { Target::stdout(never)? } else { Target::open(path, never)? };
+    target.write(&octets).1
 }
 
 pub(super) fn render(drops: &Drops, all: bool) -> String {

@@ -199,6 +199,7 @@ impl<S: Sink> Arrival<'_, '_, S> {
         }
         let to = if dst.is_group() { None } else { self.decide(network, dst)? };
         self.sink.passed(Passed::Decide);
+        self.sink.goes_to_ports(to);
         let headers = Span::new(datagram.start as usize, offset + ether::HEADER_LEN);
         Ok(Some(Way { headers, from, network: index, frame: offset, to }))
     }

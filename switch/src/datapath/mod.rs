@@ -94,6 +94,10 @@ pub trait Sink {
     /// Tells control something; never waits.
     fn tell(&mut self, event: WorkerEvent);
 
+    /// The frame at hand came from the underlay and goes to this port; `None` = to all of its network. For whoever tells of it.
+    #[inline]
+    fn goes_to_ports(&mut self, _to: Option<PortId>) {}
+
     /// A frame has passed a stage: for whoever takes the time of each. Workers do not, and it costs them nothing.
     #[inline]
     fn passed(&mut self, _stage: Passed) {}

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::udp::{Returned, SendMessage, Transmit};
-use crate::batch::{Group, Payload, SendBatch};
+use crate::batch::{Group, Payload, Place, SendBatch};
 use crate::sys::mmsg::MAX_SEND;
 
 /// How long datagrams to a destination go out plainly after the kernel refused the offload.
@@ -42,16 +42,19 @@ pub struct Report {
 }
 
 impl Report {
-    fn refuse(&mut self, message: &SendMessage<'_>, data: Payload<'_>) {
+    fn refuse(&mut self, message: &SendMessage<'_>) {
+        let SendMessage { to, data, place, .. } = *message;
         let (datagrams, octets) = (data.count() as u64, data.octets());
-        match self.refused.iter_mut().find(|refused| refused.to == message.to) {
+        match self.refused.iter_mut().find(|refused| refused.to == to) {
             Some(refused) => {
                 refused.datagrams += datagrams;
                 refused.octets += octets;
+                refused.add(place, data.count());
             }
             None => {
                 let first = data.parts(1).next().map(Payload::to_vec).unwrap_or_default();
-                self.refused.push(Refused { to: message.to, datagrams, octets, first });
+                let places = vec![(place, data.count())];
+                self.refused.push(Refused { to, datagrams, octets, first, places });
             }
         }
     }
@@ -68,6 +71,30 @@ pub struct Refused {
     pub octets: usize,
     /// The octets of the first.
     pub first: Vec<u8>,
+    /// Which they are: the first of some that stand one behind the other in a group, and how many.
+    pub places: Vec<(Place, usize)>,
+}
+
+impl Refused {
+    /// Adds datagrams; those that follow the last ones join them.
+    fn add(&mut self, place: Place, count: usize) {
+        match self.places.last_mut() {
+            Some((last, so_far))
+                if *last == (Place { index: place.index.wrapping_sub(*so_far), ..place }) =>
+            {
+                *so_far += count;
+            }
+            _ => self.places.push((place, count)),
+        }
+    }
+
+    /// Whether a datagram is one of these.
+    #[must_use]
+    pub fn has(&self, datagram: Place) -> bool {
+        self.places.iter().any(|(first, count)| {
+            first.group == datagram.group && (first.index..first.index + count).contains(&datagram.index)
+        })
+    }
 }
 
 /// Sends batches by sockets that it does not own.
@@ -102,8 +129,9 @@ impl<T: Transmit> Sender<T> {
         };
         order.sort_unstable_by_key(|&index| key(index));
         for run in order.chunk_by(|&a, &b| (key(a).0, key(a).1) == (key(b).0, key(b).1)) {
-            let run = run.iter().map(|&index| &groups[usize::from(index)]);
-            self.send_run(run.map(|group| (group, batch.payload(group, bodies))), now, &mut report);
+            let run = run.iter().map(|&index| (usize::from(index), &groups[usize::from(index)]));
+            let run = run.map(|(index, group)| (index, group, batch.payload(group, bodies)));
+            self.send_run(run, now, &mut report);
         }
         self.order = order;
         report
@@ -112,18 +140,20 @@ impl<T: Transmit> Sender<T> {
     /// Sends groups that share a socket.
     fn send_run<'g>(
         &mut self,
-        groups: impl Iterator<Item = (&'g Group, Payload<'g>)>,
+        groups: impl Iterator<Item = (usize, &'g Group, Payload<'g>)>,
         now: Instant,
         report: &mut Report,
     ) {
         let mut chunk: Chunk<'g> = Chunk::default();
-        for (group, payload) in groups {
+        for (index, group, payload) in groups {
             let (route, to) = (group.route(), group.route().to.socket_addr());
             let whole = group.count() == 1 || self.may_segment(to, now);
-            for data in payload.parts(if whole { group.count() } else { 1 }) {
+            let part = if whole { group.count() } else { 1 };
+            for (number, data) in payload.parts(part).enumerate() {
                 #[allow(clippy::cast_possible_truncation)] // a group has at most 65,507 octets
                 let segment = (data.count() > 1).then_some(group.size() as u16);
-                chunk.push(SendMessage { to, data, segment, tos: route.tos });
+                let place = Place { group: index, index: number * part };
+                chunk.push(SendMessage { to, data, place, segment, tos: route.tos });
                 if chunk.is_full() {
                     self.transmit(route.source, chunk.take(), now, report);
                 }
@@ -200,14 +230,16 @@ impl<T: Transmit> Sender<T> {
     ) {
         let of_offload = matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE));
         if message.segment.is_none() || !of_offload {
-            report.refuse(message, message.data);
+            report.refuse(message);
             return;
         }
         let mut sent = 0;
-        for data in message.data.parts(1) {
-            match self.transmit.send(source, &[SendMessage { data, segment: None, ..*message }]) {
+        for (number, data) in message.data.parts(1).enumerate() {
+            let place = Place { index: message.place.index + number, ..message.place };
+            let single = SendMessage { data, place, segment: None, ..*message };
+            match self.transmit.send(source, &[single]) {
                 Ok(_) => sent += 1,
-                Err(_) => report.refuse(message, data),
+                Err(_) => report.refuse(&single),
             }
         }
         report.sent += sent;
@@ -228,7 +260,8 @@ struct Chunk<'a> {
 impl Default for Chunk<'_> {
     fn default() -> Self {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let empty = SendMessage { to: nowhere, data: Payload::default(), segment: None, tos: 0 };
+        let (data, place) = (Payload::default(), Place::default());
+        let empty = SendMessage { to: nowhere, data, place, segment: None, tos: 0 };
         Self { messages: [empty; MAX_SEND], len: 0, source: 0 }
     }
 }
@@ -360,8 +393,26 @@ mod tests {
         let [refused] = &report.refused[..] else { panic!("one destination") };
         assert_eq!((refused.to, refused.first.len()), (vtep(1).socket_addr(), 100));
         assert_eq!((refused.datagrams, refused.octets), (3, 300));
+        assert_eq!(refused.places, [(Place { group: 0, index: 0 }, 3)]);
         let report = sender.send(&batch(&[(1, 0, 100, 3)]), &[], crate::clock::now());
         assert_eq!((report.sent, report.messages), (3, 1));
+    }
+
+    #[test]
+    fn what_is_refused_is_named_by_its_place_in_the_batch() {
+        // The second group leaves first: it passes. Of the first one the message is refused, then two of its datagrams.
+        let answers = [0, libc::EMSGSIZE, 0, libc::EMSGSIZE, libc::EMSGSIZE, 0].into();
+        let mut script = Script { answers, ..Script::default() };
+        let groups = batch(&[(1, 5, 100, 4), (1, 2, 70, 2)]);
+        let report = Sender::new(&mut script, true).send(&groups, &[], crate::clock::now());
+        let [refused] = &report.refused[..] else { panic!("one destination") };
+        assert_eq!((report.sent, refused.datagrams), (4, 2));
+        assert_eq!(refused.places, [(Place { group: 0, index: 1 }, 2)]);
+        let has = |group, index| refused.has(Place { group, index });
+        assert_eq!(
+            [has(0, 0), has(0, 1), has(0, 2), has(0, 3), has(1, 1)],
+            [false, true, true, false, false]
+        );
     }
 
     #[test]

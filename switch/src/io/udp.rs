@@ -9,7 +9,7 @@ use std::sync::Arc;
 use encap::Span;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::batch::{Route, SendBatch};
+use crate::batch::{Place, Route, SendBatch};
 use crate::sys::mmsg;
 
 pub use crate::sys::mmsg::{Received, RecvBuffer, Returned, SendMessage};
@@ -185,7 +185,10 @@ pub fn probe_segments(wanted: u16, own: IpAddr) -> u16 {
         let route = Route { to: to.into(), source: 0, tos: 0 };
         batch.datagram(route, usize::from(segments), Span::default(), &[]);
         let data = batch.payload(&batch.groups()[0], &[]);
-        let sent = mmsg::sendmmsg(socket.as_fd(), &[SendMessage { to, data, segment: Some(1), tos: 0 }]);
+        let sent = mmsg::sendmmsg(
+            socket.as_fd(),
+            &[SendMessage { to, data, place: Place::default(), segment: Some(1), tos: 0 }],
+        );
         let refusals = [libc::EINVAL, libc::EMSGSIZE, libc::EIO, libc::EOPNOTSUPP];
         Ok::<_, io::Error>(
             sent.is_err_and(|e| e.raw_os_error().is_some_and(|errno| refusals.contains(&errno))),
@@ -394,7 +397,7 @@ mod tests {
             let octets: Vec<u8> = (0..=249).chain(0..=249).chain(0..=249).collect();
             let batch = batch(to, &octets);
             let data = batch.payload(&batch.groups()[0], &octets);
-            let message = SendMessage { to, data, segment: Some(300), tos: 0xb9 };
+            let message = SendMessage { to, data, place: Place::default(), segment: Some(300), tos: 0xb9 };
             assert_eq!((&sockets).send(1, &[message]).unwrap(), 1);
             let mut buffer = RecvBuffer::default();
             assert_eq!(receiver.receive(&mut buffer).unwrap(), 0);
@@ -414,7 +417,7 @@ mod tests {
         let sockets = SendSockets::bind(&[to.ip()], 1).unwrap();
         let batch = batch(to, &[1]);
         let data = batch.payload(&batch.groups()[0], &[]);
-        let message = SendMessage { to, data, segment: None, tos: 0 };
+        let message = SendMessage { to, data, place: Place::default(), segment: None, tos: 0 };
         (&sockets).send(0, &[message]).unwrap();
         let returned = (&sockets).take_error(0, to).unwrap();
         assert_eq!((returned.to, returned.mtu, returned.remote), (to, None, true));

@@ -7,7 +7,7 @@ use std::mem::{self, MaybeUninit};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use crate::batch::{MAX_SEGMENTS, Payload};
+use crate::batch::{MAX_SEGMENTS, Payload, Place};
 
 /// Messages in one call: enough to make the call cheap, few enough for the stack.
 pub(crate) const MAX_SEND: usize = 32;
@@ -30,6 +30,8 @@ pub struct SendMessage<'a> {
     pub to: SocketAddr,
     /// The payload: one datagram, or several of `segment` octets each (the last may be shorter).
     pub data: Payload<'a>,
+    /// Where in its batch the first datagram lies.
+    pub place: Place,
     /// The octets of each datagram, when `data` is to be cut.
     pub segment: Option<u16>,
     /// The outer TOS or traffic class.

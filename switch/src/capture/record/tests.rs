@@ -26,7 +26,11 @@ fn decision() -> impl Strategy<Value = Decision> {
         Just(Decision::Answered),
         any::<u32>().prop_map(|id| Decision::ToPort(PortId::new(id))),
         ip().prop_map(Decision::ToPeer),
-        any::<(u16, u16)>().prop_map(|(ports, peers)| Decision::Flooded { ports, peers }),
+        any::<(u16, u16, u16)>().prop_map(|(ports, peers, dropped)| Decision::Flooded {
+            ports,
+            peers,
+            dropped
+        }),
     ]
 }
 

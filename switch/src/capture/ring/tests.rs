@@ -127,3 +127,16 @@ fn filters_look_at_the_frame_inside_and_at_the_datagram() {
     assert!(!one.wants(port, &[1], 0, 1) && !one.wants(peer, &[1], 0, 1));
     assert!(one.wants(Point::Port(PortId::new(2)), &[1], 0, 1));
 }
+
+#[test]
+fn what_holds_no_frame_passes_no_filter_of_frames() {
+    // All that is shorter than 100 octets: `less 100`.
+    let code = [(0x80, 0, 0, 0), (0x35, 0, 1, 100), (6, 0, 0, 0), (6, 0, 0, 1)];
+    let short = Program::new(code.map(Into::into).to_vec()).unwrap();
+    let all = Arc::into_inner(wanted(100)).unwrap();
+    let wanted = Wanted { inner: Some(short), ..all };
+    let gossip = |inner, len| wanted.wants(Point::Gossip, &[0; 90], inner, len);
+    assert_eq!([gossip(50, 90), gossip(50, 160), gossip(90, 90)], [true, false, false]);
+    let port = Point::Port(PortId::new(7));
+    assert!(wanted.wants(port, &[0; 60], 0, 60) && !wanted.wants(port, &[0; 60], 0, 200));
+}

@@ -23,7 +23,8 @@ use etherparse::{
 #[must_use]
 pub fn frame(octets: &[u8], len: usize) -> String {
     let Ok(packet) = LaxSlicedPacket::from_ethernet(octets) else {
-        return format!("no Ethernet header len {len}");
+        let what = if octets.len() < len { "cut off" } else { "no Ethernet header" };
+        return format!("{what} len {len}");
     };
     let Some(LinkSlice::Ethernet2(ethernet)) = &packet.link else { return format!("len {len}") };
     let [src, dst] = [ethernet.source(), ethernet.destination()].map(MacAddr::new);

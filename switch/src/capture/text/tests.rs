@@ -1,3 +1,6 @@
+use std::net::SocketAddr;
+
+use encap::relay::Hops;
 use encap::{PortId, tunnel};
 use etherparse::{Ethernet2Header, PacketBuilder, PacketBuilderStep, TcpOptionElement};
 use proptest::prelude::*;
@@ -158,7 +161,7 @@ fn datagram(format: Format, v6: bool) -> (Vec<u8>, usize) {
         true => ("[fd99::1]:51234".parse().unwrap(), "[fd99::2]:4789".parse().unwrap()),
     };
     let mut octets = Vec::new();
-    outer::write(ends, 0, inner.len() + 8, &mut octets);
+    outer::write(ends, 0, ([&inner[..]], inner.len() + 8), &mut octets);
     octets.extend(tunnel::encode(format, Vni::new(100).unwrap()));
     let start = octets.len();
     octets.extend(inner);
@@ -184,6 +187,36 @@ fn a_datagram_is_told_outside_and_inside() {
 }
 
 #[test]
+fn a_frame_that_is_passed_on_says_from_where_and_for_whom() {
+    let relay = Relay {
+        origin: "10.0.0.1:4789".parse::<SocketAddr>().unwrap().into(),
+        to: "10.0.0.3".parse().unwrap(),
+        hops: Hops::One,
+    };
+    let inner = of(|out| v4().icmpv4_echo_request(5, 1).write(out, &[0; 56]).unwrap());
+    let payload = [&relay.encode(Vni::new(100).unwrap())[..], &inner].concat();
+    let told = super::datagram(Format::Geneve, &payload, payload.len());
+    let relayed = "relayed from 10.0.0.1 for 10.0.0.3";
+    assert!(told.starts_with(&format!("geneve vni 100 {relayed} | {MACS} ")), "{told}");
+    let mut octets = Vec::new();
+    let ends = ("10.0.0.1:51234".parse().unwrap(), "10.0.0.2:6081".parse().unwrap());
+    outer::write(ends, 0, ([&payload[..]], payload.len()), &mut octets);
+    octets.extend_from_slice(&payload);
+    let record = record(PEER, &octets, octets.len() - inner.len());
+    assert!(contents(&record).contains(&format!(" geneve vni 100 {relayed} | ")), "{}", contents(&record));
+    assert_eq!(comment(&record, &names(), None), format!("{relayed}; #1.4711"));
+}
+
+#[test]
+fn of_a_datagram_that_is_cut_off_what_is_known_of_it_is_told() {
+    let (octets, start) = datagram(Format::Geneve, true);
+    let cut = |len: usize| contents(&Record { octets: &octets[..len], ..record(PEER, &octets, start) });
+    let ends = "fd99::1.51234 > fd99::2.4789";
+    assert_eq!(cut(start + 13), format!("{ends} geneve vni 100 | cut off len 98"));
+    assert_eq!(cut(start - 5), format!("{ends} tunnel vni 100 | cut off len 98"));
+}
+
+#[test]
 fn a_datagram_without_outer_headers_is_told_from_its_tunnel_header_on() {
     for format in [Format::Vxlan, Format::Geneve] {
         let (octets, start) = datagram(format, false);
@@ -202,7 +235,7 @@ fn a_datagram_without_a_frame_says_what_it_is() {
         outer::write(
             ("10.0.0.1:6786".parse().unwrap(), "10.0.0.2:6786".parse().unwrap()),
             0,
-            payload.len(),
+            ([payload], payload.len()),
             &mut octets,
         );
         octets.extend_from_slice(payload);
@@ -234,8 +267,21 @@ fn what_becomes_of_frames_is_told_with_names_and_amounts() {
     assert_eq!(told(&|r| r.decision = Decision::ToPeer(peer)), "-> peer:node-b #1.4711");
     assert_eq!(told(&|r| r.decision = Decision::ToPort(PortId::new(9))), "-> port 9 #1.4711");
     assert_eq!(
-        told(&|r| r.decision = Decision::Flooded { ports: 1, peers: 2 }),
+        told(&|r| r.decision = Decision::Flooded { ports: 1, peers: 2, dropped: 0 }),
         "-> 1 port and 2 peers #1.4711"
+    );
+    assert_eq!(told(&|r| r.decision = Decision::ToPorts), "-> ports here #1.4711");
+    let flooded = |ports, dropped| {
+        told(&|r| {
+            r.decision = Decision::Flooded { ports, peers: 0, dropped };
+            r.dropped = Some((DropReason::PeerDown, Direction::Outbound));
+        })
+    };
+    assert!(flooded(1, 1).starts_with("-> 1 port ONE COPY DROPPED, peer_down: "), "{}", flooded(1, 1));
+    assert!(
+        flooded(0, 3).starts_with("-> nobody 3 COPIES DROPPED, the last peer_down: "),
+        "{}",
+        flooded(0, 3)
     );
     assert_eq!(told(&|r| r.decision = Decision::Answered), "-> answered here #1.4711");
     let run = Ids { first: (1 << 48) + 4711, count: 45 };

@@ -22,7 +22,7 @@ const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// An open target.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(in crate::cli) struct Target {
     file: File,
     /// Whether somebody reads what is written: it may have to wait, and be left.
     pipe: bool,
@@ -31,7 +31,7 @@ pub(super) struct Target {
 
 impl Target {
     /// A file of mode 0600, emptied; a named pipe is opened as it is. `told`: whether the capture is to end.
-    pub(super) fn open(path: &Path, told: Arc<AtomicBool>) -> io::Result<Self> {
+    pub(in crate::cli) fn open(path: &Path, told: Arc<AtomicBool>) -> io::Result<Self> {
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
         let metadata = file.metadata()?;
         if metadata.is_file() && metadata.permissions().mode() & 0o077 != 0 {
@@ -42,19 +42,19 @@ impl Target {
     }
 
     /// Standard output.
-    pub(super) fn stdout(told: Arc<AtomicBool>) -> io::Result<Self> {
+    pub(in crate::cli) fn stdout(told: Arc<AtomicBool>) -> io::Result<Self> {
         let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let pipe = !file.metadata()?.is_file();
         Ok(Self { file, pipe, told })
     }
 
     /// What tells when nobody reads any more.
-    pub(super) fn reader(&self) -> Option<BorrowedFd<'_>> {
+    pub(in crate::cli) fn reader(&self) -> Option<BorrowedFd<'_>> {
         self.pipe.then(|| self.file.as_fd())
     }
 
     /// Writes all, or says how much was written before an error.
-    pub(super) fn write(&mut self, octets: &[u8]) -> (usize, io::Result<()>) {
+    pub(in crate::cli) fn write(&mut self, octets: &[u8]) -> (usize, io::Result<()>) {
         let (mut done, mut last) = (0, clock::now());
         while done < octets.len() {
             match self.write_some(&octets[done..], last) {
@@ -88,7 +88,7 @@ impl Target {
     }
 
     /// Cuts a file off behind so many octets.
-    pub(super) fn cut(&mut self, len: u64) {
+    pub(in crate::cli) fn cut(&mut self, len: u64) {
         if !self.pipe {
             // Best effort: a reader ends at the last whole block, too.
             let _ = self.file.set_len(len);

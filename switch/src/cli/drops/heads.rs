@@ -33,12 +33,9 @@ pub(super) fn render(heads: &DropHeads) -> String {
 pub(super) fn write(heads: &DropHeads, now: Duration, out: impl Write) -> io::Result<()> {
     let name = concat!("weft ", env!("CARGO_PKG_VERSION"));
     let mut file = Writer::new(out, SnapLen::MAX, name)?;
-    // What a device refused was on its way out there.
-    let refused = [DropReason::TapFull, DropReason::TapGone, DropReason::SendError];
-    let was_refused = refused.iter().any(|reason| reason.name() == heads.reason);
-    let way = if was_refused { Way::Out } else { Way::In };
     let mut interfaces: BTreeMap<&str, InterfaceId> = BTreeMap::new();
     for head in &heads.entries {
+        let way = way(&heads.reason, head);
         let interface = match interfaces.get(&*head.at) {
             Some(interface) => *interface,
             None => {
@@ -50,17 +47,32 @@ pub(super) fn write(heads: &DropHeads, now: Duration, out: impl Write) -> io::Re
             }
         };
         let (mut packet, mut len) = (Vec::new(), usize::try_from(head.len).unwrap_or(usize::MAX));
+        let kept = octets(head);
         if let Some(datagram) = &head.datagram {
-            outer::write(ends(datagram, way), 0, len, &mut packet);
+            outer::write(ends(datagram, way), 0, ([&kept[..]], len), &mut packet);
             len = len.saturating_add(packet.len());
         }
-        packet.append(&mut octets(head));
+        packet.extend_from_slice(&kept);
         let why = format!("dropped, frames: {}, reason: {}: {}", head.frames, heads.reason, heads.sentence);
         let time = now.saturating_sub(Duration::from_micros(head.age_us));
         let (octets, way, comments) = (&packet[..], Some(way), &[&*why][..]);
         file.packet(&Packet { interface, time, octets, len, way, id: None, comments })?;
     }
+    if interfaces.is_empty() {
+        // libpcap reads no file that has none.
+        file.interface("any", "nothing was dropped")?;
+    }
     file.flush()
+}
+
+/// What a device refused was on its way out there; all else came from its place. A datagram for a port that is gone did, too.
+fn way(reason: &str, head: &DropHead) -> Way {
+    let is = |reasons: &[DropReason]| reasons.iter().any(|one| one.name() == reason);
+    let refused = match head.datagram {
+        Some(_) => is(&[DropReason::SendError]),
+        None => is(&[DropReason::TapFull, DropReason::TapGone]),
+    };
+    if refused { Way::Out } else { Way::In }
 }
 
 /// Who sent a datagram, and to whom; by which port is not known.

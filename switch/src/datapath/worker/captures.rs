@@ -87,15 +87,21 @@ struct Frame {
     /// Datagrams to that peer so far.
     datagrams: u32,
     answered: bool,
+    /// Where the stages said that it goes, of one that came from the underlay.
+    goes: Decision,
+    /// Why the last copy that was dropped was, and how many were.
     dropped: Option<(DropReason, Direction)>,
+    drops: u16,
 }
 
 /// Datagrams of one frame that stand one behind the other in a group of the send batch.
+#[derive(Clone, Copy)]
 struct Run {
+    /// Where the first is.
     place: Place,
-    count: u32,
+    /// One id each.
     ids: Ids,
-    came: Option<Instant>,
+    came: Instant,
 }
 
 /// A message that was received: `first` is the id of its first datagram.
@@ -202,7 +208,7 @@ impl Captures {
         let len = made_up + datagram.len();
         let most = self.most.saturating_sub(made_up);
         self.enters(point, 1, tunnel.map(|(vni, _)| vni), (inner, len), |out| {
-            outer::write((from, to), tos, datagram.len(), out);
+            outer::write((from, to), tos, ([datagram], datagram.len()), out);
             out.extend_from_slice(&datagram[..datagram.len().min(most)]);
         });
     }
@@ -236,7 +242,9 @@ impl Captures {
             peer: None,
             datagrams: 0,
             answered: false,
+            goes: Decision::None,
             dropped: None,
+            drops: 0,
         });
     }
 
@@ -258,13 +266,18 @@ impl Captures {
         // Fragments, and segments that were cut smaller, are more than the frames that came.
         let offset = frame.datagrams.min(frame.ids.count - 1);
         frame.datagrams += 1;
-        let ids = Ids { first: frame.ids.first + u64::from(offset), count: 1 };
+        let first = frame.ids.first + u64::from(offset);
         match self.runs.last_mut() {
-            Some(run) if run.place.group == place.group && run.continues(place, ids) => {
-                run.count += 1;
-                run.ids.count = u32::try_from(ids.first - run.ids.first).unwrap_or(u32::MAX) + 1;
-            }
-            _ => self.runs.push(Run { place, count: 1, ids, came: Some(frame.came) }),
+            Some(run) if run.continues(place, first) => run.ids.count += 1,
+            _ => self.runs.push(Run { place, ids: Ids { first, count: 1 }, came: frame.came }),
+        }
+    }
+
+    /// The frame goes to one port of this host, or to all of its network; it is written later.
+    #[cold]
+    pub(super) fn goes_to_ports(&mut self, to: Option<PortId>) {
+        if let Some(frame) = &mut self.frame {
+            frame.goes = to.map_or(Decision::ToPorts, Decision::ToPort);
         }
     }
 
@@ -299,6 +312,7 @@ impl Captures {
     pub(super) fn drops(&mut self, reason: DropReason, direction: Direction) {
         if let Some(frame) = &mut self.frame {
             frame.dropped = Some((reason, direction));
+            frame.drops = frame.drops.saturating_add(1);
         }
     }
 
@@ -382,23 +396,25 @@ impl Frame {
         !matches!(self.point, Point::Port(_))
             && self.ids.first + u64::from(self.ids.count) == next.ids.first
             && (self.point, self.mask, self.vni, self.outer) == (next.point, next.mask, next.vni, next.outer)
-            && (self.peer, self.dropped) == (next.peer, next.dropped)
+            && (self.peer, self.goes) == (next.peer, next.goes)
+            && (self.dropped, self.drops) == (next.dropped, next.drops)
             // The last of a message may be shorter.
             && next.size <= self.size
             && self.size == self.len
     }
 
     fn decision(&self, topology: &Topology) -> Decision {
+        let copies = u32::from(self.ports) + u32::from(self.peers) + u32::from(self.drops);
         match (self.ports, self.peers) {
             _ if self.answered => Decision::Answered,
+            (ports, peers) if copies > 1 => Decision::Flooded { ports, peers, dropped: self.drops },
             (1, 0) => self.port.map_or(Decision::None, Decision::ToPort),
             (0, 1) => {
                 let known = self.peer.and_then(|to| topology.known_by(to.ip()));
                 known.map_or(Decision::None, Decision::ToPeer)
             }
-            (0, 0) if self.dropped.is_none() && self.vni.is_some() => Decision::ToPorts,
-            (0, 0) => Decision::None,
-            (ports, peers) => Decision::Flooded { ports, peers },
+            _ if self.dropped.is_some() => Decision::None,
+            _ => self.goes,
         }
     }
 }

@@ -208,6 +208,13 @@ impl Sink for Outlet {
         taken
     }
 
+    #[inline]
+    fn goes_to_ports(&mut self, to: Option<PortId>) {
+        if self.captures.is_on() {
+            self.captures.goes_to_ports(to);
+        }
+    }
+
     #[cold]
     fn dropped(&mut self, reason: DropReason, direction: Direction, amount: (u64, usize), octets: &[u8]) {
         if self.captures.is_on() {

@@ -79,13 +79,32 @@ fn a_file_has_an_interface_for_each_place_and_headers_before_datagrams() {
 }
 
 #[test]
-fn what_could_not_be_sent_was_on_its_way_to_the_peer() {
-    let mut file = Vec::new();
-    write(&heads("send_error", vec![of_peer()]), Duration::from_secs(1000), &mut file).unwrap();
-    let (_, _, datagram, _) = &packets(&file)[0];
-    let outer = SlicedPacket::from_ethernet(datagram).unwrap();
-    let Some(NetSlice::Ipv4(ip)) = &outer.net else { panic!("{outer:?}") };
-    assert_eq!(ip.header().destination_addr().octets(), [10, 0, 0, 2]);
+fn what_could_not_be_sent_was_on_its_way_to_the_peer_and_what_no_port_was_there_for_came_from_it() {
+    for (reason, is_to_peer) in [("send_error", true), ("tap_gone", false), ("vlan", false)] {
+        let mut file = Vec::new();
+        write(&heads(reason, vec![of_peer()]), Duration::from_secs(1000), &mut file).unwrap();
+        let (_, _, datagram, options) = &packets(&file)[0];
+        let outer = SlicedPacket::from_ethernet(datagram).unwrap();
+        let Some(NetSlice::Ipv4(ip)) = &outer.net else { panic!("{outer:?}") };
+        assert_eq!(ip.header().destination_addr().octets() == [10, 0, 0, 2], is_to_peer, "{reason}");
+        // epb_flags of 4 octets: 1 = inbound, 2 = outbound.
+        let flags = [2, 0, 4, 0, if is_to_peer { 2 } else { 1 }];
+        assert!(options.windows(5).any(|window| window == flags), "{reason}: {options:?}");
+    }
+    assert_eq!(way("tap_gone", &head("port:web", &frame(), None)), Way::Out);
+}
+
+#[test]
+fn a_file_of_nothing_has_an_interface_and_one_that_was_open_to_all_is_so_no_more() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("none.pcapng");
+    std::fs::write(&path, "old").unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+    crate::cli::drops::write(&heads("vlan", vec![]), &path).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let file = std::fs::read(&path).unwrap();
+    assert!(packets(&file).is_empty() && contains(&file, "nothing was dropped"));
 }
 
 #[test]

@@ -23,18 +23,18 @@ impl Captures {
         refused: &[Refused],
     ) {
         let now = clock::now();
-        let mut refused: Vec<_> = refused.iter().map(|one| (one.to, one.datagrams)).collect();
+        let is_refused = |place: Place| refused.iter().any(|one| one.has(place));
         let runs = std::mem::take(&mut self.runs);
         for run in &runs {
-            let group = &batch.groups()[run.place.group];
-            let failed =
-                refused.iter_mut().find(|(to, left)| *to == group.route().to.socket_addr() && *left > 0);
-            // Which of several it were is not known; how many is.
-            let dropped = failed.map(|(_, left)| {
-                *left = left.saturating_sub(u64::from(run.count));
-                (DropReason::SendError, Direction::Outbound)
-            });
-            self.run_left(run, (batch, bodies), dropped, now);
+            let mut rest = *run;
+            while rest.ids.count > 0 {
+                let failed = is_refused(rest.place);
+                let fared_alike = |index: &u32| is_refused(rest.at(*index).place) == failed;
+                let alike = (1..rest.ids.count).take_while(fared_alike).fold(1, |_, index| index + 1);
+                let dropped = failed.then_some((DropReason::SendError, Direction::Outbound));
+                self.run_left(&rest.first(alike), (batch, bodies), dropped, now);
+                rest = rest.at(alike);
+            }
         }
         self.runs = runs;
         self.runs.clear();
@@ -55,17 +55,18 @@ impl Captures {
         let each = self.writers.iter().any(|writer| writer.wanted.filters());
         let payload = batch.payload(group, bodies);
         let mut open: Option<(Mask, Record<'static>)> = None;
-        for index in 0..if each { run.count } else { 1 } {
+        for index in 0..if each { run.ids.count } else { 1 } {
             let Some(datagram) = payload.parts(1).nth(run.place.index + index as usize) else { break };
             let octets = &mut self.octets.looked_at;
             octets.clear();
-            outer::write(ends, route.tos, datagram.octets(), octets);
+            outer::write(ends, route.tos, (datagram.pieces(), datagram.octets()), octets);
             let (made_up, len) = (octets.len(), octets.len() + datagram.octets());
             gather(datagram.pieces(), self.most, octets);
-            let (vni, inner) =
-                inside(&octets[made_up..]).map_or((None, octets.len()), |(v, i)| (Some(v), made_up + i));
+            // The tunnel header is in one piece, and of what holds no frame all belongs to the underlay.
+            let tunnel = datagram.pieces().next().and_then(inside);
+            let (vni, inner) = tunnel.map_or((None, len), |(vni, start)| (Some(vni), made_up + start));
             let mask = wanted(&self.writers, point, octets, inner, len);
-            let count = if each { 1 } else { run.count };
+            let count = if each { 1 } else { run.ids.count };
             if let Some((same, record)) = &mut open
                 && *same == mask
             {
@@ -77,7 +78,7 @@ impl Captures {
                 put(&mut self.writers, mask, now, &record, &mut self.octets.record);
             }
             std::mem::swap(&mut self.octets.first, &mut self.octets.looked_at);
-            let ids = Ids { first: run.ids.first + u64::from(index.min(run.ids.count - 1)), count };
+            let ids = Ids { first: run.at(index).ids.first, count };
             let record = Record {
                 at: 0,
                 point,
@@ -85,7 +86,7 @@ impl Captures {
                 ids: ids.into(),
                 size: narrow(made_up + group.size()),
                 vni,
-                inside: run.came.map(|came| nanoseconds(came, now)),
+                inside: Some(nanoseconds(run.came, now)),
                 decision: Decision::None,
                 dropped,
                 outer: u16::try_from(inner).unwrap_or(u16::MAX),
@@ -167,14 +168,28 @@ impl Captures {
 }
 
 impl Run {
-    /// Whether a datagram with this id, at this place, follows.
-    pub(super) fn continues(&self, place: Place, ids: Ids) -> bool {
-        let last = self.ids.first + u64::from(self.ids.count);
-        self.place.index + self.count as usize == place.index && (ids.first == last || ids.first + 1 == last)
+    /// Whether a datagram with this id, at this place, follows. One whose id was there already does not: of a frame that
+    /// leaves in more datagrams than it came in, the last id stands for several.
+    pub(super) fn continues(&self, place: Place, id: u64) -> bool {
+        let next = self.at(self.ids.count);
+        next.place == place && next.ids.first == id
+    }
+
+    /// What of it begins with the datagram behind so many.
+    fn at(&self, index: u32) -> Self {
+        let place = Place { index: self.place.index + index as usize, ..self.place };
+        let ids =
+            Ids { first: self.ids.first + u64::from(index), count: self.ids.count.saturating_sub(index) };
+        Self { place, ids, ..*self }
+    }
+
+    /// So many of its datagrams.
+    fn first(&self, count: u32) -> Self {
+        Self { ids: Ids { count, ..self.ids }, ..*self }
     }
 }
 
-/// Network and place of the frame in a datagram that was made here: in Geneve the protocol stands where VXLAN has zeros.
+/// Network and place of the frame in a datagram that was made here, of which this is the first piece: in Geneve the protocol stands where VXLAN has zeros.
 fn inside(datagram: &[u8]) -> Option<(Vni, usize)> {
     let geneve = datagram.get(2..4) == Some(&[0x65, 0x58]);
     let format = if geneve { Format::Geneve } else { Format::Vxlan };

@@ -53,6 +53,7 @@ struct Seen {
     dropped: Option<DropReason>,
     len: u32,
     outer: u16,
+    vni: Option<u32>,
 }
 
 impl Lab {
@@ -107,6 +108,7 @@ impl Message {
             dropped: record.dropped.map(|(reason, _)| reason),
             len: record.len,
             outer: record.outer,
+            vni: record.vni.map(Vni::get),
         };
         assert!(record.ids.runs().iter().all(|ids| ids.first >> 48 == 3), "of worker 3");
         Some((seen, len))
@@ -131,6 +133,7 @@ fn both_halves_of_a_frame_that_leaves_have_one_id_and_the_first_says_where_it_go
         dropped,
         len: 60,
         outer: 0,
+        vni: Some(100),
     };
     let second = Seen {
         point: Point::Peer(peer),
@@ -140,6 +143,7 @@ fn both_halves_of_a_frame_that_leaves_have_one_id_and_the_first_says_where_it_go
         outer: 50,
         ids: vec![(1, 1)],
         dropped,
+        vni: Some(100),
     };
     assert_eq!(lab.seen(), [first, second]);
 }
@@ -179,8 +183,47 @@ fn a_flooded_frame_tells_its_copies_and_a_dropped_one_why() {
     lab.captures.settle();
     let seen = lab.seen();
     assert_eq!((seen[0].flow, seen[0].ids[0]), (Flow::Out, (1, 1)));
-    assert_eq!(seen[1].decision, Decision::Flooded { ports: 1, peers: 1 });
+    assert_eq!(seen[1].decision, Decision::Flooded { ports: 1, peers: 1, dropped: 1 });
     assert_eq!(seen[1].dropped, Some(DropReason::PeerDown));
+}
+
+#[test]
+fn of_two_copies_the_one_that_was_dropped_is_not_told_of_who_got_the_other() {
+    for (to_port, drops, decision) in [
+        (true, 1, Decision::Flooded { ports: 1, peers: 0, dropped: 1 }),
+        (false, 1, Decision::Flooded { ports: 0, peers: 1, dropped: 1 }),
+        (false, 2, Decision::Flooded { ports: 0, peers: 1, dropped: 2 }),
+    ] {
+        let mut lab = lab(wanted());
+        lab.captures.comes(lab.port, &VnetHeader::default(), &[0xff; 60]);
+        if to_port {
+            lab.captures.delivers(lab.port, &[0xff; 60]);
+        } else {
+            lab.send(68);
+        }
+        (0..drops).for_each(|_| lab.captures.drops(DropReason::TapGone, Direction::Outbound));
+        lab.captures.handled();
+        lab.captures.settle();
+        let came = lab.seen().into_iter().find(|seen| seen.flow == Flow::In).unwrap();
+        assert_eq!((came.decision, came.dropped), (decision, Some(DropReason::TapGone)));
+    }
+}
+
+#[test]
+fn a_frame_of_the_underlay_says_which_port_it_is_for_or_that_it_is_for_all() {
+    let mut lab = lab(wanted());
+    let mut datagram = vec![9; 8 + 60];
+    datagram[..8].copy_from_slice(&tunnel::encode(Format::Vxlan, Vni::new(100).unwrap()));
+    let port = Decision::ToPort(lab.port);
+    lab.captures.received(0, datagram.len());
+    for to in [Some(lab.port), Some(lab.port), None] {
+        lab.captures.arrives(lab.ends(), Format::Vxlan, 0, &datagram);
+        lab.captures.goes_to_ports(to);
+        lab.captures.handled();
+    }
+    lab.captures.settle();
+    let seen: Vec<_> = lab.seen().into_iter().map(|seen| (seen.ids[0], seen.decision)).collect();
+    assert_eq!(seen, [((1, 2), port), ((3, 1), Decision::ToPorts)]);
 }
 
 #[test]
@@ -243,20 +286,56 @@ fn a_run_that_is_written_names_the_datagrams_that_it_was_made_of() {
 }
 
 #[test]
-fn what_the_kernel_refused_is_told_as_dropped_as_often_as_it_refused() {
-    let mut lab = lab(wanted());
-    for len in [100, 110, 120] {
-        lab.captures.comes(lab.port, &VnetHeader::default(), &[1; 60]);
-        lab.send(len);
+fn a_frame_that_leaves_as_more_datagrams_than_it_came_in_takes_no_ids_of_others() {
+    for inner in [None, first_octet(7)] {
+        let mut lab = lab(Wanted { at: At::Peer([127, 0, 0, 2].into()), inner, ..wanted() });
+        let (vnet, frame) = Packet::tcp(vec![0; 3000]).super_frame(1000);
+        lab.captures.comes(lab.port, &vnet, &frame);
+        (0..5).for_each(|_| lab.send(100));
         lab.captures.handled();
         lab.captures.settle();
+        // Two fragments of the next one.
+        lab.captures.comes(lab.port, &VnetHeader::default(), &[1; 60]);
+        (0..2).for_each(|_| lab.send(100));
+        lab.captures.handled();
+        lab.captures.settle();
+        lab.flush(&[]);
+        let ids: Vec<_> = lab.seen().into_iter().map(|seen| seen.ids).collect();
+        // Seven datagrams; where the last of one is followed by the first of the next they share a record.
+        assert_eq!(ids, [[(1, 3)], [(3, 1)], [(3, 2)], [(4, 1)]]);
     }
-    let to = lab.vtep().socket_addr();
-    lab.flush(&[crate::io::sender::Refused { to, datagrams: 2, octets: 0, first: vec![] }]);
-    let dropped: Vec<_> =
-        lab.seen().into_iter().filter(|seen| seen.flow == Flow::Out).map(|s| s.dropped).collect();
+}
+
+#[test]
+fn what_the_kernel_refused_is_told_as_dropped_and_nothing_else_is() {
+    let mut lab = lab(Wanted { at: At::Peer([127, 0, 0, 2].into()), ..wanted() });
+    lab.captures.comes(lab.port, &VnetHeader::default(), &[1; 60]);
+    lab.send(70);
+    lab.captures.handled();
+    lab.captures.settle();
+    let (vnet, frame) = Packet::tcp(vec![0; 5000]).super_frame(1000);
+    lab.captures.comes(lab.port, &vnet, &frame);
+    (0..5).for_each(|_| lab.send(100));
+    lab.captures.handled();
+    lab.captures.settle();
+    // Of the super-frame the second, third and fourth.
+    let (to, places) = (lab.vtep().socket_addr(), vec![(Place { group: 1, index: 1 }, 3)]);
+    lab.flush(&[crate::io::sender::Refused { to, datagrams: 3, octets: 0, first: vec![], places }]);
+    let seen: Vec<_> = lab.seen().into_iter().map(|seen| (seen.ids[0], seen.dropped)).collect();
     let error = Some(DropReason::SendError);
-    assert_eq!(dropped, [error, error, None]);
+    assert_eq!(seen, [((1, 1), None), ((2, 1), None), ((3, 3), error), ((6, 1), None)]);
+}
+
+#[test]
+fn network_and_frame_of_what_leaves_are_known_however_little_is_kept() {
+    let mut lab = lab(Wanted { at: At::Peer([127, 0, 0, 2].into()), snap: 45, ..wanted() });
+    lab.captures.comes(lab.port, &VnetHeader::default(), &[1; 60]);
+    lab.send(68);
+    lab.captures.handled();
+    lab.captures.settle();
+    lab.flush(&[]);
+    let seen = lab.seen();
+    assert_eq!((seen[0].outer, seen[0].len, seen[0].vni), (50, 42 + 68, Some(100)));
 }
 
 /// A filter for frames whose first octet is this.
@@ -268,16 +347,15 @@ fn first_octet(octet: u8) -> Option<Program> {
 #[test]
 fn a_filter_is_asked_of_each_datagram_and_only_drops_are_told_to_who_wants_only_those() {
     let mut lab = lab(Wanted { inner: first_octet(7), ..wanted() });
-    lab.captures.comes(lab.port, &VnetHeader::default(), &[1; 60]);
-    for _ in 0..3 {
-        lab.send(100);
-    }
+    let (vnet, frame) = Packet::tcp(vec![0; 3000]).super_frame(1000);
+    lab.captures.comes(lab.port, &vnet, &frame);
+    (0..3).for_each(|_| lab.send(100));
     lab.captures.handled();
     lab.captures.settle();
     lab.flush(&[]);
     let seen = lab.seen();
-    assert_eq!(seen.len(), 1, "the frame of the port begins with 1: {seen:?}");
-    assert_eq!(seen[0].flow, Flow::Out);
+    assert_eq!(seen.len(), 1, "the frame of the port begins with another octet: {seen:?}");
+    assert_eq!((seen[0].flow, &seen[0].ids[..]), (Flow::Out, &[(1, 3)][..]));
 
     let mut lab = self::lab(Wanted { drops: true, ..wanted() });
     for drop in [false, true] {

@@ -10,7 +10,7 @@ use encap::{Format, MacAddr, PortId, Vni, VtepAddr};
 use fdb::gossip::identity::{BootId, NodeId};
 use fdb::gossip::seal;
 
-use crate::path::{Path, Received};
+use crate::path::{Outgoing, Path, Received};
 
 /// Where a MAC address was seen.
 pub use fdb::Location;
@@ -63,6 +63,8 @@ pub enum WorkerEvent {
     },
     /// A letter of another node.
     Letter(Box<Received>),
+    /// A letter to another node that was not sent: the watch over paths had no room for it, or does not know that node.
+    NotSent(Box<Outgoing>),
     /// An offload that the kernel refused; the plain path is used from now on, or again the offload.
     Offload {
         /// `udp_segment`, `udp_gro`, ...

@@ -119,6 +119,12 @@ impl ControlDatagram {
         Some(Self { from, format, at, size, len, sealed, loaded })
     }
 
+    /// Whether [`ControlDatagram::new`] allocates for a datagram with this sealed part.
+    #[must_use]
+    pub fn costs_memory(part: &[u8]) -> bool {
+        (MAX_SEALED + 1..=MAX_LOADED).contains(&part.len())
+    }
+
     /// The sealed part.
     #[must_use]
     pub fn sealed(&self) -> &[u8] {
@@ -139,6 +145,7 @@ mod tests {
         for len in [0, 1, MAX_SEALED, MAX_SEALED + 1, MAX_LOADED] {
             let part: Vec<u8> = (0..=u8::MAX).cycle().take(len).collect();
             assert_eq!(new(&part).expect("one of ours").sealed(), part, "{len} octets");
+            assert_eq!(ControlDatagram::costs_memory(&part), len > MAX_SEALED, "{len} octets");
         }
         assert!(new(&[0; MAX_LOADED + 1]).is_none());
     }

@@ -10,7 +10,7 @@ use encap::{Format, MacAddr, PortId, Vni, VtepAddr};
 use fdb::gossip::identity::{BootId, NodeId};
 use fdb::gossip::seal;
 
-use crate::path::{Path, Received};
+use crate::path::{Outgoing, Path, Received};
 
 /// Where a MAC address was seen.
 pub use fdb::Location;
@@ -63,6 +63,8 @@ pub enum WorkerEvent {
     },
     /// A letter of another node.
     Letter(Box<Received>),
+    /// A letter to another node that was not sent: the watch over paths had no room for it, or does not know that node.
+    NotSent(Box<Outgoing>),
     /// An offload that the kernel refused; the plain path is used from now on, or again the offload.
     Offload {
         /// `udp_segment`, `udp_gro`, ...
@@ -117,6 +119,12 @@ impl ControlDatagram {
         Some(Self { from, format, at, size, len, sealed, loaded })
     }
 
+    /// Whether [`ControlDatagram::new`] allocates for a datagram with this sealed part.
+    #[must_use]
+    pub fn costs_memory(part: &[u8]) -> bool {
+        (MAX_SEALED + 1..=MAX_LOADED).contains(&part.len())
+    }
+
     /// The sealed part.
     #[must_use]
     pub fn sealed(&self) -> &[u8] {
@@ -137,6 +145,7 @@ mod tests {
         for len in [0, 1, MAX_SEALED, MAX_SEALED + 1, MAX_LOADED] {
             let part: Vec<u8> = (0..=u8::MAX).cycle().take(len).collect();
             assert_eq!(new(&part).expect("one of ours").sealed(), part, "{len} octets");
+            assert_eq!(ControlDatagram::costs_memory(&part), len > MAX_SEALED, "{len} octets");
         }
         assert!(new(&[0; MAX_LOADED + 1]).is_none());
     }

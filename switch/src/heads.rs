@@ -113,6 +113,15 @@ impl Heads {
     }
 }
 
+/// What workers tell of what was dropped last.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// The last [`KEPT`] of all who answered, oldest first.
+    pub heads: Vec<Head>,
+    /// How many workers did not answer: what they dropped is missing.
+    pub silent: usize,
+}
+
 /// The last [`KEPT`] of those of several workers, oldest first.
 #[must_use]
 pub fn last(mut heads: Vec<Head>) -> Vec<Head> {

@@ -80,6 +80,9 @@ fn save(global: &Global, request: &Request, path: &Path) -> Outcome {
         Ok(other) => return refused(&other),
         Err(error) => return unreachable(&error),
     };
+    if let Some(missing) = heads::missing(&heads) {
+        complain(missing);
+    }
     match write(&heads, path) {
         Ok(()) if path == Path::new("-") => Outcome::Ok,
         Ok(()) => print(&format!("{} packets written to {}\n", heads.entries.len(), path.display())),

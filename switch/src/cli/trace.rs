@@ -11,7 +11,7 @@ use super::client::ClientError;
 use super::{Global, Outcome, complain, fetch, is_failure, misfit, print, print_json, table, unreachable};
 use crate::control::protocol::{ErrorCode, Reply, Request, TraceAsk};
 use crate::trace::frame::Protocol;
-use crate::trace::{Hop, Outcome as End, Stage, StageName, State, Story};
+use crate::trace::{Hop, NOT_SENT, Outcome as End, Stage, StageName, State, Story};
 
 /// How often the daemon is asked whether the other nodes have answered.
 const POLL: Duration = Duration::from_millis(20);
@@ -182,6 +182,9 @@ fn end(story: &Story) -> String {
     let live = if story.live { "it was sent, and got there" } else { "such a frame would arrive" };
     let end = match story.outcome {
         End::Arrives => format!("ARRIVES: {live}\n"),
+        End::Degraded if story.fault.as_ref().is_some_and(|fault| fault.code == NOT_SENT) => {
+            "DEGRADED: it was not sent to all that are to tell of it\n".to_owned()
+        }
         End::Degraded => format!("DEGRADED: {live}, but not as it should\n"),
         End::Lost if story.live && story.nodes.iter().any(|hop| hop.asked > 0) => {
             "LOST: it was sent, and did not get there\n".to_owned()

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 
 use crate::counters::{DropReason, PortTraffic};
 use crate::doctor::{HostFacts, HostQuestions};
-use crate::heads::Head;
+use crate::heads;
 use crate::io::netns::NetnsRef;
 use crate::path::{self, Outgoing, Target, View};
 use crate::topology::{Activity, Topology};
@@ -148,9 +148,8 @@ pub trait Devices {
     /// `("udp_segment", "128")` or `("udp_gro", "off: not supported by this kernel")`.
     fn offloads(&self) -> Vec<(&'static str, String)>;
 
-    /// What was dropped last for a reason, oldest first. Waits for the workers, half a second at most; one that takes longer
-    /// says nothing.
-    fn drop_heads(&mut self, reason: DropReason) -> Vec<Head>;
+    /// What was dropped last for a reason. Waits for the workers, half a second at most; one that takes longer is silent.
+    fn drop_heads(&mut self, reason: DropReason) -> heads::Told;
 
     /// What the kernel lost before a worker saw it, such as `("udp_overflow", 3)` (SO_RXQ_OVFL) or
     /// `("tap_dropped", 0)`: outside the ledger.

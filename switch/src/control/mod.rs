@@ -252,6 +252,7 @@ impl<D: Devices> Control<D> {
             WorkerEvent::TooBig { to, mtu, vni } => self.too_big(to, mtu, vni, now),
             WorkerEvent::Path { node, boot, path } => self.path_changed(node, boot, path),
             WorkerEvent::Letter(letter) => self.letter(&letter, now),
+            WorkerEvent::NotSent(letter) => self.letter_not_sent(&letter),
             WorkerEvent::Offload { name, peer, refused } => self.offload(name, peer, refused, now),
         }
         self.settle();

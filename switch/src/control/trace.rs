@@ -20,7 +20,7 @@ use encap::flow;
 use encap::inet::Layers;
 use fdb::gossip::identity::NodeId;
 
-use self::resolve::{Destination, Resolved};
+use self::resolve::{Destination, NotAsked, Resolved};
 use super::Control;
 use super::devices::Devices;
 use super::members::Gossip;
@@ -66,6 +66,8 @@ struct Trace {
     story: Story,
     /// Whether it is still looked for the destination.
     is_searching: bool,
+    /// How many nodes may have the destination, and are not asked because there are too many.
+    left_out: usize,
     /// Whether the frame goes to several places.
     is_flooded: bool,
     asked_at: Instant,
@@ -83,6 +85,7 @@ struct Asked {
     via: Option<NodeId>,
     /// Octets of the outer IP packet that has the frame in it; 0 = the question has no more than it needs.
     size: u16,
+    /// How often the letter was sent.
     times: u8,
     answer: Option<Answer>,
 }
@@ -187,13 +190,19 @@ impl Trace {
             None if finished && asked.answer.is_none() => {
                 let (version, seconds) = (asked.version.as_deref(), PATIENCE.as_secs());
                 let Asked { name, size, .. } = asked;
-                let times = self.asked.iter().map(|asked| asked.times).max().unwrap_or(0);
+                let times = self.times_of(asked);
                 let silence =
                     Silence { node: name, version, size: *size, asked: times, seconds, live: *live };
                 vec![silent(node, &silence)]
             }
             None => Vec::new(),
         }
+    }
+
+    /// How often a node was asked; one on the way as often as those behind it.
+    fn times_of(&self, asked: &Asked) -> u8 {
+        let behind = self.asked.iter().filter(|other| other.via == Some(asked.node));
+        behind.map(|other| other.times).fold(asked.times, u8::max)
     }
 
     /// The underlay on the way of a frame that was sent, from the node before.
@@ -248,9 +257,17 @@ impl<D: Devices> Control<D> {
             stages: Vec::new(),
             nodes: Vec::new(),
         };
-        let (asked_at, asked) = (now, Vec::new());
-        let mut trace =
-            Trace { ask, begun: now, since, story, is_searching: false, is_flooded: false, asked_at, asked };
+        let mut trace = Trace {
+            ask,
+            begun: now,
+            since,
+            story,
+            is_searching: false,
+            left_out: 0,
+            is_flooded: false,
+            asked_at: now,
+            asked: Vec::new(),
+        };
         self.set_out(&mut trace, resolved, now);
         let story = trace.story(now);
         self.traces.open.insert(id, trace);
@@ -315,6 +332,19 @@ impl<D: Devices> Control<D> {
         }
     }
 
+    /// A letter that was posted did not leave. Its node is asked again with the others.
+    pub(super) fn letter_not_sent(&mut self, letter: &Outgoing) {
+        let Some(word) = Word::decode(letter.content.octets()) else { return };
+        let (Word::AskFrame(id, ..) | Word::AskLive(id, _) | Word::AskPort(id, ..)) = word else { return };
+        let Some(trace) = self.traces.open.get_mut(&id) else { return };
+        // One of the search before says nothing of the frame.
+        if trace.is_searching == matches!(word, Word::AskPort(..))
+            && let Some(asked) = trace.asked.iter_mut().find(|asked| asked.node == letter.to)
+        {
+            asked.times = asked.times.saturating_sub(1);
+        }
+    }
+
     /// Ends the search for the destination when all have answered, and tells the rest.
     fn go_on(&mut self, id: u32, now: Instant) {
         let is_found = |trace: &&mut Trace| trace.is_searching && trace.has_heard(now);
@@ -324,14 +354,16 @@ impl<D: Devices> Control<D> {
         let Some(mut trace) = self.traces.open.remove(&id) else { return };
         trace.is_searching = false;
         let asked = std::mem::take(&mut trace.asked);
-        let silent = asked.iter().filter(|asked| asked.answer.is_none()).map(|asked| asked.name.clone());
-        let silent: Vec<String> = silent.collect();
+        let silent = asked.iter().filter(|asked| asked.answer.is_none());
+        let (not_sent, silent): (Vec<&Asked>, Vec<_>) = silent.partition(|asked| asked.times == 0);
+        let not_asked = NotAsked { of: asked.len() + trace.left_out, nodes: not_sent.len() + trace.left_out };
+        let silent: Vec<String> = silent.into_iter().map(|asked| asked.name.clone()).collect();
         let told = asked.into_iter().filter_map(|asked| match asked.answer?.word {
             Word::ToldPort(_, told) => Some((asked.name, told)),
             _ => None,
         });
         let told: Vec<(String, ToldPort)> = told.collect();
-        let resolved = self.found(&trace, told, silent);
+        let resolved = self.found(&trace, told, silent, not_asked);
         self.set_out(&mut trace, resolved, now);
         self.traces.open.insert(id, trace);
     }
@@ -357,6 +389,7 @@ impl<D: Devices> Control<D> {
         let letter = |to: &NodeId| Outgoing { to: *to, flow: 0, size: 0, answers: None, content, load: None };
         let asked = nodes.iter().take(MAX_SEARCHED).map(|node| Asked::new(gossip, letter(node)));
         trace.asked = asked.collect();
+        trace.left_out = nodes.len() - trace.asked.len();
         (trace.is_searching, trace.asked_at) = (true, now);
         post_all(&mut self.devices, &mut trace.asked);
     }

@@ -27,7 +27,7 @@ use crate::counters::{DropReason, PortTraffic};
 use crate::datapath::worker::Update;
 use crate::doctor::{Buffer, HostFacts, HostQuestions};
 use crate::gossip;
-use crate::heads::{self, Head};
+use crate::heads;
 use crate::io::link::{Link, Links};
 use crate::io::netns::{Netns, NetnsRef};
 use crate::io::poll::Waker;
@@ -287,7 +287,7 @@ impl Devices for HostDevices {
         ]
     }
 
-    fn drop_heads(&mut self, reason: DropReason) -> Vec<Head> {
+    fn drop_heads(&mut self, reason: DropReason) -> heads::Told {
         // Each worker answers once, so that there is room for all.
         let (reply, answers) = bounded(self.workers.len().max(1));
         for (updates, waker) in &self.workers {
@@ -296,8 +296,9 @@ impl Devices for HostDevices {
         }
         drop(reply);
         let until = clock::now() + HEADS_PATIENCE;
-        let all = std::iter::from_fn(|| answers.recv_deadline(until).ok());
-        heads::last(all.flatten().collect())
+        let all: Vec<_> = std::iter::from_fn(|| answers.recv_deadline(until).ok()).collect();
+        let silent = self.workers.len().saturating_sub(all.len());
+        heads::Told { heads: heads::last(all.into_iter().flatten().collect()), silent }
     }
 
     fn lost_before(&self) -> Vec<(&'static str, u64)> {

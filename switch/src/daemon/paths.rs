@@ -258,7 +258,8 @@ impl Watch {
             Order::Examine(node) => self.engine.examine(node, now),
             Order::Post(letter) => {
                 if let Err(why) = self.engine.post(&letter, now) {
-                    say!(LetterDropped, addr = %letter.to, reason = %why, "a question of a trace is not sent");
+                    say!(LetterDropped, addr = %letter.to, reason = %why, "a letter of a trace is not sent");
+                    let _ = self.events.try_send(WorkerEvent::NotSent(Box::new(letter)));
                 }
             }
             Order::Capture(writer, names) => {

@@ -230,9 +230,15 @@ impl<S: Sink> Arrival<'_, '_, S> {
         let sealed =
             control::open(message.format, datagram).filter(|_| self.cx.topology.peer(self.peer).member);
         let (from, format, at) = (message.from, message.format, self.cx.now);
+        let notices = &self.cx.counters.notices;
+        if sealed.is_some_and(ControlDatagram::costs_memory) && !self.sink.takes_load() {
+            notices.control_received.add(1);
+            notices.control_lost.add(1);
+            return true;
+        }
         let taken = sealed.and_then(|part| ControlDatagram::new(from, format, at, datagram.len(), part));
         let Some(taken) = taken else { return false };
-        self.cx.counters.notices.control_received.add(1);
+        notices.control_received.add(1);
         self.sink.control(taken);
         true
     }

@@ -86,6 +86,8 @@ pub struct MemorySink {
     pub events: Vec<WorkerEvent>,
     /// Control datagrams that came in, since the caller last took them.
     pub control: Vec<ControlDatagram>,
+    /// How many more of these are taken that carry a frame.
+    pub loads: u32,
     /// Ports whose device takes nothing, and the reason that is counted.
     pub refusing: Vec<(PortId, DropReason)>,
     /// Whether the lists are filled; without, nothing here allocates once the send batch has its memory.
@@ -107,6 +109,7 @@ impl MemorySink {
             dropped: Vec::new(),
             events: Vec::new(),
             control: Vec::new(),
+            loads: u32::MAX,
             refusing: Vec::new(),
             keep: true,
             counters,
@@ -212,6 +215,12 @@ impl Sink for MemorySink {
         if self.keep {
             self.control.push(datagram);
         }
+    }
+
+    fn takes_load(&mut self) -> bool {
+        let left = self.loads.checked_sub(1);
+        self.loads = left.unwrap_or(0);
+        left.is_some()
     }
 
     fn tell(&mut self, event: WorkerEvent) {

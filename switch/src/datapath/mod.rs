@@ -91,6 +91,12 @@ pub trait Sink {
     /// Hands a control datagram to whoever watches paths; never waits.
     fn control(&mut self, datagram: ControlDatagram);
 
+    /// Whether one more control datagram is taken that carries a frame: it costs memory before anybody has opened its seal,
+    /// and whoever forges a member's address can make many.
+    fn takes_load(&mut self) -> bool {
+        true
+    }
+
     /// Tells control something; never waits.
     fn tell(&mut self, event: WorkerEvent);
 

@@ -25,6 +25,7 @@ use self::burst::{Burst, Bursts};
 use self::captures::Captures;
 use self::outlet::Outlet;
 use super::inbound::{self, Message};
+use super::limit::TokenBucket;
 use super::lookup::Lookup;
 use super::outbound::{self, PortState};
 use super::{Context, Sink};
@@ -215,6 +216,7 @@ impl Worker {
             sender: Sender::new(SharedSockets(parts.sockets), parts.segments > 0),
             events: parts.events,
             control: parts.control,
+            loads: TokenBucket::new(outlet::LOADS_PER_SECOND, clock::now()),
             now: clock::now(),
             place: (Point::Port(PortId::new(0)), None),
             heads: Heads::default(),

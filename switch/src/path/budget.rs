@@ -11,6 +11,8 @@ pub(super) const NODE_BURST: u32 = 20_000;
 pub(super) const NODE_RESERVE: f64 = 8_000.0;
 /// And for active peers when idle ones wait.
 pub(super) const ACTIVE_RESERVE: f64 = 4_000.0;
+/// And for all probes, up to those as large as an Ethernet link takes, when letters wait.
+pub(super) const LETTER_RESERVE: f64 = NODE_RESERVE + ACTIVE_RESERVE + 2_000.0;
 
 /// Octets a second for a peer with traffic.
 pub(super) const PEER_RATE: u32 = 3_850;

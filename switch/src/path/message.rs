@@ -9,8 +9,10 @@
 //!           octets 1, content 120; load: length of the frame 2, octets of it 2, these
 //! ```
 //!
-//! A reply is as long as the smallest probe, an answer as an ask, and a letter without a load as any other: nobody can use
-//! a node to send more than was sent to it. A letter that answers never has a load.
+//! A reply is as long as the smallest probe, an answer as an ask, and a letter without a load as any other: what a node
+//! sends back is no more than was sent to it. A letter that answers never has a load. Only a node that passes a question
+//! on sends more, twice as much: the question itself, and its own answer. How much that is, is bounded by `budget`: letters
+//! a second of a member, and octets a second of a node.
 //! Octets after the end are left to later versions.
 
 use std::time::Duration;

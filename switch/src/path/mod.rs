@@ -260,11 +260,14 @@ pub enum Dropped {
         said: u16,
     },
     /// More than are answered to one peer, or by this node.
-    #[error("too many probes come from one member, or from all: this one is not answered")]
+    #[error(
+        "too much goes or comes for the watch over paths, from one member or all: this is not sent or not answered"
+    )]
     Rate,
     /// A letter for another node that does not get there.
     #[error(
-        "a letter for another node is not passed on: it was once already, [path] relay is off, or that node is not known"
+        "a letter for another node is not passed on: it was once already, [path] relay is off, that node is not known, or \
+         its link does not take a packet so large"
     )]
     NotPassedOn,
     /// A reply to nothing.

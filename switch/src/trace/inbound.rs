@@ -118,7 +118,7 @@ pub struct Silence<'a> {
     pub version: Option<&'a str>,
     /// Octets of the outer IP packets that asked it.
     pub size: u16,
-    /// How often it was asked.
+    /// How often it was asked; 0 = nothing was sent.
     pub asked: u8,
     /// How long it was waited for.
     pub seconds: u64,
@@ -126,10 +126,23 @@ pub struct Silence<'a> {
     pub live: bool,
 }
 
+/// The fault of a way of which nothing is known because nothing was sent.
+pub const NOT_SENT: &str = "not_sent";
+
 /// The stage at which a node that asks hears nothing.
 #[must_use]
 pub fn silent(asker: &str, silence: &Silence<'_>) -> Stage {
     let &Silence { node, version, size, asked, seconds, live } = silence;
+    if asked == 0 {
+        let what = format!(
+            "nothing was sent to {node}, so that nothing is known of the rest of the way: {asker} sends as many probes and \
+             letters as it may, or does not watch the path to it yet"
+        );
+        let mend =
+            format!("try again in some seconds; `weft path show {node}` says whether its path is watched");
+        let fault = Fault::new(NOT_SENT, asker, what, mend);
+        return Stage::wrong(asker, StageName::Underlay, State::Degraded, fault);
+    }
     let version = version.unwrap_or("unknown");
     let (state, what) = if live {
         let what = format!(

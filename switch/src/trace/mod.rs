@@ -28,7 +28,7 @@ mod story;
 mod tests;
 pub mod wire;
 
-pub use self::inbound::{Inbound, Leg, Silence, silent};
+pub use self::inbound::{Inbound, Leg, NOT_SENT, Silence, silent};
 pub use self::live::Marked;
 pub use self::mend::inbound_stage;
 pub use self::outbound::Outbound;

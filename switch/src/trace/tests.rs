@@ -521,6 +521,8 @@ fn a_node_that_does_not_answer_loses_only_what_was_sent_in_place_of_the_frame() 
         let stage = silent("n1", &silence);
         assert_eq!((stage.state, stage.fault.unwrap().code.as_str()), (state, "no_answer"));
         assert!(stage.text.contains("did not answer within 2 s"), "{}", stage.text);
+        let stage = silent("n1", &Silence { asked: 0, ..silence });
+        assert_eq!((stage.state, stage.fault.unwrap().code.as_str()), (State::Degraded, "not_sent"));
     }
 }
 

@@ -10,7 +10,8 @@
 //!      live  6: waited 4, times 1, as many (stage 1, time 4), then as frame; times in nanoseconds
 //! ```
 //!
-//! A text is its length, one octet, and that much of it as there is room for. Octets after the end are left to later
+//! A text is its length, one octet, and that much of it as there is room for; one that is cut ends with an ellipsis. Names have
+//! room for all of theirs where that is possible: of what is told, those of ports and nodes do. Octets after the end are left to later
 //! versions, and so are the numbers of stages; kinds that are not known are not answered.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -21,7 +22,7 @@ use encap::{MacAddr, Vni};
 use super::frame::{Addresses, FrameSpec, Protocol};
 use super::story::{StageName, nanoseconds};
 use crate::counters::DropReason;
-use crate::path::{Content, Reader};
+use crate::path::{Content, MAX_CONTENT, Reader};
 
 const ASK_FRAME: u8 = 1;
 const ASK_PORT: u8 = 2;
@@ -44,7 +45,11 @@ const STAGES: [StageName; 6] = [
 pub const MAX_NAME: usize = 64;
 /// And of other texts.
 const MAX_REASON: usize = 24;
-const MAX_TEXT: usize = 32;
+/// Octets of the network of a port that is down: what remains beside the reason.
+const MAX_NETWORK: usize = 48;
+
+/// What a text that is cut ends with.
+const CUT: &str = "…";
 
 /// No VLAN tag.
 const UNTAGGED: u16 = u16::MAX;
@@ -244,8 +249,9 @@ fn put_told(out: &mut Vec<u8>, told: &Told) {
     out.push(verdict);
     out.extend(told.ports.to_be_bytes());
     put_text(out, reason, MAX_REASON);
-    put_text(out, place, MAX_TEXT);
-    put_text(out, &told.network, MAX_TEXT);
+    put_text(out, place, MAX_NAME);
+    // The stages of a frame that was sent leave it ten octets at least.
+    put_text(out, &told.network, MAX_NAME.min(MAX_CONTENT.saturating_sub(out.len() + 1)));
 }
 
 fn told(rest: &mut Reader<'_>, times: Option<Times>) -> Option<Told> {
@@ -289,14 +295,14 @@ fn put_port(out: &mut Vec<u8>, port: &ToldPort) {
         ToldPort::Missing => out.push(0),
         ToldPort::Down { network, reason } => {
             out.push(1);
-            put_text(out, network, MAX_TEXT);
+            put_text(out, network, MAX_NETWORK);
             put_text(out, reason, MAX_NAME);
         }
         ToldPort::Up { vni, network, mac, v4, v6 } => {
             out.push(2);
             out.extend(vni.octets());
             out.extend(mac.octets());
-            put_text(out, network, MAX_TEXT);
+            put_text(out, network, MAX_NAME);
             out.push(u8::from(v4.is_some()) | u8::from(v6.is_some()) << 1);
             out.extend(v4.iter().flat_map(Ipv4Addr::octets));
             out.extend(v6.iter().flat_map(Ipv6Addr::octets));
@@ -321,9 +327,13 @@ fn port(rest: &mut Reader<'_>) -> Option<ToldPort> {
 }
 
 fn put_text(out: &mut Vec<u8>, text: &str, most: usize) {
-    let text = &text[..text.floor_char_boundary(most)];
-    out.push(u8::try_from(text.len()).unwrap_or(0));
-    out.extend(text.as_bytes());
+    let (text, end) = if text.len() <= most {
+        (text, "")
+    } else {
+        (&text[..text.floor_char_boundary(most.saturating_sub(CUT.len()))], CUT)
+    };
+    out.push(u8::try_from(text.len() + end.len()).unwrap_or(0));
+    out.extend(text.bytes().chain(end.bytes()));
 }
 
 fn text(rest: &mut Reader<'_>) -> Option<String> {

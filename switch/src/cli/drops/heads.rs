@@ -12,8 +12,9 @@ use crate::control::protocol::{DatagramHead, DropHead, DropHeads};
 use crate::counters::DropReason;
 
 pub(super) fn render(heads: &DropHeads) -> String {
+    let missing = missing(heads).map(|missing| format!("\n{missing}\n")).unwrap_or_default();
     if heads.entries.is_empty() {
-        return format!("Nothing was dropped for {} since weft started.\n", heads.reason);
+        return format!("Nothing was dropped for {} since weft started.\n{missing}", heads.reason);
     }
     let row = |head: &DropHead| {
         let (octets, len) = (octets(head), usize::try_from(head.len).unwrap_or(usize::MAX));
@@ -26,7 +27,17 @@ pub(super) fn render(heads: &DropHeads) -> String {
     };
     let rows: Vec<_> = heads.entries.iter().map(row).collect();
     let table = table::render(["AGE", "WAY", "AT", "FRAMES", "THE FIRST OF THEM"], &rows);
-    format!("{}: {}\n\n{table}", heads.reason, heads.sentence)
+    format!("{}: {}\n\n{table}{missing}", heads.reason, heads.sentence)
+}
+
+/// What is not among them, if anything.
+pub(super) fn missing(heads: &DropHeads) -> Option<String> {
+    let workers = match heads.silent_workers {
+        0 => return None,
+        1 => "1 worker".to_owned(),
+        more => format!("{more} workers"),
+    };
+    Some(format!("{workers} did not answer within half a second: what they dropped is missing; ask again."))
 }
 
 /// Writes them as pcapng, one interface a port or peer; `now` is since 1970.

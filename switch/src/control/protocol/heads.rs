@@ -14,6 +14,8 @@ pub struct DropHeads {
     pub sentence: String,
     /// At most 32, oldest first.
     pub entries: Vec<DropHead>,
+    /// How many workers did not answer in half a second: what they dropped is missing.
+    pub silent_workers: usize,
 }
 
 /// Frames that were dropped in one go, and the beginning of the first.

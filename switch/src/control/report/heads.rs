@@ -21,11 +21,12 @@ impl<D: Devices> Control<D> {
             let names = DropReason::ALL.iter().map(|known| known.name());
             return Err(no_such("drop reason", reason, names, "weft drops --all"));
         };
-        let heads = self.devices.drop_heads(reason);
+        let told = self.devices.drop_heads(reason);
         Ok(Reply::DropHeads(DropHeads {
             reason: reason.name().to_owned(),
             sentence: reason.sentence().to_owned(),
-            entries: heads.iter().map(|head| self.drop_head(head, now)).collect(),
+            entries: told.heads.iter().map(|head| self.drop_head(head, now)).collect(),
+            silent_workers: told.silent,
         }))
     }
 

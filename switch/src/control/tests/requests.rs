@@ -4,7 +4,7 @@ use super::*;
 use crate::capture::record::Point;
 use crate::control::protocol::{FdbState, FdbTarget, PeerAdd, PortAdd, PortState};
 use crate::counters::{Direction, DropReason};
-use crate::heads::Head;
+use crate::heads::{Head, Told};
 
 fn port(name: &str, network: &str) -> PortAdd {
     PortAdd {
@@ -218,10 +218,10 @@ fn what_was_dropped_last_is_told_with_the_names_of_ports_and_peers() {
         head(underlay(9), Direction::Inbound),
         head(underlay(77), Direction::Inbound),
     ];
-    lab.twin().heads.insert(DropReason::Vlan, heads);
+    lab.twin().heads.insert(DropReason::Vlan, Told { heads, silent: 1 });
     lab.now += Duration::from_millis(2);
     let Reply::DropHeads(heads) = lab.ask(Request::DropHeads { reason: "vlan".into() }) else { panic!() };
-    assert_eq!((&*heads.reason, heads.sentence.is_empty()), ("vlan", false));
+    assert_eq!((&*heads.reason, heads.sentence.is_empty(), heads.silent_workers), ("vlan", false, 1));
     let places: Vec<_> = heads.entries.iter().map(|head| (&*head.at, &*head.direction)).collect();
     assert_eq!(
         places,

@@ -11,7 +11,7 @@ use super::*;
 use crate::control::devices::{OpenPort, PortError, PortSpec, UnderlayPath, Watched};
 use crate::counters::{DropReason, PortTraffic};
 use crate::doctor::{HostFacts, HostQuestions};
-use crate::heads::Head;
+use crate::heads;
 use crate::io::netns::NetnsRef;
 use crate::path::{self, Outgoing, View};
 
@@ -62,7 +62,7 @@ pub(super) struct Twin {
     /// What the host says.
     pub(super) host: HostFacts,
     /// What was dropped last.
-    pub(super) heads: BTreeMap<DropReason, Vec<Head>>,
+    pub(super) heads: BTreeMap<DropReason, heads::Told>,
 }
 
 impl Default for Twin {
@@ -206,7 +206,7 @@ impl Devices for Twin {
         vec![("udp_segment", "128".to_owned())]
     }
 
-    fn drop_heads(&mut self, reason: DropReason) -> Vec<Head> {
+    fn drop_heads(&mut self, reason: DropReason) -> heads::Told {
         self.heads.get(&reason).cloned().unwrap_or_default()
     }
 

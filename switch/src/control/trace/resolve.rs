@@ -40,6 +40,31 @@ pub(super) enum Resolved {
     Elsewhere(Vec<NodeId>, String),
 }
 
+impl Resolved {
+    /// The same, and that others could have a port of that name too.
+    fn noting(mut self, not_asked: NotAsked) -> Self {
+        let NotAsked { of, nodes } = not_asked;
+        let text = match &mut self {
+            Self::At(destination) => &mut destination.stage.text,
+            Self::Wrong(stage) => &mut stage.text,
+            Self::Elsewhere(..) => return self,
+        };
+        if nodes > 0 {
+            text.push_str(&format!("; of {of} nodes {nodes} were not asked for a port of that name"));
+        }
+        self
+    }
+}
+
+/// How many nodes a search for a port could not ask.
+#[derive(Clone, Copy)]
+pub(super) struct NotAsked {
+    /// Those that could have it.
+    pub(super) of: usize,
+    /// Those of them that were not asked.
+    pub(super) nodes: usize,
+}
+
 impl<D: Devices> Control<D> {
     /// Whom a text means, on a network.
     pub(super) fn resolve(&self, ask: &TraceAsk, vni: Vni) -> Result<Resolved, ErrorReply> {
@@ -168,6 +193,7 @@ impl<D: Devices> Control<D> {
         trace: &Trace,
         told: Vec<(String, ToldPort)>,
         silent: Vec<String>,
+        not_asked: NotAsked,
     ) -> Resolved {
         let name = trace.ask.to.rsplit('/').next().unwrap_or_default();
         let (there, missing): (Vec<_>, Vec<_>) =
@@ -181,18 +207,27 @@ impl<D: Devices> Control<D> {
             return self.wrong("ambiguous_port", &trace.story.node, what, mend);
         }
         let one = up.pop().or_else(|| down.pop());
-        let only = if missing.len() + silent.len() == 1 { missing.into_iter().next() } else { None };
+        let only = if not_asked.of == 1 { missing.into_iter().next() } else { None };
         if let Some((node, told)) = one.or(only) {
-            return self.resolve_port(&node, told, (name, trace.story.vni));
+            return self.resolve_port(&node, told, (name, trace.story.vni)).noting(not_asked);
         }
-        let (code, what) = if silent.is_empty() {
+        let mut mend =
+            "`weft port list` names the ports of a node; an IP or MAC address does as well".to_owned();
+        let (code, what) = if not_asked.nodes > 0 {
+            let NotAsked { of, nodes } = not_asked;
+            mend = format!("say on which node it is: NODE/{name}; an IP or MAC address does as well");
+            let mut what = format!("no port {name} was found: of {of} nodes {} were asked", of - nodes);
+            if !silent.is_empty() {
+                what.push_str(&format!(", and these did not answer: {}", names(silent)));
+            }
+            ("no_answer", what)
+        } else if silent.is_empty() {
             ("unknown_port", format!("no node has a port {name}"))
         } else {
             let what = format!("no port {name} was found, and these nodes did not answer: {}", names(silent));
             ("no_answer", what)
         };
-        let mend = "`weft port list` names the ports of a node; an IP or MAC address does as well";
-        self.wrong(code, &trace.story.node, what, mend.to_owned())
+        self.wrong(code, &trace.story.node, what, mend)
     }
 
     fn resolved(&self, text: String) -> Stage {

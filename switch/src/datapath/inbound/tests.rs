@@ -8,6 +8,7 @@ use super::Message;
 use crate::counters::{Direction::Inbound, DropReason};
 use crate::datapath::frames::{Packet, mac};
 use crate::datapath::testing::{Lab, encapsulated, frame_to, peer_vtep, vtep};
+use crate::events::MAX_LOADED;
 
 mod delivery;
 mod learning;
@@ -275,4 +276,22 @@ fn what_is_dropped_is_seen_as_a_datagram_until_it_is_a_ports() {
     let refused = seen(&mut lab);
     assert!(!refused.reason.drops_datagram(refused.direction));
     assert_eq!(refused.octets, datagram[8..]);
+}
+
+#[test]
+fn of_control_datagrams_that_carry_a_frame_no_more_are_taken_than_may_cost_memory() {
+    let mut lab = lab();
+    lab.change_peer(|peer| peer.member = true);
+    lab.worker.sink.loads = 2;
+    let control = |len: usize| {
+        let head = encap::control::write_head(Format::Vxlan, u16::try_from(len).unwrap());
+        [head.octets(), &vec![7; len]].concat()
+    };
+    for len in [300, 200, MAX_LOADED, 400, 200] {
+        lab.receive(Format::Vxlan, &control(len));
+    }
+    let taken: Vec<_> = lab.worker.sink.control.iter().map(|taken| taken.sealed().len()).collect();
+    assert_eq!((taken, lab.drops()), (vec![300, 200, MAX_LOADED, 200], vec![]));
+    let notices = lab.worker.totals().notices;
+    assert_eq!((notices.control_received, notices.control_lost), (5, 1));
 }

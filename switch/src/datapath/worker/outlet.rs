@@ -15,6 +15,7 @@ use super::captures::Captures;
 use crate::batch::{Route, SendBatch};
 use crate::capture::record::Point;
 use crate::counters::{Direction, DropReason, PaddedCounters, Stage};
+use crate::datapath::limit::TokenBucket;
 use crate::datapath::{Sink, sent};
 use crate::events::{ControlDatagram, WorkerEvent};
 use crate::heads::{Head, Heads};
@@ -25,6 +26,9 @@ use crate::topology::Topology;
 
 /// The most octets of a run: an IP packet behind an Ethernet header with two tags.
 pub(super) const LARGEST: usize = 65_535 + 22;
+
+/// Control datagrams a second that may carry a frame, and twice as many at once: those of `weft trace --live`.
+pub(super) const LOADS_PER_SECOND: u32 = 100;
 
 /// Where frames leave a worker: TAPs, the send batch, and the events for control.
 pub(super) struct Outlet {
@@ -37,6 +41,8 @@ pub(super) struct Outlet {
     pub(super) sender: Sender<SharedSockets>,
     pub(super) events: EventSender<WorkerEvent>,
     pub(super) control: Option<EventSender<ControlDatagram>>,
+    /// How many of these may carry a frame.
+    pub(super) loads: TokenBucket,
     pub(super) now: Instant,
     pub(super) captures: Captures,
     /// Where frames come from at the moment, or where they were when they could not leave.
@@ -226,6 +232,10 @@ impl Sink for Outlet {
     fn control(&mut self, datagram: ControlDatagram) {
         let lost = self.control.as_ref().is_none_or(|control| control.try_send(datagram).is_err());
         self.counters.notices.control_lost.add(u64::from(lost));
+    }
+
+    fn takes_load(&mut self) -> bool {
+        self.loads.take(1, self.now)
     }
 
     fn tell(&mut self, event: WorkerEvent) {

@@ -6,6 +6,7 @@ use encap::Format;
 use fdb::gossip::identity::NodeId;
 use fdb::gossip::seal::Refusal;
 
+use super::super::budget::LETTER_RESERVE;
 use super::super::letter::{Outgoing, Question, Received, Sort};
 use super::super::message::{self, Body, Letter};
 use super::super::{Arrival, Dropped, Output, Way};
@@ -77,16 +78,18 @@ impl Engine {
         Ok(())
     }
 
-    /// One hop, as frames: from its writer to the node that it is for.
+    /// One hop, as frames: from its writer to the node that it is for. A packet that the link there does not take ends here,
+    /// as a frame would: padding is not sealed, and anybody can make a letter as large as a datagram.
     fn pass_on(&mut self, by: NodeId, letter: &Letter, size: usize, now: Instant) -> Result<(), Dropped> {
         if !self.config.relay || !letter.to_be_passed_on || letter.from != by {
             return Err(Dropped::NotPassedOn);
         }
+        let next = self.peers.get(&letter.to).ok_or(Dropped::NotPassedOn)?;
+        if size > next.link().get().into() {
+            return Err(Dropped::NotPassedOn);
+        }
         let passed_on = Letter { to_be_passed_on: false, ..letter.clone() };
-        self.dispatch(letter.to, passed_on, size, now).map_err(|dropped| match dropped {
-            Dropped::Seal(_) => Dropped::NotPassedOn,
-            other => other,
-        })
+        self.dispatch(letter.to, passed_on, size, now)
     }
 
     /// Sends a letter to the next node, in a packet of `size` octets if it needs no more. Of the frame that it carries the
@@ -98,6 +101,7 @@ impl Engine {
         size: usize,
         now: Instant,
     ) -> Result<(), Dropped> {
+        let to = letter.to;
         let peer = self.peers.get_mut(&next).ok_or(Refusal::Stranger)?;
         // Frames that are passed on are Geneve on both legs.
         let is_straight = letter.from == self.me.node && !letter.to_be_passed_on;
@@ -110,13 +114,23 @@ impl Engine {
             None => message::letter_packet(way.family, way.format),
             Some(carried) => message::loaded_packet(way.family, way.format, carried),
         });
-        if !self.bucket.take(size, 0.0, now) {
+        // Whoever writes without a pause is not to end the watch over paths.
+        if !self.bucket.take(size, LETTER_RESERVE, now) {
             return Err(Dropped::Rate);
         }
-        peer.charge(size, now);
         let source = peer.source_of(letter.flow, self.config.source_ports);
         let mut post = Post { gate: &mut self.gate, outputs: &mut self.outputs };
+        let (writer, is_answer) = (letter.from, letter.is_answer);
         post.send(peer, Body::Letter(letter), Packet { way, source, size }, now);
+        // It comes out of the share of whoever wanted it; what this node asks itself does not cost its peers theirs.
+        let payer = match (writer == self.me.node, is_answer) {
+            (false, _) => Some(writer),
+            (true, true) => Some(to),
+            (true, false) => None,
+        };
+        if let Some(payer) = payer.and_then(|payer| self.peers.get_mut(&payer)) {
+            payer.charge(size, now);
+        }
         Ok(())
     }
 

@@ -152,3 +152,45 @@ fn who_writes_too_many_letters_is_not_heard_for_a_while() {
     assert_eq!(world.nodes[1].refused.get("rate"), Some(&(posted - heard)));
     assert_eq!(post(&mut world, 0, &outgoing(7, 0, None, "asked")), Err(Dropped::Seal(Refusal::Stranger)));
 }
+
+#[test]
+fn letters_without_a_pause_leave_probes_what_they_need() {
+    // Probes to a peer with traffic and to one without, as letters to a third go, or do not.
+    let probes = |writes: bool| {
+        let mut world = World::new(1, 4);
+        world.talk(0, 2);
+        world.run_secs(5);
+        let sent = |world: &World| [2, 3].map(|n| world.nodes[0].engine.view(id(n)).unwrap().probes_sent);
+        let (before, mut refused) = (sent(&world), 0);
+        for _ in 0..60_000 {
+            refused += u64::from(writes && post(&mut world, 0, &outgoing(1, 1500, None, "asked")).is_err());
+            world.run(millis(1));
+        }
+        let after = sent(&world);
+        (after[0] - before[0], after[1] - before[1], refused)
+    };
+    let (quiet, busy) = (probes(false), probes(true));
+    assert!(quiet.0 > 100 && quiet.1 > 5 && busy.2 > 1_000, "{quiet:?} {busy:?}");
+    assert!(busy.0 * 10 >= quiet.0 * 9 && busy.1 * 10 >= quiet.1 * 9, "{quiet:?} {busy:?}");
+}
+
+#[test]
+fn a_letter_that_somebody_padded_beyond_the_link_is_not_passed_on() {
+    let mut world = cut();
+    world.run_secs(1);
+    let now = world.now;
+    for (size, passes) in [(1500, true), (1501, false), (65_000, false)] {
+        assert_eq!(world.nodes[0].engine.post(&outgoing(1, 1400, None, "asked"), now), Ok(()));
+        let sent =
+            std::iter::from_fn(|| world.nodes[0].engine.poll_output()).find_map(|output| match output {
+                Output::Send { sealed, format, .. } => Some((sealed, format)),
+                _ => None,
+            });
+        let (sealed, format) = sent.expect("a letter");
+        let before = world.nodes[2].octets;
+        world.arrive(0, 2, Way { family: IpVersion::V4, format }, &sealed, size);
+        assert_eq!(letters(&mut world, 2).len() == 1, passes, "{size} octets are heard");
+        assert_eq!(world.nodes[2].octets - before, if passes { 1500 } else { 0 });
+    }
+    assert_eq!(world.nodes[2].refused.get("not_passed_on"), Some(&2));
+}

@@ -27,7 +27,7 @@ fn of_peer() -> DropHead {
 }
 
 fn heads(reason: &str, entries: Vec<DropHead>) -> DropHeads {
-    DropHeads { reason: reason.to_owned(), sentence: "Why.".to_owned(), entries }
+    DropHeads { reason: reason.to_owned(), sentence: "Why.".to_owned(), entries, silent_workers: 0 }
 }
 
 #[test]
@@ -38,6 +38,16 @@ fn each_is_a_line_with_its_place_and_headers() {
     assert!(lines[3].starts_with("3s   inbound  port:web     2       02:00:00:00:00:01 > "), "{text}");
     assert!(lines[4].contains("vxlan vni 100 | 02:00:00:00:00:01 > "), "{text}");
     assert!(render(&heads("vlan", vec![])).contains("Nothing was dropped for vlan"));
+}
+
+#[test]
+fn workers_that_did_not_answer_are_told_whether_others_did_or_not() {
+    for entries in [vec![], vec![of_peer()]] {
+        let all = heads("vlan", entries);
+        assert!(!render(&all).contains("did not answer"));
+        let text = render(&DropHeads { silent_workers: 2, ..all });
+        assert!(text.contains("\n2 workers did not answer within half a second"), "{text}");
+    }
 }
 
 /// The packets of a file: interface, length on the wire, octets, and what is behind.

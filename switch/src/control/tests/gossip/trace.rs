@@ -178,6 +178,60 @@ fn a_node_that_is_silent_is_asked_again_for_two_seconds() {
     assert_eq!(lab.refused(Request::TraceShow { id: begun.id }).code, ErrorCode::Failed);
 }
 
+/// What was posted does not leave.
+fn refuse(lab: &mut Lab) {
+    for letter in std::mem::take(&mut lab.twin().posted) {
+        lab.control.handle_event(WorkerEvent::NotSent(Box::new(letter)), lab.now);
+    }
+}
+
+#[test]
+fn what_was_not_sent_is_not_called_lost_and_says_nothing_of_the_other_node() {
+    for live in [false, true] {
+        let (mut lab, _others) = two();
+        let begun = trace(&mut lab, TraceAsk { live, ..ask("10.32.0.2") });
+        for _ in 0..3 {
+            refuse(&mut lab);
+            lab.tick();
+        }
+        refuse(&mut lab);
+        let story = show(&mut lab, begun.id);
+        assert_eq!((story.finished, story.outcome, code(&story)), (true, Outcome::Degraded, "not_sent"));
+        assert_eq!(story.nodes[0].asked, 0);
+    }
+    // Once is enough to be called silence.
+    let (mut lab, _others) = two();
+    let begun = trace(&mut lab, ask("10.32.0.2"));
+    refuse(&mut lab);
+    (0..3).for_each(|_| lab.tick());
+    assert_eq!(code(&show(&mut lab, begun.id)), "no_answer");
+}
+
+#[test]
+fn nodes_that_were_not_asked_for_a_port_are_not_said_to_have_none() {
+    let (mut lab, mut others) = lab(BASIC);
+    (2..=101).for_each(|n| others.join(&mut lab, n));
+    let mut search = |found: Option<u8>| {
+        let begun = trace(&mut lab, ask("db"));
+        let asked: Vec<NodeId> = posted(&mut lab).iter().map(|(node, _)| *node).collect();
+        assert_eq!(asked.len(), 64);
+        let up = ToldPort::Up { vni: vni(100), network: "pods".to_owned(), mac: mac(2), v4: None, v6: None };
+        for n in (2..=101).filter(|n| asked.contains(&id(*n))) {
+            let told = if found == Some(n) { up.clone() } else { ToldPort::Missing };
+            answers(&mut lab, n, &Word::ToldPort(begun.id, told));
+        }
+        lab.twin().posted.clear();
+        show(&mut lab, begun.id)
+    };
+    let story = search(None);
+    assert_eq!((story.outcome, code(&story)), (Outcome::Lost, "no_answer"));
+    let fault = story.fault.unwrap();
+    assert_eq!(fault.what, "no port db was found: of 100 nodes 64 were asked");
+    assert!(fault.mend.contains("NODE/db"), "{}", fault.mend);
+    let text = &search(Some(3)).stages[0].text;
+    assert!(text.ends_with("; of 100 nodes 36 were not asked for a port of that name"), "{text}");
+}
+
 #[test]
 fn a_path_that_is_not_as_it_should_be_is_named() {
     let (mut lab, mut others) = two();

@@ -152,6 +152,7 @@ fn what_is_told_while_somebody_reads_is_taken_in_and_disturbs_nobody() {
 #[ignore = "needs root: run by test.sh"]
 fn the_page_is_quick_with_five_hundred_nodes_and_five_thousand_links() {
     browse(None, "large", "");
+    browse(None, "star", "");
 }
 
 #[test]

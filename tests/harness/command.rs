@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::wait;
 
 /// Seconds that a command gets to end.
-const LIMIT_S: u32 = 60;
+const LIMIT_S: u32 = 120;
 
 /// What a command that ended left.
 #[derive(Clone, Debug)]

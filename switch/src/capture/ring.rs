@@ -9,7 +9,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 
 use encap::PortId;
@@ -37,12 +37,12 @@ pub struct Wanted {
 }
 
 /// Which points somebody wants to see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum At {
     /// All.
     Any,
     /// One port.
-    Port(PortId),
+    Port(NamedPort),
     /// The peer that is known by this address.
     Peer(IpAddr),
 }
@@ -50,13 +50,37 @@ pub enum At {
 impl At {
     /// Whether a point is one of these.
     #[must_use]
-    pub fn is(self, point: Point) -> bool {
+    pub fn is(&self, point: Point) -> bool {
         match (self, point) {
             (Self::Any, _) => true,
-            (Self::Port(wanted), Point::Port(port)) => wanted == port,
-            (Self::Peer(wanted), Point::Peer(peer)) => wanted == peer,
+            (Self::Port(wanted), Point::Port(port)) => wanted.id.load(Ordering::Relaxed) == port.get(),
+            (Self::Peer(wanted), Point::Peer(peer)) => *wanted == peer,
             _ => false,
         }
+    }
+
+    /// Looks a port up by its name, if one is wanted; one that is not there may come again.
+    pub fn look_up(&self, id_of: impl FnOnce(&str) -> Option<PortId>) {
+        if let Self::Port(wanted) = self
+            && let Some(id) = id_of(&wanted.name)
+        {
+            wanted.id.store(id.get(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// A port that keeps its name when it is opened again, with another id.
+#[derive(Debug)]
+pub struct NamedPort {
+    name: String,
+    id: AtomicU32,
+}
+
+impl NamedPort {
+    /// One that has this id at present.
+    #[must_use]
+    pub fn new(name: &str, id: PortId) -> Self {
+        Self { name: name.to_owned(), id: AtomicU32::new(id.get()) }
     }
 }
 

@@ -4,7 +4,7 @@ use super::Control;
 use super::devices::Devices;
 use super::protocol::{CaptureAt, ErrorReply};
 use super::requests::no_such;
-use crate::capture::ring::At;
+use crate::capture::ring::{At, NamedPort};
 
 impl<D: Devices> Control<D> {
     /// The points that a client wants to see.
@@ -16,7 +16,7 @@ impl<D: Devices> Control<D> {
         match at {
             CaptureAt::Any => Ok(At::Any),
             CaptureAt::Port(name) => match self.ports.get(name).map(super::ports::Port::id) {
-                Some(Some(id)) => Ok(At::Port(id)),
+                Some(Some(id)) => Ok(At::Port(NamedPort::new(name, id))),
                 Some(None) => Err(ErrorReply::failed(format!(
                     "port {name} is not up, so nothing is to be seen there: `weft port list` says why"
                 ))),

@@ -123,7 +123,7 @@ fn filters_look_at_the_frame_inside_and_at_the_datagram() {
     let outer = Wanted { outer: first_octet(9), ..base() };
     assert!(outer.wants(peer, &[9, 1], 1, 2) && !outer.wants(peer, &[1, 9], 1, 2));
     assert!(!outer.wants(port, &[9], 0, 1));
-    let one = Wanted { at: At::Port(PortId::new(2)), ..base() };
+    let one = Wanted { at: At::Port(NamedPort::new("web", PortId::new(2))), ..base() };
     assert!(!one.wants(port, &[1], 0, 1) && !one.wants(peer, &[1], 0, 1));
     assert!(one.wants(Point::Port(PortId::new(2)), &[1], 0, 1));
 }

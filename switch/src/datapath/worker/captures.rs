@@ -172,6 +172,11 @@ impl Captures {
 
     pub(super) fn set_topology(&mut self, topology: &Arc<Topology>) {
         self.topology = Arc::clone(topology);
+        for writer in &self.writers {
+            // A port that was opened again has another id.
+            let by_name = |name: &str| topology.ports.iter().find(|(_, view)| *view.name == *name);
+            writer.wanted.at.look_up(|name| by_name(name).map(|(id, _)| *id));
+        }
     }
 
     /// A frame or super-frame was read from a port.

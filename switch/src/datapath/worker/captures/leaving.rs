@@ -189,7 +189,8 @@ impl Run {
     }
 }
 
-/// Network and place of the frame in a datagram that was made here, of which this is the first piece: in Geneve the protocol stands where VXLAN has zeros.
+/// Network and place of the frame in a datagram that was made here, of which this is the first piece: in Geneve the protocol
+/// stands where VXLAN has zeros.
 fn inside(datagram: &[u8]) -> Option<(Vni, usize)> {
     let geneve = datagram.get(2..4) == Some(&[0x65, 0x58]);
     let format = if geneve { Format::Geneve } else { Format::Vxlan };

@@ -10,7 +10,7 @@ use super::*;
 use crate::batch::SendBatch;
 use crate::capture::program::Program;
 use crate::capture::record::Message as Told;
-use crate::capture::ring::{At, Reader, Wanted, ring};
+use crate::capture::ring::{At, NamedPort, Reader, Wanted, ring};
 use crate::datapath::frames::Packet;
 use crate::datapath::memory::MemoryWorker;
 
@@ -368,6 +368,27 @@ fn a_filter_is_asked_of_each_datagram_and_only_drops_are_told_to_who_wants_only_
     }
     let seen = lab.seen();
     assert_eq!((seen.len(), seen[0].dropped, seen[0].ids[0].0), (1, Some(DropReason::BumRate), 2));
+}
+
+#[test]
+fn a_capture_of_a_port_goes_on_when_the_port_is_opened_again() {
+    let mut worker = MemoryWorker::new(clock::now());
+    let network = worker.add_network(Vni::new(100).unwrap());
+    let (old, new) = (worker.add_port(network), PortId::new(9));
+    let mut again = worker.into_topology();
+    let view = again.ports.remove(&old).unwrap();
+    let mut lab = lab(Wanted { at: At::Port(NamedPort::new(&view.name, old)), ..wanted() });
+    again.ports.insert(new, view);
+    let mut points = |topology: Topology, from: PortId| {
+        lab.captures.set_topology(&Arc::new(topology));
+        lab.captures.comes(from, &VnetHeader::default(), &[1; 60]);
+        lab.captures.handled();
+        lab.captures.settle();
+        lab.seen().into_iter().map(|seen| seen.point).collect::<Vec<_>>()
+    };
+    assert_eq!(points(Topology::default(), old), [Point::Port(old)], "it is away");
+    assert_eq!(points(again, new), [Point::Port(new)]);
+    assert_eq!(points(Topology::default(), old), [], "another has its old id");
 }
 
 #[test]

@@ -243,11 +243,13 @@ export class Canvas {
     context.globalAlpha = 1;
   }
 
-  /** The round trip beside an edge, and what is wrong. */
+  /** The round trip beside an edge, and what is wrong: the first of it, and how much more there is. */
   write(context, edge) {
     if (edge.links.length !== 1 || this.isDim(edge.a) || this.isDim(edge.b)) return;
     const link = edge.links[0].told;
-    const lines = [link.rtt_us === undefined || edge.level === 2 ? "" : time(link.rtt_us), ...link.degraded.slice(0, 2)];
+    const [cause, ...more] = link.degraded;
+    const wrong = more.length > 0 ? `${cause} +${more.length}` : cause;
+    const lines = [link.rtt_us === undefined || edge.level === 2 ? "" : time(link.rtt_us), wrong];
     const words = lines.filter(Boolean).join("  ").slice(0, 40);
     if (!words) return;
     const [[ax, ay], [bx, by]] = [this.at(edge.a), this.at(edge.b)];
